@@ -1,0 +1,161 @@
+//! How Apache Kafka is configured and started.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use uuid::Uuid;
+
+use crate::cache::Programs;
+use crate::port::{number_of, reserve_any};
+use crate::process::{Launch, Process};
+use crate::server::{Kind, Site};
+use crate::{Progress, StackError, Step, probe};
+
+const SERVER_PROPERTIES: &str = include_str!("../config/server.properties");
+const LOG_CONFIG: &str = include_str!("../config/log4j2.properties");
+
+/// As Kafka's own start script has it: short pauses matter more than the last percent of throughput. Named,
+/// because Java chooses another collector on a machine with one core or little memory.
+const GC: [&str; 3] = [
+    "-XX:+UseG1GC",
+    "-XX:MaxGCPauseMillis=20",
+    "-XX:InitiatingHeapOccupancyPercent=35",
+];
+
+pub(crate) async fn answers(port: u16) -> bool {
+    probe::kafka_answers(port).await
+}
+
+/// Writes the configuration, and formats the storage if the folder is new.
+pub(crate) async fn prepare(
+    site: &Site,
+    programs: &Programs,
+    progress: &dyn Progress,
+) -> Result<Launch, StackError> {
+    let files = Files::of(site);
+    // Given back at once and bound by Kafka a second later: out of 12,000 ports nobody else finds just this
+    // one meanwhile.
+    let controller_port = number_of(&reserve_any()?)?;
+    write(
+        &files.server_properties,
+        &server_properties(site, &files, controller_port),
+    )?;
+    write(&files.log_config, LOG_CONFIG)?;
+    if !files.log_dir.join("meta.properties").exists() {
+        progress.step(&Step::Formatting);
+        format(site, programs, &files).await?;
+    }
+    let log = site.home.join("broker.log");
+    let mut command = java(site, programs, &files, &log);
+    command.arg(format!("-Xmx{}m", site.options.heap_mb)).args(GC);
+    command.arg("kafka.Kafka").arg(&files.server_properties);
+    Ok(Launch {
+        name: Kind::Broker.name(),
+        command,
+        output: site.home.join("broker.out"),
+        log,
+        pid_file: Some(site.home.pid_file()),
+    })
+}
+
+struct Files {
+    server_properties: PathBuf,
+    log_config: PathBuf,
+    log_dir: PathBuf,
+}
+
+impl Files {
+    fn of(site: &Site) -> Self {
+        Self {
+            server_properties: site.home.join("server.properties"),
+            log_config: site.home.join("log4j2.properties"),
+            log_dir: site.home.join("data"),
+        }
+    }
+}
+
+fn server_properties(site: &Site, files: &Files, controller_port: u16) -> String {
+    let mut config = SERVER_PROPERTIES
+        .replace("@port@", &site.port.number().to_string())
+        .replace("@controller_port@", &controller_port.to_string())
+        .replace("@log_dir@", &files.log_dir.display().to_string());
+    // Of two lines with the same key Java takes the last one.
+    for (key, value) in &site.options.broker_config {
+        config.push_str(&format!("{key}={value}\n"));
+    }
+    config
+}
+
+fn write(file: &Path, text: &str) -> Result<(), StackError> {
+    fs::write(file, text).map_err(StackError::io(format!("write {}", file.display())))
+}
+
+/// Writes the cluster's id and its feature levels into a new folder: Kafka refuses one without them.
+async fn format(site: &Site, programs: &Programs, files: &Files) -> Result<(), StackError> {
+    let name = "Kafka's storage tool";
+    let log = site.home.join("format.log");
+    let mut command = java(site, programs, files, &log);
+    // Half a second of work: compiling it well would take longer than the work.
+    command.args([
+        "-XX:TieredStopAtLevel=1",
+        "-XX:+UseSerialGC",
+        "kafka.tools.StorageTool",
+        "format",
+    ]);
+    // What an interrupted format left is no reason to refuse.
+    command.args([
+        "--ignore-formatted",
+        "--cluster-id",
+        &new_cluster_id(),
+        "--config",
+    ]);
+    command.arg(&files.server_properties);
+    let output = site.home.join("format.out");
+    let process = Process::spawn(Launch {
+        name,
+        command,
+        output,
+        log,
+        pid_file: None,
+    })?;
+    let status = process.wait().await;
+    if status.success() {
+        return Ok(());
+    }
+    let (log, tail) = process.last_lines();
+    Err(StackError::Exited {
+        name,
+        status,
+        log,
+        tail,
+    })
+}
+
+/// Java on Kafka's classes; more flags, the main class and its arguments are to follow.
+fn java(site: &Site, programs: &Programs, files: &Files, log: &Path) -> Command {
+    let mut command = Command::new(&site.java);
+    command
+        .arg("-cp")
+        .arg(programs.kafka_class_path())
+        .arg(format!(
+            "-Dlog4j2.configurationFile={}",
+            files.log_config.display()
+        ))
+        .arg(format!("-Dfoldline.log={}", log.display()))
+        .current_dir(site.home.path());
+    command
+}
+
+/// 16 random bytes as Kafka writes them; not with a dash at the front, which its command line would take for
+/// an option.
+fn new_cluster_id() -> String {
+    loop {
+        let id = BASE64_URL_SAFE_NO_PAD.encode(Uuid::new_v4().as_bytes());
+        if !id.starts_with('-') {
+            return id;
+        }
+    }
+}
