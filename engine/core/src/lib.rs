@@ -1,1 +1,53 @@
-//! foldline-core
+//! The pure part of Foldline: what an aggregate, a projection and a record are.
+//!
+//! Nothing here knows Kafka, HTTP or a database, reads a clock or makes a random number. A domain is written
+//! against this crate alone; the services run it without knowing it.
+//!
+//! In reading order:
+//! - [`Aggregate`]: decides on commands, folds events. [`Context`] is what a decision may look at.
+//! - [`Projection`]: folds events into the rows that clients read.
+//! - [`Domain`]: what a domain installs; [`Domains`]: what a program runs.
+//! - [`Envelope`], [`CommandMeta`], [`EventMeta`], [`CommandResult`]: what stands on the topics.
+//! - [`Token`]: how far a client has seen.
+//! - [`testing`]: given/when/then.
+
+mod aggregate;
+mod claim;
+mod codec;
+mod context;
+mod domain;
+mod envelope;
+mod erased;
+mod form;
+mod id;
+mod link;
+mod projection;
+mod refusal;
+mod schema;
+mod timestamp;
+mod token;
+mod view;
+
+pub mod testing;
+
+pub use aggregate::{Aggregate, Payload, Rejection, Unique};
+pub use claim::{Claim, ClaimCommand, ClaimEvent, ValueTaken};
+pub use codec::{DecodeError, EncodeError, RecordCodec};
+pub use context::{Context, NoReferences, References};
+pub use domain::{Domain, DomainError, Domains};
+pub use envelope::{CommandMeta, CommandResult, Envelope, EventMeta, Outcome, RecordedEvent};
+pub use erased::{
+    AggregateInfo, AggregateType, AnyCommand, AnyEvent, CommandType, DecodedCommand, DecodedEvent, State,
+    result_codec,
+};
+pub use form::{FormError, FormErrors};
+pub use id::{AggregateId, InvalidId, Sequence, partition_of};
+pub use link::{Link, LinkTarget};
+pub use projection::{Field, FieldKind, Projection, Source, from};
+pub use refusal::{Refusal, RefusalKind};
+pub use timestamp::Timestamp;
+pub use token::{Token, TokenError};
+pub use view::{ViewInfo, ViewState, ViewType};
+
+// What a domain derives with: one version for all.
+pub use schemars;

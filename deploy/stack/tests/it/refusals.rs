@@ -1,5 +1,6 @@
 //! What a stack refuses before it starts anything, and what it says then.
 
+use std::os::unix::fs::PermissionsExt;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;

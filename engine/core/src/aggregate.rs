@@ -1,0 +1,91 @@
+use std::fmt::Debug;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Context, RefusalKind};
+
+/// What commands and events are: an enum of struct variants, `ItemAddedToOrder { quantity: i32 }`.
+///
+/// Its variants are the types, its fields the fields, and its doc comments the documentation of the Avro
+/// schema, the JSON Schema and the API. The order of the variants is part of the contract: append, never
+/// reorder.
+pub trait Payload:
+    Serialize + DeserializeOwned + JsonSchema + Clone + PartialEq + Debug + Send + Sync + 'static
+{
+}
+
+impl<T> Payload for T where
+    T: Serialize + DeserializeOwned + JsonSchema + Clone + PartialEq + Debug + Send + Sync + 'static
+{
+}
+
+/// One consistency boundary: it decides what happens, and is the fold of what has happened.
+///
+/// Pure: no clock, no randomness, no I/O. A decision that is taken again after a crash must come out the same,
+/// so whatever it needs is in the command, in the state or in the [`Context`].
+pub trait Aggregate:
+    Default + Clone + PartialEq + Debug + Serialize + DeserializeOwned + Send + Sync + 'static
+{
+    /// Names the topics, `orders`. Changing it orphans every event ever written.
+    const NAME: &'static str;
+    /// Where the API serves it, `/menu/items`.
+    const PATH: &'static str;
+    /// The command that makes a new one. Every other one needs an aggregate that exists.
+    const CREATE: &'static str;
+    /// The aggregates (by name) that decisions look at through [`Context::find`].
+    const REFERENCES: &'static [&'static str] = &[];
+    /// The values that only one aggregate may hold at a time, by name; see [`unique`](Self::unique).
+    const UNIQUE: &'static [&'static str] = &[];
+    /// The events whose schema is past revision 1.
+    const REVISIONS: &'static [(&'static str, i32)] = &[];
+
+    /// What can be asked of it.
+    type Command: Payload;
+    /// What can have happened to it.
+    type Event: Payload;
+    /// How it says no.
+    type Rejection: Rejection;
+
+    /// Decides what happens now. `Ok(vec![])` means that it is already so.
+    fn decide(
+        &self,
+        command: &Self::Command,
+        context: &Context<'_>,
+    ) -> Result<Vec<Self::Event>, Self::Rejection>;
+
+    /// Folds one event in. It cannot fail: the event has already happened.
+    fn evolve(&mut self, event: &Self::Event);
+
+    /// The values that this state holds of those named in [`UNIQUE`](Self::UNIQUE), normalised: equal values
+    /// must be equal text. A command whose events would add a value that another aggregate holds is refused.
+    fn unique(&self) -> Vec<Unique> {
+        Vec::new()
+    }
+
+    /// The types of the commands that this state can accept, if their values are right. For the API's list of
+    /// what can be done; [`decide`](Self::decide) is what counts.
+    fn possible(&self) -> Vec<&'static str>;
+}
+
+/// A value that only one aggregate of its type may hold.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Unique {
+    /// Its name in [`Aggregate::UNIQUE`].
+    pub name: &'static str,
+    /// The value, normalised.
+    pub value: String,
+}
+
+/// A rule said no. It knows nothing of HTTP.
+pub trait Rejection: std::error::Error + Clone + PartialEq + Send + Sync + 'static {
+    /// Names the rule for ever, `order-not-open`; it has a page in `docs/errors/`.
+    fn code(&self) -> &'static str;
+    /// Why it says no: what the client can do next depends on it.
+    fn kind(&self) -> RefusalKind;
+    /// The field of the command that is to blame, as in the schema.
+    fn field(&self) -> Option<&'static str> {
+        None
+    }
+}

@@ -1,0 +1,199 @@
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{AggregateId, Refusal, RefusalKind, Sequence, Timestamp};
+
+/// What every command record says besides its payload. The fields, in this order, are those of the schema.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CommandMeta {
+    /// The command's identity: sent twice, it is answered twice and decided once.
+    pub command_id: Uuid,
+    /// The name of the payload that is set.
+    pub command_type: String,
+    /// The aggregate that is to decide; also the record's key.
+    pub aggregate_id: AggregateId,
+    /// When it was issued, by its sender's clock.
+    pub issued_at: Timestamp,
+    /// The conversation that it belongs to; the command's own id if none is given.
+    pub correlation_id: Option<String>,
+    /// The message that caused it, if another one did.
+    pub causation_id: Option<String>,
+    /// Who sent it.
+    pub actor: Option<String>,
+    /// The sequence that the aggregate must be at.
+    pub expected_sequence: Option<Sequence>,
+    /// What its sender has seen: it is not decided on older states.
+    pub consistency_token: Option<String>,
+}
+
+/// What every event record says besides its payload.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventMeta {
+    /// The event's identity, made from the command's id and the event's index.
+    pub event_id: Uuid,
+    /// The name of the payload that is set.
+    pub event_type: String,
+    /// The aggregate; also the record's key.
+    pub aggregate_id: AggregateId,
+    /// The event's place in its aggregate, from 1, without gap.
+    pub sequence: Sequence,
+    /// The revision of the payload's schema, from 1.
+    pub revision: i32,
+    /// When the command was issued, by its sender's clock.
+    pub occurred_at: Timestamp,
+    /// When the event was decided, by the command handler's clock.
+    pub recorded_at: Timestamp,
+    /// The command that it came from.
+    pub command_id: Uuid,
+    /// The conversation that it belongs to.
+    pub correlation_id: String,
+    /// The message that caused it: the command.
+    pub causation_id: String,
+    /// Who sent the command.
+    pub actor: Option<String>,
+    /// Its place among the events of its command, from 0.
+    pub index: i32,
+    /// How many events its command made.
+    pub count: i32,
+    /// Where its command lies, in the partition of the same number.
+    pub command_offset: i64,
+}
+
+impl EventMeta {
+    /// The identity of the event with this index of a command: the same each time the command is decided.
+    pub fn id_of(command_id: &Uuid, index: i32) -> Uuid {
+        Uuid::new_v5(command_id, format!("event/{index}").as_bytes())
+    }
+
+    /// As the API shows it, with the payload beside it.
+    pub fn to_json(&self, payload: Value) -> Value {
+        json!({
+            "event_id": self.event_id,
+            "event_type": self.event_type,
+            "aggregate_id": self.aggregate_id,
+            "sequence": self.sequence,
+            "revision": self.revision,
+            "occurred_at": self.occurred_at.to_string(),
+            "recorded_at": self.recorded_at.to_string(),
+            "command_id": self.command_id,
+            "correlation_id": self.correlation_id,
+            "causation_id": self.causation_id,
+            "actor": self.actor,
+            "index": self.index,
+            "count": self.count,
+            "payload": payload,
+        })
+    }
+}
+
+/// An event with what is known about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Envelope<E> {
+    /// Who, when, why.
+    pub meta: EventMeta,
+    /// What.
+    pub event: E,
+}
+
+/// The outcome of a command, as it stands on the results topic for ever: the audit of intent, and the memory
+/// that makes a repeated command get the same answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CommandResult {
+    /// The command.
+    pub command_id: Uuid,
+    /// Its type.
+    pub command_type: String,
+    /// The aggregate that decided.
+    pub aggregate_id: AggregateId,
+    /// `accepted` or `refused`.
+    pub outcome: String,
+    /// The aggregate's sequence after the decision.
+    pub sequence: Sequence,
+    /// The events that it made, in order.
+    pub events: Vec<RecordedEvent>,
+    /// The rule that refused it.
+    pub refusal: Option<RefusalRecord>,
+    /// When it was decided, by the command handler's clock.
+    pub decided_at: Timestamp,
+    /// The conversation that the command belongs to.
+    pub correlation_id: String,
+    /// Where the command lies, in the partition of the same number.
+    pub command_offset: i64,
+    /// A hash of what was asked: another command under the same id is told apart.
+    pub fingerprint: Uuid,
+    /// Whether it repeats the answer that was given before.
+    pub replayed: bool,
+    /// What a reader must have seen to see this outcome; see [`Token`](crate::Token).
+    pub consistency_token: String,
+}
+
+/// An event, as a result names it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecordedEvent {
+    /// The event's identity.
+    pub event_id: Uuid,
+    /// Its type.
+    pub event_type: String,
+    /// Its place in the aggregate.
+    pub sequence: Sequence,
+}
+
+/// A [`Refusal`], as a result holds it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RefusalRecord {
+    code: String,
+    kind: String,
+    detail: String,
+    field: Option<String>,
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// Its events are recorded.
+    Accepted(Vec<RecordedEvent>),
+    /// A rule said no.
+    Refused(Refusal),
+}
+
+impl CommandResult {
+    const ACCEPTED: &'static str = "accepted";
+    const REFUSED: &'static str = "refused";
+
+    /// What became of the command.
+    pub fn decided(&self) -> Outcome {
+        match &self.refusal {
+            None => Outcome::Accepted(self.events.clone()),
+            Some(record) => Outcome::Refused(Refusal {
+                code: record.code.clone(),
+                kind: RefusalKind::from_name(&record.kind),
+                detail: record.detail.clone(),
+                field: record.field.clone(),
+            }),
+        }
+    }
+
+    /// Writes what became of the command.
+    #[must_use]
+    pub fn with(mut self, outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Accepted(events) => {
+                Self::ACCEPTED.clone_into(&mut self.outcome);
+                self.events = events;
+                self.refusal = None;
+            }
+            Outcome::Refused(refusal) => {
+                Self::REFUSED.clone_into(&mut self.outcome);
+                self.events = Vec::new();
+                self.refusal = Some(RefusalRecord {
+                    code: refusal.code,
+                    kind: refusal.kind.name().to_owned(),
+                    detail: refusal.detail,
+                    field: refusal.field,
+                });
+            }
+        }
+        self
+    }
+}

@@ -1,0 +1,796 @@
+//! An aggregate type without its types: what the engine runs.
+
+use std::any::Any;
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::form::Forms;
+use crate::schema::{SchemaError, Variant, variants_of};
+use crate::{
+    Aggregate, CommandMeta, Context, DecodeError, EncodeError, EventMeta, FormErrors, Payload, RecordCodec,
+    Refusal, Unique,
+};
+
+/// The state of an aggregate of some type.
+pub type State = Box<dyn Any + Send + Sync>;
+
+/// A command of some type.
+pub struct AnyCommand(Box<dyn Any + Send + Sync>);
+
+/// An event of some type.
+pub struct AnyEvent(pub(crate) Box<dyn Any + Send + Sync>);
+
+/// A command as it came from its topic.
+pub struct DecodedCommand {
+    /// Who, when, why.
+    pub meta: CommandMeta,
+    /// What.
+    pub command: AnyCommand,
+    /// A hash of what is asked: the aggregate, the payload, the expected sequence.
+    pub fingerprint: Uuid,
+}
+
+/// An event as it came from its topic.
+pub struct DecodedEvent {
+    /// Who, when, why.
+    pub meta: EventMeta,
+    /// What.
+    pub event: AnyEvent,
+}
+
+/// What can be asked of an aggregate type.
+#[derive(Debug, Clone)]
+pub struct CommandType {
+    /// `AddItemToOrder`.
+    pub name: String,
+    /// What it does.
+    pub doc: String,
+    /// Whether it makes a new aggregate.
+    pub creates: bool,
+    /// The JSON Schema of its fields, complete in itself.
+    pub schema: Value,
+}
+
+/// What an aggregate type declares.
+#[derive(Debug, Clone)]
+pub struct AggregateInfo {
+    /// The domain that it belongs to.
+    pub domain: String,
+    /// Its name, which names its topics.
+    pub name: String,
+    /// Where the API serves it; empty for what the engine keeps for itself.
+    pub path: &'static str,
+    /// The types (by name, in the same domain) whose states its decisions look at.
+    pub references: &'static [&'static str],
+    /// The names of the values that only one of them may hold.
+    pub unique: &'static [&'static str],
+    /// What can be asked, in the order of the schema.
+    pub commands: Vec<CommandType>,
+    /// The types of its events, in the order of the schema.
+    pub events: Vec<String>,
+}
+
+/// An aggregate type, installed.
+///
+/// Values of one type must not be given to another one: each method that takes a [`State`], an [`AnyCommand`]
+/// or an [`AnyEvent`] panics if it is not its own.
+pub trait AggregateType: Send + Sync {
+    /// What it declares.
+    fn info(&self) -> &AggregateInfo;
+    /// Reads and writes command records.
+    fn command_codec(&self) -> &RecordCodec;
+    /// Reads and writes event records.
+    fn event_codec(&self) -> &RecordCodec;
+
+    /// The state of an aggregate that does not exist yet.
+    fn initial(&self) -> State;
+    /// A copy.
+    fn clone_state(&self, state: &State) -> State;
+    /// The state as the local store keeps it.
+    fn encode_state(&self, state: &State) -> Vec<u8>;
+    /// Reads [`encode_state`](Self::encode_state); `None` if it is of another shape.
+    fn decode_state(&self, bytes: &[u8]) -> Option<State>;
+    /// The state as JSON, for people.
+    fn state_json(&self, state: &State) -> Value;
+    /// Changes whenever the stored form of states may have: states of another shape are folded anew.
+    fn state_shape(&self) -> Uuid;
+
+    /// Decides.
+    fn decide(
+        &self,
+        state: &State,
+        command: &AnyCommand,
+        context: &Context<'_>,
+    ) -> Result<Vec<AnyEvent>, Refusal>;
+    /// Folds an event in.
+    fn evolve(&self, state: &mut State, event: &AnyEvent);
+    /// The values that the state holds and nobody else may.
+    fn unique(&self, state: &State) -> Vec<Unique>;
+    /// The types of the commands that the state can accept.
+    fn possible(&self, state: &State) -> Vec<&'static str>;
+
+    /// Reads a command from JSON: `{"type": "AddItemToOrder", ...}`, or without a type if `assumed` gives it.
+    fn command_from_json(
+        &self,
+        body: &Value,
+        assumed: Option<&str>,
+    ) -> Result<(String, AnyCommand), FormErrors>;
+    /// Reads a command record of our schema.
+    fn decode_command(&self, datum: &[u8]) -> Result<DecodedCommand, DecodeError>;
+    /// Appends a command record, and sets the type in `meta`.
+    fn encode_command(
+        &self,
+        meta: &mut CommandMeta,
+        command: &AnyCommand,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError>;
+
+    /// Reads an event record of our schema.
+    fn decode_event(&self, datum: &[u8]) -> Result<DecodedEvent, DecodeError>;
+    /// Appends an event record, and sets the type and the revision in `meta`.
+    fn encode_event(
+        &self,
+        meta: &mut EventMeta,
+        event: &AnyEvent,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError>;
+    /// The event's payload as JSON.
+    fn event_json(&self, event: &AnyEvent) -> Value;
+}
+
+impl AnyCommand {
+    /// A command of the aggregate type `A`.
+    pub fn new<A: Aggregate>(command: A::Command) -> Self {
+        Self(Box::new(command))
+    }
+}
+
+impl AnyEvent {
+    /// The event, if it is of the aggregate type `A`.
+    pub fn get<A: Aggregate>(&self) -> Option<&A::Event> {
+        self.0.downcast_ref()
+    }
+}
+
+pub(crate) struct Typed<A: Aggregate> {
+    info: AggregateInfo,
+    commands: RecordCodec,
+    events: RecordCodec,
+    forms: Forms,
+    shape: Uuid,
+    of: std::marker::PhantomData<fn() -> A>,
+}
+
+impl<A: Aggregate> Typed<A> {
+    pub(crate) fn new(domain: &str, name: &str, path: &'static str) -> Result<Self, SchemaError> {
+        let namespace = format!("{domain}.{}", name.replace('-', "_"));
+        let (command_name, command_doc, command_variants) = variants_of::<A::Command>()?;
+        let (event_name, event_doc, event_variants) = variants_of::<A::Event>()?;
+        let commands: Vec<CommandType> = command_variants
+            .iter()
+            .map(|variant| CommandType {
+                name: variant.name.clone(),
+                doc: variant.doc.clone(),
+                creates: variant.name == A::CREATE,
+                schema: variant.schema.clone(),
+            })
+            .collect();
+        let events = RecordCodec::new(
+            &namespace,
+            &event_name,
+            &event_doc,
+            event_fields(),
+            &event_variants,
+        )?;
+        let names = |variants: &[Variant]| variants.iter().map(|variant| variant.name.clone()).collect();
+        let event_names: Vec<String> = names(&event_variants);
+        Ok(Self {
+            forms: Forms::new(&commands),
+            shape: shape_of::<A>(&events),
+            commands: RecordCodec::new(
+                &namespace,
+                &command_name,
+                &command_doc,
+                command_fields(),
+                &command_variants,
+            )?,
+            events,
+            info: AggregateInfo {
+                domain: domain.to_owned(),
+                name: name.to_owned(),
+                path,
+                references: A::REFERENCES,
+                unique: A::UNIQUE,
+                commands,
+                events: event_names,
+            },
+            of: std::marker::PhantomData,
+        })
+    }
+
+    fn state(state: &State) -> &A {
+        state.downcast_ref().expect("a state of this aggregate type")
+    }
+}
+
+impl<A: Aggregate> AggregateType for Typed<A> {
+    fn info(&self) -> &AggregateInfo {
+        &self.info
+    }
+
+    fn command_codec(&self) -> &RecordCodec {
+        &self.commands
+    }
+
+    fn event_codec(&self) -> &RecordCodec {
+        &self.events
+    }
+
+    fn initial(&self) -> State {
+        Box::new(A::default())
+    }
+
+    fn clone_state(&self, state: &State) -> State {
+        Box::new(Self::state(state).clone())
+    }
+
+    fn encode_state(&self, state: &State) -> Vec<u8> {
+        postcard::to_stdvec(Self::state(state))
+            .expect("states have no unsized parts, which is all that fails")
+    }
+
+    fn decode_state(&self, bytes: &[u8]) -> Option<State> {
+        let (state, rest) = postcard::take_from_bytes::<A>(bytes).ok()?;
+        rest.is_empty().then(|| Box::new(state) as State)
+    }
+
+    fn state_json(&self, state: &State) -> Value {
+        serde_json::to_value(Self::state(state)).unwrap_or_default()
+    }
+
+    fn state_shape(&self) -> Uuid {
+        self.shape
+    }
+
+    fn decide(
+        &self,
+        state: &State,
+        command: &AnyCommand,
+        context: &Context<'_>,
+    ) -> Result<Vec<AnyEvent>, Refusal> {
+        let command = command
+            .0
+            .downcast_ref::<A::Command>()
+            .expect("a command of this aggregate type");
+        match Self::state(state).decide(command, context) {
+            Ok(events) => Ok(events
+                .into_iter()
+                .map(|event| AnyEvent(Box::new(event)))
+                .collect()),
+            Err(rejection) => Err(Refusal::of(&rejection)),
+        }
+    }
+
+    fn evolve(&self, state: &mut State, event: &AnyEvent) {
+        let state: &mut A = state.downcast_mut().expect("a state of this aggregate type");
+        state.evolve(event.get::<A>().expect("an event of this aggregate type"));
+    }
+
+    fn unique(&self, state: &State) -> Vec<Unique> {
+        Self::state(state).unique()
+    }
+
+    fn possible(&self, state: &State) -> Vec<&'static str> {
+        Self::state(state).possible()
+    }
+
+    fn command_from_json(
+        &self,
+        body: &Value,
+        assumed: Option<&str>,
+    ) -> Result<(String, AnyCommand), FormErrors> {
+        let (name, tagged) = self.forms.read(body, assumed)?;
+        let command: A::Command = serde_json::from_value(tagged).map_err(FormErrors::unforeseen)?;
+        Ok((name, AnyCommand(Box::new(command))))
+    }
+
+    fn decode_command(&self, datum: &[u8]) -> Result<DecodedCommand, DecodeError> {
+        let (mut meta, set, command) = self.commands.decode::<CommandMeta, A::Command>(datum)?;
+        let says = meta
+            .command_type
+            .strip_suffix("Command")
+            .unwrap_or(&meta.command_type);
+        if says != set {
+            return Err(DecodeError::TypeMismatch {
+                says: meta.command_type,
+                set: set.to_owned(),
+            });
+        }
+        set.clone_into(&mut meta.command_type);
+        let fingerprint = fingerprint(&meta, &self.commands, &command)
+            .map_err(|error| DecodeError::OtherRecord(error.to_string()))?;
+        Ok(DecodedCommand {
+            meta,
+            command: AnyCommand(Box::new(command)),
+            fingerprint,
+        })
+    }
+
+    fn encode_command(
+        &self,
+        meta: &mut CommandMeta,
+        command: &AnyCommand,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        let command = command
+            .0
+            .downcast_ref::<A::Command>()
+            .expect("a command of this aggregate type");
+        self.commands.encode(command, out, |name| {
+            name.clone_into(&mut meta.command_type);
+            &*meta
+        })
+    }
+
+    fn decode_event(&self, datum: &[u8]) -> Result<DecodedEvent, DecodeError> {
+        let (meta, set, event) = self.events.decode::<EventMeta, A::Event>(datum)?;
+        if meta.event_type != set {
+            return Err(DecodeError::TypeMismatch {
+                says: meta.event_type,
+                set: set.to_owned(),
+            });
+        }
+        Ok(DecodedEvent {
+            meta,
+            event: AnyEvent(Box::new(event)),
+        })
+    }
+
+    fn encode_event(
+        &self,
+        meta: &mut EventMeta,
+        event: &AnyEvent,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        let event = event.get::<A>().expect("an event of this aggregate type");
+        self.events.encode(event, out, |name| {
+            name.clone_into(&mut meta.event_type);
+            let revised = A::REVISIONS.iter().find(|(revised, _)| *revised == name);
+            meta.revision = revised.map_or(1, |(_, revision)| *revision);
+            &*meta
+        })
+    }
+
+    fn event_json(&self, event: &AnyEvent) -> Value {
+        let tagged = serde_json::to_value(event.get::<A>().expect("an event of this aggregate type"));
+        match tagged {
+            Ok(Value::Object(mut variants)) => {
+                variants.values_mut().next().map(Value::take).unwrap_or_default()
+            }
+            _ => Value::Null,
+        }
+    }
+}
+
+/// Equal commands have equal fingerprints, whoever sent them, when and why.
+fn fingerprint<P: Payload>(
+    meta: &CommandMeta,
+    codec: &RecordCodec,
+    command: &P,
+) -> Result<Uuid, EncodeError> {
+    let mut asked = codec.payload_bytes(command)?;
+    asked.extend_from_slice(meta.aggregate_id.as_str().as_bytes());
+    asked.extend_from_slice(&meta.expected_sequence.unwrap_or(-1).to_be_bytes());
+    Ok(Uuid::new_v5(&Uuid::NAMESPACE_OID, &asked))
+}
+
+/// States have no schema of their own. What stands for it: the events that they are folded from, and the
+/// stored form of an empty one, which shows most changes of a state's fields.
+fn shape_of<A: Aggregate>(events: &RecordCodec) -> Uuid {
+    let mut shape = events.schema().to_string().into_bytes();
+    shape.extend(postcard::to_stdvec(&A::default()).unwrap_or_default());
+    shape.extend(std::any::type_name::<A>().as_bytes());
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, &shape)
+}
+
+/// A metadata field of a record.
+fn field(name: &str, avro: Value, doc: &str) -> Value {
+    let mut field = json!({ "name": name, "type": avro, "doc": doc });
+    if avro_is_nullable(&field["type"]) {
+        field["default"] = Value::Null;
+    }
+    field
+}
+
+fn avro_is_nullable(avro: &Value) -> bool {
+    avro.is_array()
+}
+
+fn time() -> Value {
+    json!({ "type": "long", "logicalType": "timestamp-millis" })
+}
+
+fn optional(avro: &str) -> Value {
+    json!(["null", avro])
+}
+
+/// As [`CommandMeta`] has them.
+fn command_fields() -> Vec<Value> {
+    vec![
+        field(
+            "command_id",
+            json!("string"),
+            "The command's identity, a UUID. Sent twice, it is decided once and answered the same.",
+        ),
+        field(
+            "command_type",
+            json!("string"),
+            "The name of the one payload that is set.",
+        ),
+        field(
+            "aggregate_id",
+            json!("string"),
+            "The aggregate that is to decide. The same as the record's key.",
+        ),
+        field("issued_at", time(), "When it was issued, by its sender's clock."),
+        field(
+            "correlation_id",
+            optional("string"),
+            "The conversation that it belongs to. Without one, the command's own id.",
+        ),
+        field(
+            "causation_id",
+            optional("string"),
+            "The message that caused it, if another one did.",
+        ),
+        field("actor", optional("string"), "Who sends it."),
+        field(
+            "expected_sequence",
+            optional("long"),
+            "The sequence that the aggregate must be at, or the command is refused.",
+        ),
+        field(
+            "consistency_token",
+            optional("string"),
+            "What its sender has seen: it is not decided on older states.",
+        ),
+    ]
+}
+
+/// As [`EventMeta`] has them.
+fn event_fields() -> Vec<Value> {
+    vec![
+        field("event_id", json!("string"), "The event's identity, a UUID."),
+        field(
+            "event_type",
+            json!("string"),
+            "The name of the one payload that is set.",
+        ),
+        field(
+            "aggregate_id",
+            json!("string"),
+            "The aggregate that it happened to. The same as the record's key.",
+        ),
+        field(
+            "sequence",
+            json!("long"),
+            "The event's place in its aggregate, from 1, without gap. Order by this, never by time.",
+        ),
+        field(
+            "revision",
+            json!("int"),
+            "The revision of the payload's schema, from 1.",
+        ),
+        field(
+            "occurred_at",
+            time(),
+            "When the command was issued, by its sender's clock.",
+        ),
+        field(
+            "recorded_at",
+            time(),
+            "When the event was decided, by the command handler's clock.",
+        ),
+        field("command_id", json!("string"), "The command that it came from."),
+        field(
+            "correlation_id",
+            json!("string"),
+            "The conversation that it belongs to.",
+        ),
+        field(
+            "causation_id",
+            json!("string"),
+            "The message that caused it: the id of its command.",
+        ),
+        field("actor", optional("string"), "Who sent the command."),
+        field(
+            "index",
+            json!("int"),
+            "Its place among the events of its command, from 0.",
+        ),
+        field("count", json!("int"), "How many events its command made."),
+        field(
+            "command_offset",
+            json!("long"),
+            "Where its command lies: this offset, in the partition of the same number of the command topic.",
+        ),
+    ]
+}
+
+/// Reads and writes the result records of an aggregate type.
+pub fn result_codec(info: &AggregateInfo) -> RecordCodec {
+    let namespace = format!("{}.{}", info.domain, info.name.replace('-', "_"));
+    let event = json!({ "type": "record", "name": "RecordedEvent", "doc": "An event, as a result names it.", "fields": [
+        field("event_id", json!("string"), "The event's identity."),
+        field("event_type", json!("string"), "Its type."),
+        field("sequence", json!("long"), "Its place in the aggregate."),
+    ]});
+    let refusal = json!({ "type": "record", "name": "Refusal", "doc": "Why a command was refused.", "fields": [
+        field("code", json!("string"), "Names the rule, for ever."),
+        field("kind", json!("string"), "state, value, malformed, unknown-reference, unknown-aggregate, sequence or command-id."),
+        field("detail", json!("string"), "For a person."),
+        field("field", optional("string"), "The field of the command that is to blame."),
+    ]});
+    let fields = vec![
+        field("command_id", json!("string"), "The command."),
+        field("command_type", json!("string"), "Its type."),
+        field(
+            "aggregate_id",
+            json!("string"),
+            "The aggregate that decided. The same as the record's key.",
+        ),
+        field("outcome", json!("string"), "accepted or refused."),
+        field(
+            "sequence",
+            json!("long"),
+            "The aggregate's sequence after the decision.",
+        ),
+        field(
+            "events",
+            json!({ "type": "array", "items": event }),
+            "The events that it made, in order.",
+        ),
+        field(
+            "refusal",
+            json!(["null", refusal]),
+            "Set if and only if it was refused.",
+        ),
+        field(
+            "decided_at",
+            time(),
+            "When it was decided, by the command handler's clock.",
+        ),
+        field(
+            "correlation_id",
+            json!("string"),
+            "The conversation that the command belongs to.",
+        ),
+        field(
+            "command_offset",
+            json!("long"),
+            "Where the command lies: this offset, in the partition of the same number of the command topic.",
+        ),
+        field(
+            "fingerprint",
+            json!("string"),
+            "A hash of what was asked: another command under the same id is told apart.",
+        ),
+        field(
+            "replayed",
+            json!("boolean"),
+            "Whether it repeats the answer that was given before.",
+        ),
+        field(
+            "consistency_token",
+            json!("string"),
+            "Send it with a read or a command that must not be answered from before this outcome.",
+        ),
+    ];
+    RecordCodec::new(
+        &namespace,
+        "CommandResult",
+        "What became of a command.",
+        fields,
+        &[],
+    )
+    .expect("a record without payload has no variant that could be wrong")
+}
+
+#[cfg(test)]
+mod tests {
+    use apache_avro::Schema;
+    use serde_json::json;
+
+    use super::{AnyCommand, AnyEvent, result_codec};
+    use crate::{
+        Claim, ClaimCommand, ClaimEvent, CommandMeta, CommandResult, DecodeError, Domain, Domains, EventMeta,
+        Outcome, Refusal, RefusalKind, Timestamp,
+    };
+
+    fn domains() -> Domains {
+        Domains::new([Domain::new("test").aggregate::<Claim>()]).unwrap()
+    }
+
+    fn event_meta() -> EventMeta {
+        EventMeta {
+            event_id: uuid::Uuid::from_u128(1),
+            event_type: String::new(),
+            aggregate_id: "a-1".parse().unwrap(),
+            sequence: 7,
+            revision: 0,
+            occurred_at: Timestamp(1),
+            recorded_at: Timestamp(2),
+            command_id: uuid::Uuid::from_u128(2),
+            correlation_id: "c".into(),
+            causation_id: "d".into(),
+            actor: Some("ada".into()),
+            index: 0,
+            count: 1,
+            command_offset: 300,
+        }
+    }
+
+    fn command_meta() -> CommandMeta {
+        CommandMeta {
+            command_id: uuid::Uuid::from_u128(2),
+            command_type: String::new(),
+            aggregate_id: "a-1".parse().unwrap(),
+            issued_at: Timestamp(1),
+            correlation_id: None,
+            causation_id: None,
+            actor: None,
+            expected_sequence: Some(3),
+            consistency_token: None,
+        }
+    }
+
+    fn released() -> ClaimEvent {
+        ClaimEvent::ValueReleased {
+            value: "v".into(),
+            holder: "h".into(),
+        }
+    }
+
+    #[test]
+    fn an_event_record_is_read_back() {
+        let domains = domains();
+        let claims = &domains.aggregates()[0];
+        let (mut meta, mut bytes) = (event_meta(), Vec::new());
+        let event = AnyEvent(Box::new(released()));
+        claims.encode_event(&mut meta, &event, &mut bytes).unwrap();
+        assert_eq!((meta.event_type.as_str(), meta.revision), ("ValueReleased", 1));
+
+        let decoded = claims.decode_event(&bytes).unwrap();
+        assert_eq!(decoded.meta, meta);
+        assert_eq!(decoded.event.get::<Claim>(), Some(&released()));
+        assert_eq!(
+            claims.event_json(&decoded.event),
+            json!({"value": "v", "holder": "h"})
+        );
+    }
+
+    #[test]
+    fn a_command_record_is_read_back() {
+        let domains = domains();
+        let claims = &domains.aggregates()[0];
+        let (mut meta, mut bytes) = (command_meta(), Vec::new());
+        let command = ClaimCommand::ReserveValue {
+            value: "v".into(),
+            holder: "h".into(),
+        };
+        claims
+            .encode_command(&mut meta, &AnyCommand::new::<Claim>(command), &mut bytes)
+            .unwrap();
+
+        assert_eq!(claims.decode_command(&bytes).unwrap().meta, meta);
+    }
+
+    #[test]
+    fn bytes_that_are_no_record_are_told_apart() {
+        let domains = domains();
+        let claims = &domains.aggregates()[0];
+        let mut bytes = Vec::new();
+        claims
+            .encode_event(&mut event_meta(), &AnyEvent(Box::new(released())), &mut bytes)
+            .unwrap();
+        let error = |bytes: &[u8]| claims.decode_event(bytes).err().unwrap();
+
+        assert!(matches!(error(b""), DecodeError::Avro { .. }));
+        assert!(matches!(
+            error(&bytes[..bytes.len() - 1]),
+            DecodeError::Avro { .. }
+        ));
+        bytes.push(0);
+        assert!(matches!(error(&bytes), DecodeError::TrailingBytes { count: 1 }));
+        let meta_only = {
+            let mut bytes = Vec::new();
+            claims
+                .event_codec()
+                .encode_meta(&event_meta(), &mut bytes)
+                .unwrap();
+            bytes
+        };
+        assert!(matches!(
+            error(&[meta_only.as_slice(), &[0, 0]].concat()),
+            DecodeError::NoPayload { .. }
+        ));
+        let both = [2, 2, b'v', 2, b'h', 2, 2, b'v', 2, b'h'];
+        assert!(matches!(
+            error(&[meta_only.as_slice(), &both].concat()),
+            DecodeError::SeveralPayloads { .. }
+        ));
+    }
+
+    #[test]
+    fn a_record_of_an_older_schema_is_read_by_ours() {
+        let domains = domains();
+        let claims = &domains.aggregates()[0];
+        let mut bytes = Vec::new();
+        claims
+            .encode_event(&mut event_meta(), &AnyEvent(Box::new(released())), &mut bytes)
+            .unwrap();
+        // An older writer that had no actor, no second type, and its fields in another order.
+        let mut older = claims.event_codec().schema().clone();
+        let fields = older["fields"].as_array_mut().unwrap();
+        fields.retain(|field| field["name"] != "actor" && field["name"] != "value_reserved");
+        fields.reverse();
+        let older = Schema::parse(&older).unwrap();
+        let ours = Schema::parse(claims.event_codec().schema()).unwrap();
+        let value = apache_avro::from_avro_datum(&ours, &mut bytes.as_slice(), Some(&older)).unwrap();
+        let old_bytes = apache_avro::to_avro_datum(&older, value).unwrap();
+
+        let transcoded = claims.event_codec().transcode(&older, &old_bytes).unwrap();
+        let decoded = claims.decode_event(&transcoded).unwrap();
+        assert_eq!(
+            decoded.meta,
+            EventMeta {
+                actor: None,
+                event_type: "ValueReleased".into(),
+                revision: 1,
+                ..event_meta()
+            }
+        );
+        assert_eq!(decoded.event.get::<Claim>(), Some(&released()));
+    }
+
+    #[test]
+    fn a_record_of_another_kind_is_refused() {
+        let domains = domains();
+        let claims = &domains.aggregates()[0];
+        let other = Schema::parse_str(
+            r#"{"type": "record", "name": "Other", "fields": [{"name": "n", "type": "long"}]}"#,
+        )
+        .unwrap();
+        let error = claims.command_codec().transcode(&other, &[2]).unwrap_err();
+        assert!(matches!(error, DecodeError::OtherRecord(_)), "{error}");
+    }
+
+    #[test]
+    fn a_result_record_is_read_back() {
+        let domains = domains();
+        let codec = result_codec(domains.aggregates()[0].info());
+        let refusal = Refusal::engine("value-taken", RefusalKind::State, "\"v\" is taken".into());
+        let result = CommandResult {
+            command_id: uuid::Uuid::from_u128(2),
+            command_type: "ReserveValue".into(),
+            aggregate_id: "a-1".parse().unwrap(),
+            outcome: String::new(),
+            sequence: 7,
+            events: vec![],
+            refusal: None,
+            decided_at: Timestamp(5),
+            correlation_id: "c".into(),
+            command_offset: 9,
+            fingerprint: uuid::Uuid::from_u128(3),
+            replayed: false,
+            consistency_token: "1.x".into(),
+        }
+        .with(Outcome::Refused(refusal.clone()));
+        let mut bytes = Vec::new();
+        codec.encode_meta(&result, &mut bytes).unwrap();
+        let read: CommandResult = codec.decode_meta(&bytes).unwrap();
+        assert_eq!(read, result);
+        assert_eq!(read.decided(), Outcome::Refused(refusal));
+    }
+}

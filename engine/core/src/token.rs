@@ -1,0 +1,164 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+
+/// How far somebody has seen: for partitions of aggregate types, the offset of a command in its topic, whose
+/// events, and all before them, are seen.
+///
+/// The offset of the command, not of its events: a result can state it before Kafka has given the events
+/// their offsets, so that it costs no round trip. As text it is opaque to clients.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Token {
+    cluster: String,
+    seen: BTreeMap<(String, i32), i64>,
+}
+
+/// Text that is no [`Token`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Not what we give out.
+    #[error("not a consistency token; send it back as it came, unchanged")]
+    Malformed,
+    /// From another Kafka cluster, or one that was created anew.
+    #[error("a consistency token of another cluster: it says nothing here")]
+    OtherCluster,
+}
+
+/// `1`, so that a later form can be told apart.
+const PREFIX: &str = "1.";
+
+#[derive(Serialize, Deserialize)]
+struct Wire(String, Vec<(String, i32, i64)>);
+
+impl Token {
+    /// Has seen nothing of this cluster.
+    pub fn new(cluster: &str) -> Self {
+        Self {
+            cluster: cluster.to_owned(),
+            seen: BTreeMap::new(),
+        }
+    }
+
+    /// Has seen, of one partition, all up to the command at `offset`.
+    pub fn at(cluster: &str, aggregate: &str, partition: i32, offset: i64) -> Self {
+        let mut token = Self::new(cluster);
+        token.see(aggregate, partition, offset);
+        token
+    }
+
+    /// Reads a client's token.
+    pub fn parse(text: &str, cluster: &str) -> Result<Self, TokenError> {
+        let token: Self = text.trim().parse()?;
+        if token.cluster == cluster {
+            Ok(token)
+        } else {
+            Err(TokenError::OtherCluster)
+        }
+    }
+
+    /// Has now also seen this.
+    pub fn see(&mut self, aggregate: &str, partition: i32, offset: i64) {
+        let seen = self
+            .seen
+            .entry((aggregate.to_owned(), partition))
+            .or_insert(offset);
+        *seen = offset.max(*seen);
+    }
+
+    /// Has now also seen what `other` has.
+    pub fn join(&mut self, other: &Self) {
+        for ((aggregate, partition), offset) in &other.seen {
+            self.see(aggregate, *partition, *offset);
+        }
+    }
+
+    /// Whether everything that `other` has seen is seen here too.
+    pub fn covers(&self, other: &Self) -> bool {
+        other.positions().all(|(aggregate, partition, offset)| {
+            let key = (aggregate.to_owned(), partition);
+            self.seen.get(&key).is_some_and(|seen| *seen >= offset)
+        })
+    }
+
+    /// Aggregate type, partition, offset of the command.
+    pub fn positions(&self) -> impl Iterator<Item = (&str, i32, i64)> {
+        self.seen
+            .iter()
+            .map(|((aggregate, partition), offset)| (aggregate.as_str(), *partition, *offset))
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seen = self
+            .positions()
+            .map(|(name, partition, offset)| (name.to_owned(), partition, offset));
+        let wire = Wire(self.cluster.clone(), seen.collect());
+        let bytes = postcard::to_stdvec(&wire).map_err(|_| fmt::Error)?;
+        write!(f, "{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(bytes))
+    }
+}
+
+impl FromStr for Token {
+    type Err = TokenError;
+
+    fn from_str(text: &str) -> Result<Self, TokenError> {
+        let encoded = text.strip_prefix(PREFIX).ok_or(TokenError::Malformed)?;
+        let bytes = BASE64_URL_SAFE_NO_PAD
+            .decode(encoded)
+            .map_err(|_| TokenError::Malformed)?;
+        let Wire(cluster, seen) = postcard::from_bytes(&bytes).map_err(|_| TokenError::Malformed)?;
+        let mut token = Self::new(&cluster);
+        for (aggregate, partition, offset) in seen {
+            token.see(&aggregate, partition, offset);
+        }
+        Ok(token)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Token, TokenError};
+
+    fn token() -> impl Strategy<Value = Token> {
+        prop::collection::vec(("[a-c]", 0..3, 0..9i64), 0..6).prop_map(|seen| {
+            let mut token = Token::new("here");
+            seen.iter()
+                .for_each(|(aggregate, partition, offset)| token.see(aggregate, *partition, *offset));
+            token
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_token_is_read_back_from_its_text(token in token()) {
+            prop_assert_eq!(Token::parse(&token.to_string(), "here"), Ok(token));
+        }
+
+        #[test]
+        fn a_join_covers_both(a in token(), b in token()) {
+            let mut both = a.clone();
+            both.join(&b);
+            prop_assert!(both.covers(&a) && both.covers(&b));
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text in ".{0,40}") {
+            let _ = text.parse::<Token>();
+        }
+    }
+
+    #[test]
+    fn tokens_that_are_not_ours_are_told_apart() {
+        let elsewhere = Token::at("elsewhere", "orders", 1, 2).to_string();
+        assert_eq!(Token::parse(&elsewhere, "here"), Err(TokenError::OtherCluster));
+        assert_eq!(Token::parse("1.%%%", "here"), Err(TokenError::Malformed));
+        assert_eq!(Token::parse("orders@7", "here"), Err(TokenError::Malformed));
+    }
+}
