@@ -40,12 +40,12 @@ pub struct EncodeError {
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// Not a datum of the schema.
-    #[error("cannot be read as {record}: {source}")]
+    #[error("cannot be read as {record}: {problem}")]
     Avro {
         /// The record's name.
         record: String,
         /// What is wrong.
-        source: Box<apache_avro::Error>,
+        problem: String,
     },
     /// No field of a type is set.
     #[error("none of the fields {fields} is set")]
@@ -81,12 +81,12 @@ pub enum DecodeError {
 }
 
 impl RecordCodec {
-    /// A codec for records named `name`: the fields `meta`, and one for each variant.
+    /// A codec for records named `name`: the fields of the Rust struct `meta_name`, and one for each variant.
     pub(crate) fn new(
         namespace: &str,
         name: &str,
         doc: &str,
-        meta: Vec<Value>,
+        (meta_name, meta): (&str, Vec<Value>),
         variants: &[Variant],
     ) -> Result<Self, SchemaError> {
         let mut avro = AvroWriter::new();
@@ -110,7 +110,7 @@ impl RecordCodec {
         });
         Ok(Self {
             full: parse(&json),
-            meta: Datum::new(parse(&record(name, &json!(meta)))),
+            meta: Datum::new(parse(&record(meta_name, &json!(meta)))),
             payload,
             variants: variants.iter().map(|variant| variant.name.clone()).collect(),
             json,
@@ -245,7 +245,7 @@ impl RecordCodec {
 
     /// Reads a datum that another schema has written and writes it by ours, as Avro's schema resolution says.
     pub fn transcode(&self, writer: &Schema, datum: &[u8]) -> Result<Vec<u8>, DecodeError> {
-        let other = |source: apache_avro::Error| DecodeError::OtherRecord(source.to_string());
+        let other = |source: apache_avro::Error| DecodeError::OtherRecord(brief(&source));
         let reader = GenericDatumReader::builder(writer)
             .reader_schema(self.full)
             .build()
@@ -267,7 +267,7 @@ impl RecordCodec {
     fn decode_error(&self, source: apache_avro::Error) -> DecodeError {
         DecodeError::Avro {
             record: self.name(),
-            source: Box::new(source),
+            problem: brief(&source),
         }
     }
 
@@ -289,6 +289,13 @@ impl Datum {
             writer: writer.expect("a parsed schema resolves"),
         }
     }
+}
+
+/// An error of apache-avro without the schema that it prints in the middle, pages long.
+fn brief(error: &apache_avro::Error) -> String {
+    let text = error.to_string();
+    let end = text.rsplit("}): ").next().unwrap_or_default();
+    end.chars().take(300).collect()
 }
 
 /// Avro's branch 0 and branch 1 of a union, as zigzag varints.

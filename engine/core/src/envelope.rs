@@ -141,6 +141,7 @@ pub struct RecordedEvent {
 
 /// A [`Refusal`], as a result holds it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "Refusal")]
 pub struct RefusalRecord {
     code: String,
     kind: String,

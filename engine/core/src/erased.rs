@@ -71,6 +71,18 @@ pub struct AggregateInfo {
     pub events: Vec<String>,
 }
 
+impl AggregateInfo {
+    /// Its name among those of all domains, `restaurant.orders`: what its topics and tokens begin with.
+    pub fn qualified_name(&self) -> String {
+        format!("{}.{}", self.domain, self.name)
+    }
+
+    /// Whether the engine keeps it for itself: it has no API.
+    pub fn is_internal(&self) -> bool {
+        self.path.is_empty()
+    }
+}
+
 /// An aggregate type, installed.
 ///
 /// Values of one type must not be given to another one: each method that takes a [`State`], an [`AnyCommand`]
@@ -180,7 +192,7 @@ impl<A: Aggregate> Typed<A> {
             &namespace,
             &event_name,
             &event_doc,
-            event_fields(),
+            ("EventMeta", event_fields()),
             &event_variants,
         )?;
         let names = |variants: &[Variant]| variants.iter().map(|variant| variant.name.clone()).collect();
@@ -192,7 +204,7 @@ impl<A: Aggregate> Typed<A> {
                 &namespace,
                 &command_name,
                 &command_doc,
-                command_fields(),
+                ("CommandMeta", command_fields()),
                 &command_variants,
             )?,
             events,
@@ -591,7 +603,7 @@ pub fn result_codec(info: &AggregateInfo) -> RecordCodec {
         &namespace,
         "CommandResult",
         "What became of a command.",
-        fields,
+        ("CommandResult", fields),
         &[],
     )
     .expect("a record without payload has no variant that could be wrong")
@@ -600,6 +612,8 @@ pub fn result_codec(info: &AggregateInfo) -> RecordCodec {
 #[cfg(test)]
 mod tests {
     use apache_avro::Schema;
+    use apache_avro::reader::datum::GenericDatumReader;
+    use apache_avro::writer::datum::GenericDatumWriter;
     use serde_json::json;
 
     use super::{AnyCommand, AnyEvent, result_codec};
@@ -737,8 +751,13 @@ mod tests {
         fields.reverse();
         let older = Schema::parse(&older).unwrap();
         let ours = Schema::parse(claims.event_codec().schema()).unwrap();
-        let value = apache_avro::from_avro_datum(&ours, &mut bytes.as_slice(), Some(&older)).unwrap();
-        let old_bytes = apache_avro::to_avro_datum(&older, value).unwrap();
+        let reader = GenericDatumReader::builder(&ours)
+            .reader_schema(&older)
+            .build()
+            .unwrap();
+        let value = reader.read_value(&mut bytes.as_slice()).unwrap();
+        let writer = GenericDatumWriter::builder(&older).build().unwrap();
+        let old_bytes = writer.write_value_to_vec(value).unwrap();
 
         let transcoded = claims.event_codec().transcode(&older, &old_bytes).unwrap();
         let decoded = claims.decode_event(&transcoded).unwrap();

@@ -16,7 +16,7 @@ use crate::schema::snake_case;
 pub struct FormErrors(pub Vec<FormError>);
 
 /// One thing that is wrong with the form of a command.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct FormError {
     /// Where, as a JSON pointer (RFC 6901) into what the client sent; empty is all of it.
     pub pointer: String,
@@ -212,7 +212,7 @@ mod tests {
         refused(json!([]), &[""]);
         refused(json!({"type": 7}), &["/type"]);
         refused(json!({"type": "Sell"}), &["/type"]);
-        refused(json!({"value": 1}), &["/value", "/holder"]);
+        refused(json!({"value": 1}), &["/holder", "/value"]);
         refused(
             json!({"value": "v", "holder": "a", "coLour": "red"}),
             &["/coLour"],

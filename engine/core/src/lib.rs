@@ -9,7 +9,8 @@
 //! - [`Domain`]: what a domain installs; [`Domains`]: what a program runs.
 //! - [`Envelope`], [`CommandMeta`], [`EventMeta`], [`CommandResult`]: what stands on the topics.
 //! - [`Token`]: how far a client has seen.
-//! - [`testing`]: given/when/then.
+//!
+//! [`testing`] is given/when/then.
 
 mod aggregate;
 mod claim;

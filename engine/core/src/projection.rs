@@ -82,6 +82,9 @@ impl Field {
 type Keys = Box<dyn Fn(&EventMeta, &AnyEvent) -> Vec<AggregateId> + Send + Sync>;
 type Fold<V> = Box<dyn Fn(Option<V>, &EventMeta, &AnyEvent, &AggregateId) -> Option<V> + Send + Sync>;
 
+/// What an event makes of a row.
+type Project<A, V> = fn(Option<V>, &Envelope<<A as Aggregate>::Event>, &AggregateId) -> Option<V>;
+
 /// The events of one aggregate type, as a projection reads them.
 pub struct Source<V> {
     pub(crate) aggregate: &'static str,
@@ -95,7 +98,7 @@ pub struct Source<V> {
 /// the row as it is, `None` if there is none, and returns it as it is to be, `None` to remove it.
 pub fn from<A: Aggregate, V: 'static>(
     keys: fn(&Envelope<A::Event>) -> Vec<AggregateId>,
-    project: fn(Option<V>, &Envelope<A::Event>, &AggregateId) -> Option<V>,
+    project: Project<A, V>,
 ) -> Source<V> {
     let envelope = |meta: &EventMeta, event: &AnyEvent| Envelope {
         meta: meta.clone(),
