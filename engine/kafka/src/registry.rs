@@ -1,0 +1,378 @@
+//! The schema registry, and records in its wire format: `0`, the schema's id in 4 bytes, the datum.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use apache_avro::Schema;
+use foldline_core::{AggregateType, DecodeError, Domains, RecordCodec, result_codec};
+use reqwest::StatusCode;
+use schema_registry_converter::async_impl::schema_registry::{SrSettings, get_schema_by_id, post_schema};
+use schema_registry_converter::error::SRCError;
+use schema_registry_converter::schema_registry_common::{SchemaType, SuppliedSchema};
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+
+use crate::{KafkaSettings, TopicNames};
+
+const REQUEST_MAX: Duration = Duration::from_secs(10);
+
+/// Which changes of a subject's schema are allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compatibility {
+    /// Every version reads what every other one has written: events, and their outcomes, are for ever.
+    FullTransitive,
+    /// The newest version reads what every older one has written: commands.
+    BackwardTransitive,
+}
+
+impl Compatibility {
+    /// As the registry has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FullTransitive => "FULL_TRANSITIVE",
+            Self::BackwardTransitive => "BACKWARD_TRANSITIVE",
+        }
+    }
+}
+
+/// A subject and its schema.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// Its name: that of the topic, and `-value`.
+    pub name: String,
+    /// The schema that the code has.
+    pub schema: Value,
+    /// Which changes of it are allowed.
+    pub compatibility: Compatibility,
+}
+
+/// A subject that was registered.
+#[derive(Debug, Clone)]
+pub struct Registered {
+    /// Its name.
+    pub subject: String,
+    /// The id of its schema.
+    pub id: u32,
+    /// Whether the registry did not have this schema before.
+    pub new: bool,
+}
+
+/// The registry's no.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// It does not answer.
+    #[error("the schema registry at {url} does not answer: {reason}")]
+    Unavailable {
+        /// Who was asked.
+        url: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The schema breaks its subject's compatibility.
+    #[error("the schema of {subject} is not {compatibility} with those registered before: {reason}")]
+    Incompatible {
+        /// The subject.
+        subject: String,
+        /// What is asked of it.
+        compatibility: &'static str,
+        /// What breaks it.
+        reason: String,
+    },
+    /// A service's schema is not registered.
+    #[error("the schema of {subject} is not registered; `foldline schemas register` does it")]
+    NotRegistered {
+        /// The subject.
+        subject: String,
+    },
+    /// Something else.
+    #[error("the schema registry answers {status} to {doing}: {reason}")]
+    Refused {
+        /// The status code.
+        status: u16,
+        /// What was asked.
+        doing: String,
+        /// What it says.
+        reason: String,
+    },
+}
+
+/// Every subject that the domains need.
+pub fn subjects(names: &TopicNames, domains: &Domains) -> Vec<Subject> {
+    let of = |aggregate: &Arc<dyn AggregateType>| {
+        let info = aggregate.info();
+        let subject = |topic: String, schema: Value, compatibility| Subject {
+            name: format!("{topic}-value"),
+            schema,
+            compatibility,
+        };
+        let commands = aggregate.command_codec().schema().clone();
+        let events = aggregate.event_codec().schema().clone();
+        let results = result_codec(info).schema().clone();
+        [
+            subject(names.commands(info), commands, Compatibility::BackwardTransitive),
+            subject(names.events(info), events, Compatibility::FullTransitive),
+            subject(names.results(info), results, Compatibility::FullTransitive),
+        ]
+    };
+    domains.aggregates().iter().flat_map(of).collect()
+}
+
+/// Registers every schema, and sets what changes are allowed from then on. Done at deployment, never by a
+/// running service.
+pub async fn register_schemas(
+    kafka: &KafkaSettings,
+    domains: &Domains,
+) -> Result<Vec<Registered>, RegistryError> {
+    let registry = Registry::new(&kafka.schema_registry)?;
+    let mut registered = Vec::new();
+    for subject in subjects(&kafka.topics(), domains) {
+        registered.push(registry.register(&subject).await?);
+    }
+    Ok(registered)
+}
+
+/// A client of the registry.
+#[derive(Clone)]
+pub struct Registry {
+    url: String,
+    http: reqwest::Client,
+    converter: SrSettings,
+}
+
+impl Registry {
+    /// A client; nothing is asked yet.
+    pub fn new(url: &str) -> Result<Self, RegistryError> {
+        let url = url.trim_end_matches('/').to_owned();
+        let unusable = |reason: String| RegistryError::Unavailable {
+            url: url.clone(),
+            reason,
+        };
+        let http = reqwest::Client::builder().timeout(REQUEST_MAX).no_proxy().build();
+        let mut converter = SrSettings::new_builder(url.clone());
+        let converter = converter.no_proxy().set_timeout(REQUEST_MAX).build();
+        Ok(Self {
+            http: http.map_err(|error| unusable(error.to_string()))?,
+            converter: converter.map_err(|error| unusable(error.to_string()))?,
+            url,
+        })
+    }
+
+    /// Registers a subject's schema.
+    pub async fn register(&self, subject: &Subject) -> Result<Registered, RegistryError> {
+        let known = self.find(subject).await?;
+        if known.is_none() {
+            // Apicurio enforces nothing unless told to, and a subject has no setting before its first version.
+            if self.exists(&subject.name).await? {
+                self.set_compatibility(subject).await?;
+            }
+            let text = subject.schema.to_string();
+            let schema = SuppliedSchema::new(None, SchemaType::Avro, text);
+            let posted = post_schema(&self.converter, subject.name.clone(), schema).await;
+            posted.map_err(|error| self.not_posted(subject, &error))?;
+        }
+        self.set_compatibility(subject).await?;
+        let id = self.id_of(subject).await?;
+        Ok(Registered {
+            subject: subject.name.clone(),
+            id,
+            new: known.is_none(),
+        })
+    }
+
+    /// The id of a subject's schema, which must be registered.
+    pub async fn id_of(&self, subject: &Subject) -> Result<u32, RegistryError> {
+        let id = self.find(subject).await?;
+        id.ok_or_else(|| RegistryError::NotRegistered {
+            subject: subject.name.clone(),
+        })
+    }
+
+    async fn find(&self, subject: &Subject) -> Result<Option<u32>, RegistryError> {
+        let url = format!("{}/subjects/{}", self.url, subject.name);
+        let body = json!({ "schema": subject.schema.to_string() });
+        let response = self
+            .http
+            .post(url)
+            .json(&body)
+            .send()
+            .await
+            .map_err(|error| self.away(&error))?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let answer = self.answer(response, "a schema's id").await?;
+        Ok(answer
+            .get("id")
+            .and_then(Value::as_u64)
+            .and_then(|id| u32::try_from(id).ok()))
+    }
+
+    async fn exists(&self, subject: &str) -> Result<bool, RegistryError> {
+        let url = format!("{}/subjects/{subject}/versions", self.url);
+        let response = self
+            .http
+            .get(url)
+            .send()
+            .await
+            .map_err(|error| self.away(&error))?;
+        Ok(response.status().is_success())
+    }
+
+    async fn set_compatibility(&self, subject: &Subject) -> Result<(), RegistryError> {
+        let url = format!("{}/config/{}", self.url, subject.name);
+        let body = json!({ "compatibility": subject.compatibility.name() });
+        let response = self
+            .http
+            .put(url)
+            .json(&body)
+            .send()
+            .await
+            .map_err(|error| self.away(&error))?;
+        self.answer(response, "setting a subject's compatibility").await?;
+        Ok(())
+    }
+
+    async fn answer(&self, response: reqwest::Response, doing: &str) -> Result<Value, RegistryError> {
+        let status = response.status();
+        let text = response.text().await.map_err(|error| self.away(&error))?;
+        if status.is_success() {
+            return Ok(serde_json::from_str(&text).unwrap_or_default());
+        }
+        let reason = text.chars().take(500).collect();
+        Err(RegistryError::Refused {
+            status: status.as_u16(),
+            doing: doing.to_owned(),
+            reason,
+        })
+    }
+
+    /// A schema by its id; `None` if there is none.
+    async fn schema(&self, id: u32) -> Result<Option<Schema>, RegistryError> {
+        match get_schema_by_id(id, &self.converter).await {
+            Ok(registered) => Ok(Schema::parse_str(&registered.schema).ok()),
+            // The converter tells an unknown id from an absent registry only by this.
+            Err(error) if !error.retriable => Ok(None),
+            Err(error) => Err(RegistryError::Unavailable {
+                url: self.url.clone(),
+                reason: error.to_string(),
+            }),
+        }
+    }
+
+    fn not_posted(&self, subject: &Subject, error: &SRCError) -> RegistryError {
+        let reason = error.to_string();
+        if error.retriable {
+            return RegistryError::Unavailable {
+                url: self.url.clone(),
+                reason,
+            };
+        }
+        RegistryError::Incompatible {
+            subject: subject.name.clone(),
+            compatibility: subject.compatibility.name(),
+            reason,
+        }
+    }
+
+    fn away(&self, error: &reqwest::Error) -> RegistryError {
+        RegistryError::Unavailable {
+            url: self.url.clone(),
+            reason: error.to_string(),
+        }
+    }
+}
+
+/// A value that is not a record of ours.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It does not begin as the wire format does.
+    #[error(
+        "not in the registry's wire format: it must begin with a zero byte and the 4 bytes of a schema id"
+    )]
+    NotAvro,
+    /// No schema has this id.
+    #[error("the registry has no schema {id}")]
+    UnknownSchema {
+        /// The id.
+        id: u32,
+    },
+    /// Written by a schema from which ours cannot be read.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The registry does not answer, so nothing can be said: try again.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+}
+
+/// Puts a datum into the wire format.
+pub fn wire_format(id: u32, datum: &[u8]) -> Vec<u8> {
+    let mut value = Vec::with_capacity(datum.len() + HEADER);
+    begin_wire_format(id, &mut value);
+    value.extend_from_slice(datum);
+    value
+}
+
+pub(crate) fn begin_wire_format(id: u32, out: &mut Vec<u8>) {
+    out.push(0);
+    out.extend_from_slice(&id.to_be_bytes());
+}
+
+const HEADER: usize = 5;
+
+/// Reads values of one topic, whichever schema wrote them.
+pub struct RecordReader {
+    registry: Registry,
+    runtime: Handle,
+    own_id: u32,
+    /// Schemas of other writers. Ids that do not exist are asked for each time: they may be registered later.
+    others: Mutex<HashMap<u32, &'static Schema>>,
+}
+
+impl RecordReader {
+    /// A reader for a subject's records; `own_id` is the id of our schema. Call it in a tokio runtime.
+    pub fn new(registry: &Registry, own_id: u32) -> Self {
+        Self {
+            registry: registry.clone(),
+            runtime: Handle::current(),
+            own_id,
+            others: Mutex::default(),
+        }
+    }
+
+    /// The id of our own schema.
+    pub fn own_id(&self) -> u32 {
+        self.own_id
+    }
+
+    /// The datum in our schema: as it stands if ours wrote it. Blocks while the registry is asked, the first
+    /// time that an id is met, so it must not be called on a thread of the runtime.
+    pub fn datum<'a>(&self, codec: &RecordCodec, value: &'a [u8]) -> Result<Cow<'a, [u8]>, ReadError> {
+        let (header, datum) = value.split_at_checked(HEADER).ok_or(ReadError::NotAvro)?;
+        let [0, a, b, c, d] = *header else {
+            return Err(ReadError::NotAvro);
+        };
+        let id = u32::from_be_bytes([a, b, c, d]);
+        if id == self.own_id {
+            return Ok(Cow::Borrowed(datum));
+        }
+        let writer = self.writer(id)?.ok_or(ReadError::UnknownSchema { id })?;
+        Ok(Cow::Owned(codec.transcode(writer, datum)?))
+    }
+
+    fn writer(&self, id: u32) -> Result<Option<&'static Schema>, RegistryError> {
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = others.get(&id) {
+            return Ok(Some(known));
+        }
+        let Some(schema) = self.runtime.block_on(self.registry.schema(id))? else {
+            return Ok(None);
+        };
+        // Readers borrow it as long as the program lives. Ids are never given to another schema, so each is
+        // leaked once.
+        let schema: &'static Schema = Box::leak(Box::new(schema));
+        others.insert(id, schema);
+        Ok(Some(schema))
+    }
+}

@@ -1,0 +1,359 @@
+//! The topics: their names, what they must be, and the check that they are.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use foldline_core::{AggregateInfo, AggregateType, Domains};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+use tokio::task::spawn_blocking;
+
+use crate::KafkaSettings;
+
+const REQUEST_MAX: Duration = Duration::from_secs(10);
+
+/// The names of an aggregate type's topics: `restaurant.orders.events`.
+#[derive(Debug, Clone, Default)]
+pub struct TopicNames {
+    prefix: String,
+}
+
+impl TopicNames {
+    /// With this before each name.
+    pub fn new(prefix: &str) -> Self {
+        Self {
+            prefix: prefix.to_owned(),
+        }
+    }
+
+    /// Intent: what is asked.
+    pub fn commands(&self, info: &AggregateInfo) -> String {
+        self.name(info, "commands")
+    }
+
+    /// The event store.
+    pub fn events(&self, info: &AggregateInfo) -> String {
+        self.name(info, "events")
+    }
+
+    /// What became of each command.
+    pub fn results(&self, info: &AggregateInfo) -> String {
+        self.name(info, "results")
+    }
+
+    /// What could not be read as a command.
+    pub fn dead_letters(&self, info: &AggregateInfo) -> String {
+        self.name(info, "commands.dlt")
+    }
+
+    fn name(&self, info: &AggregateInfo, kind: &str) -> String {
+        format!("{}{}.{kind}", self.prefix, info.qualified_name())
+    }
+}
+
+/// How topics are made.
+#[derive(Debug, Clone)]
+pub struct TopicPlan {
+    /// Of each topic, fixed for ever: an aggregate would move if it changed.
+    pub partitions: i32,
+    /// Copies; 1 on a single broker, 3 where data must survive one.
+    pub replication: i32,
+    /// How long commands are kept. Their outcomes are kept for ever.
+    pub command_retention: Duration,
+    /// How long dead letters are kept.
+    pub dead_letter_retention: Duration,
+}
+
+impl Default for TopicPlan {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_hours(24);
+        Self {
+            partitions: 12,
+            replication: 1,
+            command_retention: DAY * 30,
+            dead_letter_retention: DAY * 90,
+        }
+    }
+}
+
+/// What [`check_topics`] found.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// The cluster's id.
+    pub id: String,
+    /// By an aggregate type's qualified name, the number of partitions of each of its topics.
+    pub partitions: HashMap<String, i32>,
+}
+
+/// Topics that are not what the engine relies on.
+#[derive(Debug, thiserror::Error)]
+pub enum TopicsError {
+    /// Kafka does not answer.
+    #[error("Kafka at {servers} does not answer: {source}")]
+    Unavailable {
+        /// Who was asked.
+        servers: String,
+        /// What is wrong.
+        source: KafkaError,
+    },
+    /// Kafka refuses.
+    #[error("Kafka refuses to {doing}: {reason}")]
+    Refused {
+        /// What was asked.
+        doing: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A topic is not there.
+    #[error("the topic {topic} does not exist; `foldline topics apply` makes it")]
+    Missing {
+        /// Its name.
+        topic: String,
+    },
+    /// Topics of one aggregate type differ in number.
+    #[error(
+        "{topic} has {found} partitions and {other} has {expected}: the events of a command partition lie in \
+         the event partition of the same number, so they must have equally many"
+    )]
+    Partitions {
+        /// A topic.
+        topic: String,
+        /// How many it has.
+        found: i32,
+        /// Another topic of the same aggregate type.
+        other: String,
+        /// How many that one has.
+        expected: i32,
+    },
+    /// A topic would lose records.
+    #[error("{topic} has {key}={found}, so it would lose records; it must be {expected}")]
+    Config {
+        /// Its name.
+        topic: String,
+        /// The setting.
+        key: String,
+        /// What it is.
+        found: String,
+        /// What it must be.
+        expected: String,
+    },
+}
+
+/// A topic, with the settings that matter.
+struct Wanted {
+    name: String,
+    config: Vec<(&'static str, String)>,
+    /// Whether losing a record of it breaks a promise.
+    forever: bool,
+}
+
+fn wanted(names: &TopicNames, info: &AggregateInfo, plan: &TopicPlan) -> [Wanted; 4] {
+    let forever = |name| Wanted {
+        name,
+        config: keep_forever(),
+        forever: true,
+    };
+    let bounded = |name, kept: Duration| {
+        let config = vec![
+            ("cleanup.policy", "delete".to_owned()),
+            ("retention.ms", kept.as_millis().to_string()),
+        ];
+        Wanted {
+            name,
+            config,
+            forever: false,
+        }
+    };
+    [
+        bounded(names.commands(info), plan.command_retention),
+        forever(names.events(info)),
+        forever(names.results(info)),
+        bounded(names.dead_letters(info), plan.dead_letter_retention),
+    ]
+}
+
+fn keep_forever() -> Vec<(&'static str, String)> {
+    [
+        ("cleanup.policy", "delete"),
+        ("retention.ms", "-1"),
+        ("retention.bytes", "-1"),
+    ]
+    .map(|(key, value)| (key, value.to_owned()))
+    .to_vec()
+}
+
+/// Makes the topics that are not there. Returns their names. Never changes one that is there.
+pub async fn apply_topics(
+    kafka: &KafkaSettings,
+    domains: &Domains,
+    plan: &TopicPlan,
+) -> Result<Vec<String>, TopicsError> {
+    let names = kafka.topics();
+    let wanted = domains
+        .aggregates()
+        .iter()
+        .flat_map(|aggregate| wanted(&names, aggregate.info(), plan));
+    let wanted: Vec<Wanted> = wanted.collect();
+    let new = wanted.iter().map(|topic| {
+        let new = NewTopic::new(
+            &topic.name,
+            plan.partitions,
+            TopicReplication::Fixed(plan.replication),
+        );
+        topic
+            .config
+            .iter()
+            .fold(new, |new, (key, value)| new.set(key, value))
+    });
+    let new: Vec<NewTopic<'_>> = new.collect();
+    let admin = admin(kafka)?;
+    let results = admin
+        .create_topics(&new, &options())
+        .await
+        .map_err(unavailable(kafka))?;
+    let mut created = Vec::new();
+    for result in results {
+        match result {
+            Ok(topic) => created.push(topic),
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((topic, code)) => {
+                return Err(TopicsError::Refused {
+                    doing: format!("make {topic}"),
+                    reason: code.to_string(),
+                });
+            }
+        }
+    }
+    Ok(created)
+}
+
+/// Checks what the engine relies on. A service that starts on topics that are not so would break promises
+/// later and in silence.
+pub async fn check_topics(kafka: &KafkaSettings, domains: &Domains) -> Result<Cluster, TopicsError> {
+    let names = kafka.topics();
+    let admin = admin(kafka)?;
+    let (id, counts) = metadata(kafka).await?;
+    let mut partitions = HashMap::new();
+    let mut forever = Vec::new();
+    for aggregate in domains.aggregates() {
+        let info = aggregate.info();
+        let topics = wanted(&names, info, &TopicPlan::default());
+        partitions.insert(info.qualified_name(), same_count(&topics, &counts)?);
+        forever.extend(topics.into_iter().filter(|topic| topic.forever));
+    }
+    check_config(kafka, &admin, &forever).await?;
+    Ok(Cluster { id, partitions })
+}
+
+fn same_count(topics: &[Wanted], counts: &HashMap<String, i32>) -> Result<i32, TopicsError> {
+    let count = |topic: &Wanted| {
+        let count = counts.get(&topic.name).copied().filter(|count| *count > 0);
+        count.ok_or_else(|| TopicsError::Missing {
+            topic: topic.name.clone(),
+        })
+    };
+    let expected = count(&topics[0])?;
+    for topic in topics {
+        let found = count(topic)?;
+        if found != expected {
+            let (topic, other) = (topic.name.clone(), topics[0].name.clone());
+            return Err(TopicsError::Partitions {
+                topic,
+                found,
+                other,
+                expected,
+            });
+        }
+    }
+    Ok(expected)
+}
+
+async fn check_config(
+    kafka: &KafkaSettings,
+    admin: &AdminClient<DefaultClientContext>,
+    topics: &[Wanted],
+) -> Result<(), TopicsError> {
+    let resources: Vec<_> = topics
+        .iter()
+        .map(|topic| ResourceSpecifier::Topic(&topic.name))
+        .collect();
+    let described = admin
+        .describe_configs(&resources, &options())
+        .await
+        .map_err(unavailable(kafka))?;
+    for (topic, described) in topics.iter().zip(described) {
+        let described = described.map_err(|code| TopicsError::Refused {
+            doing: format!("describe {}", topic.name),
+            reason: code.to_string(),
+        })?;
+        for (key, expected) in &topic.config {
+            let found = described
+                .get(key)
+                .and_then(|entry| entry.value.clone())
+                .unwrap_or_default();
+            if found != *expected {
+                let (topic, key, expected) = (topic.name.clone(), (*key).to_owned(), expected.clone());
+                return Err(TopicsError::Config {
+                    topic,
+                    key,
+                    found,
+                    expected,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The cluster's id, and how many partitions each topic has.
+async fn metadata(kafka: &KafkaSettings) -> Result<(String, HashMap<String, i32>), TopicsError> {
+    let admin = admin(kafka)?;
+    let asked = spawn_blocking(move || {
+        let client = admin.inner();
+        let metadata = client.fetch_metadata(None, REQUEST_MAX)?;
+        let counts = metadata.topics().iter().map(|topic| {
+            let count = i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX);
+            (topic.name().to_owned(), count)
+        });
+        let counts = counts.collect();
+        Ok((client.fetch_cluster_id(REQUEST_MAX).unwrap_or_default(), counts))
+    });
+    asked
+        .await
+        .expect("asking for metadata does not panic")
+        .map_err(unavailable(kafka))
+}
+
+fn admin(kafka: &KafkaSettings) -> Result<AdminClient<DefaultClientContext>, TopicsError> {
+    kafka.client().create().map_err(unavailable(kafka))
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new()
+        .request_timeout(Some(REQUEST_MAX))
+        .operation_timeout(Some(REQUEST_MAX))
+}
+
+fn unavailable(kafka: &KafkaSettings) -> impl Fn(KafkaError) -> TopicsError {
+    let servers = kafka.bootstrap_servers.clone();
+    move |source| TopicsError::Unavailable {
+        servers: servers.clone(),
+        source,
+    }
+}
+
+/// For callers that have only the type.
+impl TopicNames {
+    /// The names of all topics of an aggregate type.
+    pub fn all(&self, aggregate: &dyn AggregateType) -> [String; 4] {
+        let info = aggregate.info();
+        [
+            self.commands(info),
+            self.events(info),
+            self.results(info),
+            self.dead_letters(info),
+        ]
+    }
+}
