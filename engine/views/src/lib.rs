@@ -1,1 +1,13 @@
-//! foldline-views
+//! Where views and history are kept. The only crate that knows SQL.
+//!
+//! - [`ViewStore`] is the contract: a [`ViewWriter`] for the projector, [`ViewReader`]s for the query API.
+//! - A [`Batch`] is what one commit writes: rows, history and checkpoints together.
+//! - A [`ListQuery`] asks for a page of rows.
+
+mod batch;
+mod query;
+mod store;
+
+pub use batch::{Batch, CheckpointKey, CheckpointMove, HistoryEvent, NewRow, Parked, Position, RowChange};
+pub use query::{FieldValue, Filter, ID, ListQuery, Page, Place, Row, Sort, Test};
+pub use store::{CommitError, HISTORY, OpenError, Snapshot, StoreError, ViewReader, ViewStore, ViewWriter};
