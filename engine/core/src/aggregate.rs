@@ -80,7 +80,10 @@ pub struct Unique {
 
 /// A rule said no. It knows nothing of HTTP.
 pub trait Rejection: std::error::Error + Clone + PartialEq + Send + Sync + 'static {
-    /// Names the rule for ever, `order-not-open`; it has a page in `docs/errors/`.
+    /// Every [`code`](Self::code) there is: each has a page in `docs/errors/`.
+    const CODES: &'static [&'static str] = &[];
+
+    /// Names the rule for ever, `order-not-open`.
     fn code(&self) -> &'static str;
     /// Why it says no: what the client can do next depends on it.
     fn kind(&self) -> RefusalKind;

@@ -61,6 +61,8 @@ pub struct ValueTaken {
 }
 
 impl Rejection for ValueTaken {
+    const CODES: &'static [&'static str] = &["value-taken"];
+
     fn code(&self) -> &'static str {
         "value-taken"
     }

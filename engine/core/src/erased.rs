@@ -9,7 +9,7 @@ use crate::form::Forms;
 use crate::schema::{SchemaError, Variant, variants_of};
 use crate::{
     Aggregate, CommandMeta, Context, DecodeError, EncodeError, EventMeta, FormErrors, Payload, RecordCodec,
-    Refusal, Unique,
+    Refusal, Rejection, Unique,
 };
 
 /// The state of an aggregate of some type.
@@ -69,6 +69,8 @@ pub struct AggregateInfo {
     pub commands: Vec<CommandType>,
     /// The types of its events, in the order of the schema.
     pub events: Vec<String>,
+    /// The codes of its rejections; see [`Rejection::CODES`](crate::Rejection::CODES).
+    pub codes: &'static [&'static str],
 }
 
 impl AggregateInfo {
@@ -159,6 +161,11 @@ impl AnyCommand {
 }
 
 impl AnyEvent {
+    /// An event of the aggregate type `A`.
+    pub fn new<A: Aggregate>(event: A::Event) -> Self {
+        Self(Box::new(event))
+    }
+
     /// The event, if it is of the aggregate type `A`.
     pub fn get<A: Aggregate>(&self) -> Option<&A::Event> {
         self.0.downcast_ref()
@@ -216,6 +223,7 @@ impl<A: Aggregate> Typed<A> {
                 unique: A::UNIQUE,
                 commands,
                 events: event_names,
+                codes: A::Rejection::CODES,
             },
             of: std::marker::PhantomData,
         })

@@ -1,7 +1,9 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// An aggregate's identity within its type, and the key of its records.
@@ -61,6 +63,20 @@ impl From<AggregateId> for String {
 impl From<uuid::Uuid> for AggregateId {
     fn from(id: uuid::Uuid) -> Self {
         Self(id.to_string().into())
+    }
+}
+
+impl JsonSchema for AggregateId {
+    fn schema_name() -> Cow<'static, str> {
+        "AggregateId".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": format!("^{}$", Self::PATTERN) })
     }
 }
 

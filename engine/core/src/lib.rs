@@ -16,6 +16,7 @@ mod aggregate;
 mod claim;
 mod codec;
 mod context;
+mod contract;
 mod domain;
 mod envelope;
 mod erased;
@@ -35,6 +36,7 @@ pub use aggregate::{Aggregate, Payload, Rejection, Unique};
 pub use claim::{Claim, ClaimCommand, ClaimEvent, ValueTaken};
 pub use codec::{DecodeError, EncodeError, RecordCodec};
 pub use context::{Context, NoReferences, References};
+pub use contract::{Contract, ContractKind, contracts, next_schema_files, schema_files};
 pub use domain::{Domain, DomainError, Domains};
 pub use envelope::{CommandMeta, CommandResult, Envelope, EventMeta, Outcome, RecordedEvent};
 pub use erased::{

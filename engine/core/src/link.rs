@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -23,7 +23,26 @@ pub struct Link<T> {
     target: PhantomData<fn() -> T>,
 }
 
+/// What a path segment carries unescaped (RFC 3986, 2.3).
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
 impl<T: LinkTarget> Link<T> {
+    /// The link whose segments in braces are these, one for each; they are percent-encoded.
+    pub fn to<const N: usize>(segments: [&str; N]) -> Self {
+        let mut given = segments.into_iter();
+        let wanted = T::TEMPLATE.split('/').map(|segment| match segment {
+            varying if varying.starts_with('{') => {
+                utf8_percent_encode(given.next().unwrap_or_default(), ESCAPED).to_string()
+            }
+            fixed => fixed.to_owned(),
+        });
+        Self::new(wanted.collect::<Vec<_>>().join("/"))
+    }
+
     /// A link as a client wrote it.
     pub fn new(text: impl Into<String>) -> Self {
         Self {
@@ -160,6 +179,13 @@ mod tests {
             segments("http://127.0.0.1:8080/customers/7/addresses/my%20home"),
             both
         );
+    }
+
+    #[test]
+    fn a_link_that_is_made_from_its_segments_gives_them_back() {
+        let link = Link::<Address>::to(["7", "my/home ü"]);
+        assert_eq!(link.as_str(), "/customers/7/addresses/my%2Fhome%20%C3%BC");
+        assert_eq!(link.segments().unwrap(), ["7", "my/home ü"]);
     }
 
     #[test]

@@ -1,10 +1,14 @@
-//! Given / when / then, on the pure decider.
+//! Given / when / then on the pure decider, and the rows that a projection makes.
 
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt::Debug;
 
 use uuid::Uuid;
+
+mod rows;
+
+pub use rows::{Rows, rows};
 
 use crate::{Aggregate, AggregateId, Context, References, Timestamp};
 
@@ -109,6 +113,11 @@ impl<A: Aggregate> When<A> {
         let mut state = self.state;
         events.iter().for_each(|event| state.evolve(event));
         state
+    }
+
+    /// What was decided, for a table of many decisions.
+    pub fn decided(self) -> Result<Vec<A::Event>, A::Rejection> {
+        self.decided
     }
 
     /// It is accepted, and nothing happens: it is already so.
