@@ -1,0 +1,140 @@
+//! What every HTTP surface has around its own routes.
+
+use std::any::Any;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, StatusCode};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
+use tower_http::trace::TraceLayer;
+use tracing::{error, info_span};
+
+use crate::{Health, Problem, parse_duration};
+
+/// Limits of an HTTP surface.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "HTTP")]
+pub struct HttpSettings {
+    /// How many connections are served at once; more wait to be accepted.
+    #[arg(
+        long,
+        env = "FOLDLINE_CONNECTIONS_MAX",
+        default_value_t = 1024,
+        value_name = "N"
+    )]
+    pub connections_max: u32,
+    /// How long the head of a request may take; an idle connection is closed after it as well.
+    #[arg(long, env = "FOLDLINE_HEAD_TIMEOUT", default_value = "30s", value_parser = parse_duration, value_name = "TIME")]
+    pub head_timeout: Duration,
+    /// How many bytes the body of a request may have.
+    #[arg(long, env = "FOLDLINE_BODY_BYTES_MAX", default_value_t = 64 * 1024, value_name = "BYTES")]
+    pub body_bytes_max: usize,
+    /// How long a stop waits for requests that are being answered.
+    #[arg(long, env = "FOLDLINE_DRAIN_TIMEOUT", default_value = "15s", value_parser = parse_duration, value_name = "TIME")]
+    pub drain_timeout: Duration,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            connections_max: 1024,
+            head_timeout: Duration::from_secs(30),
+            body_bytes_max: 64 * 1024,
+            drain_timeout: Duration::from_secs(15),
+        }
+    }
+}
+
+/// A service's routes and its health, with request ids, traces, metrics and the body limit; a panic is a 500, and
+/// every error is a problem.
+pub fn app(routes: Router, health: Health, settings: &HttpSettings) -> Router {
+    // Matched before the layers, so that they know the route.
+    let routes = routes.fallback(|| async { StatusCode::NOT_FOUND });
+    let trace = TraceLayer::new_for_http().make_span_with(|request: &Request| {
+        let id = request.extensions().get::<RequestId>();
+        let id = id
+            .and_then(|id| id.header_value().to_str().ok())
+            .unwrap_or_default();
+        info_span!("http", method = %request.method(), path = request.uri().path(), request_id = id)
+    });
+    // The last is the outermost.
+    routes
+        .layer(DefaultBodyLimit::max(settings.body_bytes_max))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(problems_only))
+        .layer(from_fn(measured))
+        .layer(trace)
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .merge(health.routes())
+}
+
+fn panicked(cause: Box<dyn Any + Send>) -> Response {
+    let text = cause.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| cause.downcast_ref::<&str>().copied());
+    error!(panic = text.unwrap_or("no message"), "a handler panicked");
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
+}
+
+/// Errors of the router and of extractors become problems, and each problem says which request it is of.
+async fn problems_only(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let id = request.extensions().get::<RequestId>().cloned();
+    let mut response = next.run(request).await;
+    let status = response.status();
+    if !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let mut problem = match response.extensions_mut().remove::<Problem>() {
+        Some(problem) => problem,
+        None if is_foreign(&response) => return response,
+        None => with_text(Problem::of_status(status), &mut response).await,
+    };
+    problem.instance.get_or_insert(path);
+    if let Some(id) = id.as_ref().and_then(|id| id.header_value().to_str().ok()) {
+        problem = problem.with("request_id", id);
+    }
+    // The headers that came with the error, `Allow` for instance, stay.
+    let (mut head, _) = response.into_parts();
+    let (ours, body) = problem.into_response().into_parts();
+    head.headers.remove(CONTENT_LENGTH);
+    head.headers.extend(ours.headers);
+    Response::from_parts(head, body)
+}
+
+/// An error whose body somebody has chosen.
+fn is_foreign(response: &Response) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE);
+    kind.is_some_and(|kind| *kind != HeaderValue::from_static("text/plain; charset=utf-8"))
+}
+
+async fn with_text(problem: Problem, response: &mut Response) -> Problem {
+    let body = std::mem::take(response.body_mut());
+    let text = axum::body::to_bytes(body, 4096).await.unwrap_or_default();
+    match std::str::from_utf8(&text) {
+        Ok(text) if !text.is_empty() => problem.detail(text),
+        _ => problem,
+    }
+}
+
+async fn measured(request: Request, next: Next) -> Response {
+    let start = Instant::now();
+    let method = request.method().to_string();
+    let route = request.extensions().get::<MatchedPath>();
+    let route = route.map_or_else(|| "none".to_owned(), |route| route.as_str().to_owned());
+    let response = next.run(request).await;
+    let status = response.status().as_u16().to_string();
+    metrics::histogram!(
+        "http_server_request_duration_seconds",
+        "http_request_method" => method,
+        "http_route" => route,
+        "http_response_status_code" => status,
+    )
+    .record(start.elapsed());
+    response
+}

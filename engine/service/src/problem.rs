@@ -1,0 +1,166 @@
+//! Problem details (RFC 9457): the body of every answer that is an error.
+
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// An error as a client gets it, `application/problem+json`.
+///
+/// Its type is `/problems/<code>`, and each code has a page `docs/errors/<code>.md`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Problem {
+    #[serde(rename = "type")]
+    kind: String,
+    title: String,
+    #[serde(serialize_with = "as_number")]
+    status: StatusCode,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) instance: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<ErrorItem>,
+    #[serde(flatten)]
+    members: Map<String, Value>,
+    #[serde(skip)]
+    retry_after: Option<u64>,
+}
+
+/// One of several things that are wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ErrorItem {
+    /// Where, as a JSON pointer (RFC 6901) into the request's body.
+    pub pointer: String,
+    /// What, for a person.
+    pub detail: String,
+}
+
+impl Problem {
+    /// A problem of the type `/problems/<code>`; the title says what every problem of this type is.
+    pub fn new(status: StatusCode, code: &str, title: impl Into<String>) -> Self {
+        Self {
+            kind: format!("/problems/{code}"),
+            title: title.into(),
+            status,
+            detail: None,
+            instance: None,
+            errors: Vec::new(),
+            members: Map::new(),
+            retry_after: None,
+        }
+    }
+
+    /// What is wrong this time.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// What names this occurrence. Without it, the request's path does.
+    #[must_use]
+    pub fn instance(mut self, instance: impl Into<String>) -> Self {
+        self.instance = Some(instance.into());
+        self
+    }
+
+    /// One thing that is wrong with the request's body.
+    #[must_use]
+    pub fn error(mut self, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        self.errors.push(ErrorItem {
+            pointer: pointer.into(),
+            detail: detail.into(),
+        });
+        self
+    }
+
+    /// A member of its own.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.members.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// When it is worth to try again, in seconds: the header Retry-After.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// Its status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What stands in for an error that has no problem of its own: the router's and the extractors'.
+    pub(crate) fn of_status(status: StatusCode) -> Self {
+        let code = match status {
+            StatusCode::NOT_FOUND => "not-found",
+            StatusCode::METHOD_NOT_ALLOWED => "method-not-allowed",
+            StatusCode::PAYLOAD_TOO_LARGE => "too-large",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported-media-type",
+            StatusCode::SERVICE_UNAVAILABLE => "unavailable",
+            status if status.is_server_error() => "internal",
+            _ => "bad-request",
+        };
+        Self::new(status, code, status.canonical_reason().unwrap_or("Error"))
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        // Text, numbers and JSON values always have a JSON form.
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = (self.status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
+        // For `app`, which knows the request and fills in what it says.
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u16(status.as_u16())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse;
+    use http::StatusCode;
+    use serde_json::{Value, json};
+
+    use super::Problem;
+
+    #[tokio::test]
+    async fn a_problem_is_what_rfc_9457_says() {
+        let problem = Problem::new(StatusCode::CONFLICT, "order-not-open", "The order is not open")
+            .detail("order 7 is cancelled")
+            .error("/quantity", "too much")
+            .with("sequence", 3)
+            .retry_after(5);
+        let response = problem.into_response();
+        assert_eq!(response.status(), 409);
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        assert_eq!(response.headers()["retry-after"], "5");
+        let body = axum::body::to_bytes(response.into_body(), 1000).await.unwrap();
+        assert_eq!(
+            serde_json::from_slice::<Value>(&body).unwrap(),
+            json!({
+                "type": "/problems/order-not-open",
+                "title": "The order is not open",
+                "status": 409,
+                "detail": "order 7 is cancelled",
+                "errors": [{ "pointer": "/quantity", "detail": "too much" }],
+                "sequence": 3,
+            })
+        );
+    }
+}

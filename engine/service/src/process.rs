@@ -1,0 +1,68 @@
+//! A service as a process: settings, telemetry, signals, exit code.
+
+use std::process::ExitCode;
+
+use clap::{Args, Command, FromArgMatches};
+use tracing::{error, info};
+
+use crate::{Shutdown, TelemetrySettings, init_telemetry, parse_layered};
+
+/// The settings of a service's process: its own, and those that every process has.
+///
+/// A program with several services has one of them in each subcommand.
+#[derive(Debug, Clone, Args)]
+pub struct Process<S: Args> {
+    /// Those of the service.
+    #[command(flatten)]
+    pub settings: S,
+    /// Those of every process.
+    #[command(flatten)]
+    pub telemetry: TelemetrySettings,
+}
+
+/// The `main` of a program that is one service.
+pub fn main<S, F>(name: &'static str, about: &'static str, run: impl FnOnce(S, Shutdown) -> F) -> ExitCode
+where
+    S: Args,
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let command = Command::new(name).about(about).version(env!("CARGO_PKG_VERSION"));
+    let command = Process::<S>::augment_args(command);
+    let matches = parse_layered(command, std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let process = Process::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    run_process(process, run)
+}
+
+/// Runs a service until a signal, or until it fails.
+pub fn run_process<S, F>(process: Process<S>, run: impl FnOnce(S, Shutdown) -> F) -> ExitCode
+where
+    S: Args,
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start the runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let ended = runtime.block_on(async {
+        init_telemetry(&process.telemetry)?;
+        let shutdown = Shutdown::on_signals()?;
+        run(process.settings, shutdown).await
+    });
+    // Threads that still block, on Kafka for instance, do not keep the process.
+    runtime.shutdown_background();
+    match ended {
+        Ok(()) => {
+            info!("stopped");
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            // The log may be filtered or not started: a person at the terminal sees this in any case.
+            eprintln!("error: {failure:#}");
+            error!(error = format!("{failure:#}"), "failed");
+            ExitCode::FAILURE
+        }
+    }
+}
