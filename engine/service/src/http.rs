@@ -95,7 +95,7 @@ async fn problems_only(request: Request, next: Next) -> Response {
         None if is_foreign(&response) => return response,
         None => with_text(Problem::of_status(status), &mut response).await,
     };
-    problem.instance.get_or_insert(path);
+    problem = problem.instance_or(path);
     if let Some(id) = id.as_ref().and_then(|id| id.header_value().to_str().ok()) {
         problem = problem.with("request_id", id);
     }

@@ -10,7 +10,12 @@ use serde_json::{Map, Value};
 ///
 /// Its type is `/problems/<code>`, and each code has a page `docs/errors/<code>.md`.
 #[derive(Debug, Clone, Serialize)]
-pub struct Problem {
+#[serde(transparent)]
+// In a box, because it is the error of many a `Result`.
+pub struct Problem(Box<Members>);
+
+#[derive(Debug, Clone, Serialize)]
+struct Members {
     #[serde(rename = "type")]
     kind: String,
     title: String,
@@ -19,7 +24,7 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) instance: Option<String>,
+    instance: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<ErrorItem>,
     #[serde(flatten)]
@@ -40,7 +45,7 @@ pub struct ErrorItem {
 impl Problem {
     /// A problem of the type `/problems/<code>`; the title says what every problem of this type is.
     pub fn new(status: StatusCode, code: &str, title: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Members {
             kind: format!("/problems/{code}"),
             title: title.into(),
             status,
@@ -49,27 +54,32 @@ impl Problem {
             errors: Vec::new(),
             members: Map::new(),
             retry_after: None,
-        }
+        }))
     }
 
     /// What is wrong this time.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = Some(detail.into());
+        self.0.detail = Some(detail.into());
         self
     }
 
     /// What names this occurrence. Without it, the request's path does.
     #[must_use]
     pub fn instance(mut self, instance: impl Into<String>) -> Self {
-        self.instance = Some(instance.into());
+        self.0.instance = Some(instance.into());
+        self
+    }
+
+    pub(crate) fn instance_or(mut self, instance: String) -> Self {
+        self.0.instance.get_or_insert(instance);
         self
     }
 
     /// One thing that is wrong with the request's body.
     #[must_use]
     pub fn error(mut self, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        self.errors.push(ErrorItem {
+        self.0.errors.push(ErrorItem {
             pointer: pointer.into(),
             detail: detail.into(),
         });
@@ -79,20 +89,20 @@ impl Problem {
     /// A member of its own.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.members.insert(name.to_owned(), value.into());
+        self.0.members.insert(name.to_owned(), value.into());
         self
     }
 
     /// When it is worth to try again, in seconds: the header Retry-After.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
-        self.retry_after = Some(seconds);
+        self.0.retry_after = Some(seconds);
         self
     }
 
     /// Its status.
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     /// What stands in for an error that has no problem of its own: the router's and the extractors'.
@@ -114,11 +124,11 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         // Text, numbers and JSON values always have a JSON form.
         let body = serde_json::to_vec(&self).unwrap_or_default();
-        let mut response = (self.status, body).into_response();
+        let mut response = (self.0.status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(seconds) = self.retry_after {
+        if let Some(seconds) = self.0.retry_after {
             headers.insert(RETRY_AFTER, seconds.into());
         }
         // For `app`, which knows the request and fills in what it says.
