@@ -3,11 +3,16 @@
 //! - [`ViewStore`] is the contract: a [`ViewWriter`] for the projector, [`ViewReader`]s for the query API.
 //! - A [`Batch`] is what one commit writes: rows, history and checkpoints together.
 //! - A [`ListQuery`] asks for a page of rows.
+//! - [`SqliteStore`] is the embedded store. Every store passes the suite in `conformance`.
 
 mod batch;
+#[cfg(test)]
+mod conformance;
 mod query;
+mod sqlite;
 mod store;
 
 pub use batch::{Batch, CheckpointKey, CheckpointMove, HistoryEvent, NewRow, Parked, Position, RowChange};
 pub use query::{FieldValue, Filter, ID, ListQuery, Page, Place, Row, Sort, Test};
+pub use sqlite::SqliteStore;
 pub use store::{CommitError, HISTORY, OpenError, Snapshot, StoreError, ViewReader, ViewStore, ViewWriter};

@@ -88,6 +88,9 @@ pub enum StoreError {
     /// The database says no.
     #[error("the view database failed: {0}")]
     Database(#[source] Box<dyn Error + Send + Sync>),
+    /// See [`ListQuery::after`].
+    #[error("the place to go on from is one of another order")]
+    OtherPlace,
     /// Something stands in it that we never wrote.
     #[error("the view database holds {what}: remove {place} and start the projector, which builds it anew")]
     Corrupt {

@@ -1,0 +1,57 @@
+//! What every view store does: one suite for all of them.
+
+pub(crate) mod commits;
+pub(crate) mod lists;
+pub(crate) mod openings;
+pub(crate) mod toy;
+
+pub(crate) use toy::Fixture;
+
+/// Makes a test of each rule in the suite, for the store that the function makes.
+macro_rules! view_store_suite {
+    ($fixture:path) => {
+        $crate::conformance::view_store_suite!($fixture, commits:
+            a_batch_is_there_whole_or_not_at_all
+            a_batch_that_comes_twice_is_refused
+            a_step_that_leaves_something_out_is_refused
+            an_event_that_the_history_has_is_refused
+            an_older_writer_is_fenced
+            a_reader_sees_no_half_batch
+            a_row_is_loaded_as_it_was_written
+            a_row_that_is_removed_is_gone
+            a_row_that_is_not_listed_is_loaded_and_not_read
+            the_history_is_read_by_aggregate_in_pages
+            what_is_parked_stays_parked_for_its_first_reason
+            positions_are_those_of_the_projection
+        );
+        $crate::conformance::view_store_suite!($fixture, lists:
+            a_list_is_filtered_by_every_test
+            all_filters_hold_together
+            a_missing_value_meets_no_filter
+            pages_have_every_row_once_in_every_order
+            a_page_goes_on_where_the_last_one_ended_although_rows_come_and_go
+            the_last_page_leads_nowhere
+            a_place_of_another_order_is_refused
+        );
+        $crate::conformance::view_store_suite!($fixture, openings:
+            there_is_nothing_to_read_before_the_first_writer
+            a_reader_goes_on_when_the_writer_is_gone
+            a_store_goes_on_where_it_stood
+            a_view_of_another_version_begins_anew
+            a_view_with_other_fields_begins_anew
+            the_store_of_another_cluster_is_refused
+            a_view_cannot_be_called_history
+        );
+    };
+    ($fixture:path, $part:ident: $($rule:ident)+) => {
+        mod $part {
+            $(
+                #[test]
+                fn $rule() {
+                    $crate::conformance::$part::$rule(&$fixture());
+                }
+            )+
+        }
+    };
+}
+pub(crate) use view_store_suite;

@@ -1,0 +1,102 @@
+use foldline_core::Domains;
+
+use super::toy::{
+    AGGREGATE, CLUSTER, Fixture, VIEW, coats, event, historic_coats, id, key, newer_coats, plain_coats, put,
+    step,
+};
+use crate::{Batch, HISTORY, OpenError, Parked, StoreError};
+
+fn first_batch() -> Batch {
+    let mut of_history = step(0, 5);
+    HISTORY.clone_into(&mut of_history.key.projection);
+    Batch {
+        rows: vec![put("1", "{}")],
+        history: vec![event("a", 1)],
+        parked: vec![Parked {
+            projection: VIEW.to_owned(),
+            aggregate: AGGREGATE.to_owned(),
+            id: id("a"),
+            reason: "no such field".to_owned(),
+            partition: 0,
+            offset: 3,
+        }],
+        moves: vec![step(0, 5), of_history],
+    }
+}
+
+pub(crate) fn there_is_nothing_to_read_before_the_first_writer(fixture: &Fixture) {
+    let none = fixture.store.reader();
+    assert!(matches!(none, Err(StoreError::NotThere(_))));
+    let _writer = fixture.writer();
+    assert!(fixture.get("1").is_none());
+}
+
+pub(crate) fn a_reader_goes_on_when_the_writer_is_gone(fixture: &Fixture) {
+    let mut writer = fixture.writer();
+    writer.commit(&first_batch()).unwrap();
+    let mut before = fixture.store.reader().unwrap();
+    drop(writer);
+    assert!(before.snapshot().unwrap().get(VIEW, &id("1")).unwrap().is_some());
+    drop(before);
+    assert!(fixture.get("1").is_some());
+}
+
+pub(crate) fn a_store_goes_on_where_it_stood(fixture: &Fixture) {
+    let mut writer = fixture.writer();
+    writer.commit(&first_batch()).unwrap();
+    drop(writer);
+    let mut writer = fixture.writer();
+    assert_eq!(writer.checkpoints().unwrap()[&key(VIEW)], step(0, 5).to);
+    assert_eq!(writer.load(VIEW, &[id("1")]).unwrap().len(), 1);
+    assert_eq!(writer.parked().unwrap().len(), 1);
+}
+
+fn begins_anew(fixture: &Fixture, changed: &Domains) {
+    let mut writer = fixture.writer();
+    writer.commit(&first_batch()).unwrap();
+    drop(writer);
+    fixture.read(|snapshot| {
+        assert_eq!(snapshot.missing(&coats()).unwrap(), [""; 0]);
+        assert_eq!(snapshot.missing(changed).unwrap(), [VIEW]);
+    });
+
+    let mut writer = fixture.store.writer(changed, CLUSTER).unwrap();
+    assert!(writer.load(VIEW, &[id("1")]).unwrap().is_empty());
+    assert!(writer.parked().unwrap().is_empty());
+    let checkpoints = writer.checkpoints().unwrap();
+    assert!(!checkpoints.contains_key(&key(VIEW)));
+    assert!(
+        checkpoints.contains_key(&key(HISTORY)),
+        "the history is not the view"
+    );
+    assert_eq!(writer.sequences(AGGREGATE, &[id("a")]).unwrap().len(), 1);
+    fixture.read(|snapshot| assert_eq!(snapshot.missing(changed).unwrap(), [""; 0]));
+}
+
+pub(crate) fn a_view_of_another_version_begins_anew(fixture: &Fixture) {
+    begins_anew(fixture, &newer_coats());
+}
+
+pub(crate) fn a_view_with_other_fields_begins_anew(fixture: &Fixture) {
+    begins_anew(fixture, &plain_coats());
+}
+
+pub(crate) fn the_store_of_another_cluster_is_refused(fixture: &Fixture) {
+    fixture.writer().commit(&first_batch()).unwrap();
+    let error = fixture
+        .store
+        .writer(&coats(), "cluster-b")
+        .err()
+        .expect("a refusal");
+    assert!(matches!(error, OpenError::OtherCluster { .. }));
+    let text = error.to_string();
+    for part in [CLUSTER, "cluster-b", "remove it"] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(fixture.get("1").is_some(), "nothing was touched");
+}
+
+pub(crate) fn a_view_cannot_be_called_history(fixture: &Fixture) {
+    let refused = fixture.store.writer(&historic_coats(), CLUSTER).err();
+    assert!(matches!(refused, Some(OpenError::Reserved(name)) if name == HISTORY));
+}

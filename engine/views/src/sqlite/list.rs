@@ -1,0 +1,252 @@
+//! Pages of a list, by key and never by offset: the hundredth page costs what the first one does.
+
+use foldline_core::FieldKind;
+use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Connection, params_from_iter};
+
+use super::columns::{column, table};
+use super::{database, reader};
+use crate::{FieldValue, Filter, ID, ListQuery, Page, Place, Row, Sort, StoreError, Test};
+
+/// A row and its place in the order.
+type Placed = (Row, Place);
+
+/// Conditions, all of which hold, with the values of their parameters.
+#[derive(Clone, Default)]
+struct Conditions {
+    sql: String,
+    values: Vec<Value>,
+}
+
+pub(super) fn page(
+    connection: &Connection,
+    place: &str,
+    view: &str,
+    query: &ListQuery,
+) -> Result<Page, StoreError> {
+    let order = order_of(query);
+    let wanted = query.limit.saturating_add(1); // One more tells whether there is another page.
+    let mut found: Vec<Placed> = Vec::new();
+    for stretch in stretches(&order, query.after.as_ref())? {
+        let mut conditions = Conditions::default();
+        query.filters.iter().for_each(|filter| conditions.filter(filter));
+        conditions.and(stretch);
+        let limit = wanted - found.len();
+        found.extend(read(connection, place, view, &order, conditions, limit)?);
+        if found.len() >= wanted {
+            break;
+        }
+    }
+    let more = found.len() > query.limit;
+    found.truncate(query.limit);
+    let next = if more {
+        found.last().map(|(_, place)| place.clone())
+    } else {
+        None
+    };
+    Ok(Page {
+        rows: found.into_iter().map(|(row, _)| row).collect(),
+        next,
+    })
+}
+
+/// The order with the id at its end; what comes after the id orders nothing.
+fn order_of(query: &ListQuery) -> Vec<Sort> {
+    let mut order = query.sort.clone();
+    if let Some(at) = order.iter().position(|sort| sort.field.name == ID.name) {
+        order.truncate(at + 1);
+        return order;
+    }
+    let descending = order.last().is_some_and(|sort| sort.descending);
+    order.push(Sort {
+        field: ID,
+        descending,
+    });
+    order
+}
+
+/// What comes after a place, as stretches that follow one another and that an index can each be read from.
+///
+/// After (a, b): the rest of those with this a, and then those with a later a. Written as one condition with
+/// `OR` it is the same, but SQLite would go through the whole index for it.
+fn stretches(order: &[Sort], after: Option<&Place>) -> Result<Vec<Conditions>, StoreError> {
+    let Some(Place(values)) = after else {
+        return Ok(vec![Conditions::default()]);
+    };
+    if values.len() != order.len() {
+        return Err(StoreError::OtherPlace);
+    }
+    let mut stretches = Vec::new();
+    for level in (0..order.len()).rev() {
+        let mut same = Conditions::default();
+        for (sort, value) in order.iter().zip(values).take(level) {
+            same.equal(&column(sort.field), value);
+        }
+        let Sort { field, descending } = order[level];
+        let column = column(field);
+        match (&values[level], descending) {
+            (FieldValue::Missing, false) => stretches.push(same.with(&format!("{column} IS NOT NULL"))),
+            (FieldValue::Missing, true) => {}
+            (value, false) => stretches.push(same.with_value(&format!("{column} >"), value)),
+            (value, true) => {
+                stretches.push(same.clone().with_value(&format!("{column} <"), value));
+                if field != ID {
+                    stretches.push(same.with(&format!("{column} IS NULL")));
+                }
+            }
+        }
+    }
+    Ok(stretches)
+}
+
+/// The last of its parameters is the limit.
+fn select(view: &str, order: &[Sort], conditions: &str) -> String {
+    let columns: Vec<String> = order.iter().map(|sort| column(sort.field)).collect();
+    let directions: Vec<String> = order
+        .iter()
+        .zip(&columns)
+        .map(|(sort, column)| format!("{column} {}", if sort.descending { "DESC" } else { "ASC" }))
+        .collect();
+    format!(
+        "SELECT id, doc, sequence, version, {} FROM {} WHERE listed = 1{} ORDER BY {} LIMIT ?",
+        columns.join(", "),
+        table(view),
+        conditions,
+        directions.join(", "),
+    )
+}
+
+fn read(
+    connection: &Connection,
+    place: &str,
+    view: &str,
+    order: &[Sort],
+    mut conditions: Conditions,
+    limit: usize,
+) -> Result<Vec<Placed>, StoreError> {
+    let sql = select(view, order, &conditions.sql);
+    conditions
+        .values
+        .push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
+    let mut statement = connection.prepare_cached(&sql).map_err(database)?;
+    let mut rows = statement
+        .query(params_from_iter(conditions.values))
+        .map_err(database)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(database)? {
+        let mut values = Vec::with_capacity(order.len());
+        for (index, sort) in order.iter().enumerate() {
+            let value = row.get_ref(4 + index).map_err(database)?;
+            values.push(field_value(value, sort.field.kind));
+        }
+        found.push((reader::row(row, place)?, Place(values)));
+    }
+    Ok(found)
+}
+
+impl Conditions {
+    fn with(mut self, condition: &str) -> Self {
+        self.sql += " AND ";
+        self.sql += condition;
+        self
+    }
+
+    fn with_value(self, condition: &str, value: &FieldValue) -> Self {
+        let mut with = self.with(&format!("{condition} ?"));
+        with.values.push(sql_value(value));
+        with
+    }
+
+    fn equal(&mut self, column: &str, value: &FieldValue) {
+        let this = std::mem::take(self);
+        *self = match value {
+            FieldValue::Missing => this.with(&format!("{column} IS NULL")),
+            value => this.with_value(&format!("{column} ="), value),
+        };
+    }
+
+    fn and(&mut self, other: Self) {
+        self.sql += &other.sql;
+        self.values.extend(other.values);
+    }
+
+    fn filter(&mut self, filter: &Filter) {
+        let column = column(filter.field);
+        let this = std::mem::take(self);
+        *self = match &filter.test {
+            Test::In(values) => {
+                let marks = vec!["?"; values.len()].join(", ");
+                let mut this = this.with(&format!("{column} IN ({marks})"));
+                this.values.extend(values.iter().map(sql_value));
+                this
+            }
+            Test::Less(value) => this.with_value(&format!("{column} <"), value),
+            Test::AtMost(value) => this.with_value(&format!("{column} <="), value),
+            Test::Greater(value) => this.with_value(&format!("{column} >"), value),
+            Test::AtLeast(value) => this.with_value(&format!("{column} >="), value),
+        };
+    }
+}
+
+fn sql_value(value: &FieldValue) -> Value {
+    match value {
+        FieldValue::Missing => Value::Null,
+        FieldValue::Boolean(value) => Value::Integer((*value).into()),
+        FieldValue::Number(value) => Value::Integer(*value),
+        FieldValue::Text(value) => Value::Text(value.clone()),
+    }
+}
+
+fn field_value(value: ValueRef<'_>, kind: FieldKind) -> FieldValue {
+    match (value, kind) {
+        (ValueRef::Integer(value), FieldKind::Boolean) => FieldValue::Boolean(value != 0),
+        (ValueRef::Integer(value), _) => FieldValue::Number(value),
+        (ValueRef::Text(text), _) => FieldValue::Text(String::from_utf8_lossy(text).into_owned()),
+        // Columns are integers or text by their declaration.
+        (ValueRef::Null | ValueRef::Real(_) | ValueRef::Blob(_), _) => FieldValue::Missing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::{Connection, params_from_iter};
+
+    use super::{Conditions, order_of, select, stretches};
+    use crate::conformance::toy::{PRICE, VIEW, coats};
+    use crate::sqlite::schema;
+    use crate::{FieldValue, ListQuery, Place, Sort};
+
+    #[test]
+    fn every_stretch_is_read_from_an_index_in_order() {
+        let connection = Connection::open_in_memory().unwrap();
+        let domains = coats();
+        let table = schema::table_of(domains.views()[0].info());
+        connection.execute_batch(&table).unwrap();
+        let after = Place(vec![FieldValue::Number(7), FieldValue::Text("a".to_owned())]);
+        for descending in [false, true] {
+            let field = PRICE;
+            let sort = vec![Sort { field, descending }];
+            let order = order_of(&ListQuery {
+                sort,
+                ..ListQuery::default()
+            });
+            let mut all = stretches(&order, Some(&after)).unwrap();
+            all.push(Conditions::default());
+            for stretch in all {
+                let sql = format!("EXPLAIN QUERY PLAN {}", select(VIEW, &order, &stretch.sql));
+                let mut statement = connection.prepare(&sql).unwrap();
+                let values = stretch.values.into_iter().chain([9.into()]);
+                let plan: Vec<String> = statement
+                    .query_map(params_from_iter(values), |row| row.get("detail"))
+                    .unwrap()
+                    .map(Result::unwrap)
+                    .collect();
+                assert_eq!(plan.len(), 1, "{sql}: {plan:?}");
+                assert!(
+                    plan[0].contains("USING INDEX coats_price.amount"),
+                    "{sql}: {plan:?}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The embedded store: one SQLite file in WAL mode, one writer, any number of readers.
+
+mod columns;
+mod list;
+mod reader;
+mod schema;
+mod writer;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use foldline_core::Domains;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::{OpenError, StoreError, ViewReader, ViewStore, ViewWriter};
+use reader::SqliteReader;
+use writer::SqliteWriter;
+
+/// Views and history in one SQLite file.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    path: PathBuf,
+}
+
+/// How long one connection waits for another one's lock. Commits take milliseconds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Statements that a connection keeps compiled: lists have one for each combination of filters and order.
+const STATEMENTS_MAX: usize = 256;
+
+impl SqliteStore {
+    /// The store in this file. Nothing is opened yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+}
+
+impl ViewStore for SqliteStore {
+    fn writer(&self, domains: &Domains, cluster_id: &str) -> Result<Box<dyn ViewWriter>, OpenError> {
+        if let Some(folder) = self.path.parent() {
+            fs::create_dir_all(folder).map_err(|error| StoreError::Database(error.into()))?;
+        }
+        let mut connection = connect(&self.path, OpenFlags::default()).map_err(database)?;
+        connection
+            .pragma_update(None, "journal_mode", "wal")
+            .and_then(|()| connection.pragma_update(None, "synchronous", "normal"))
+            .map_err(database)?;
+        let epoch = schema::prepare(&mut connection, &self.path, domains, cluster_id)?;
+        Ok(Box::new(SqliteWriter::new(connection, &self.path, epoch)))
+    }
+
+    fn reader(&self) -> Result<Box<dyn ViewReader>, StoreError> {
+        Ok(Box::new(SqliteReader::open(&self.path)?))
+    }
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    Ok(connection)
+}
+
+fn database(error: rusqlite::Error) -> StoreError {
+    StoreError::Database(error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use crate::conformance::{Fixture, view_store_suite};
+    use crate::{StoreError, ViewStore};
+
+    use super::SqliteStore;
+
+    fn fixture() -> Fixture {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::new(folder.path().join("data").join("views.db"));
+        Fixture::new(store, folder)
+    }
+
+    view_store_suite!(super::fixture);
+
+    #[test]
+    fn a_reader_follows_when_the_file_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::new(folder.path().join("views.db"));
+        let domains = foldline_core::Domains::new([]).unwrap();
+        drop(store.writer(&domains, "before").unwrap());
+        let mut reader = store.reader().unwrap();
+        assert_eq!(reader.snapshot().unwrap().cluster_id().unwrap(), "before");
+
+        for file in fs::read_dir(folder.path()).unwrap() {
+            fs::remove_file(file.unwrap().path()).unwrap();
+        }
+        assert!(matches!(reader.snapshot().err(), Some(StoreError::NotThere(_))));
+        let _writer = store.writer(&domains, "after").unwrap();
+        assert_eq!(reader.snapshot().unwrap().cluster_id().unwrap(), "after");
+    }
+}
