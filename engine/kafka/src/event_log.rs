@@ -1,0 +1,432 @@
+//! The events, as they stand on their topics: what projectors read.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use foldline_core::{AggregateId, AggregateType, DecodedEvent};
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Message, OwnedMessage};
+use rdkafka::{ClientConfig, Offset, Statistics, TopicPartitionList};
+use tokio::task::spawn_blocking;
+
+use crate::{
+    Cluster, Compatibility, KafkaSettings, ReadError, RecordReader, Registry, RegistryError, Subject,
+};
+
+const REQUEST_MAX: Duration = Duration::from_secs(10);
+
+/// The event topics of some aggregate types, every partition of them, from given offsets on.
+///
+/// Without a consumer group: who reads keeps the offsets beside what it makes of the events, so that both
+/// move together. Only what is committed is read. Blocking: it belongs on a thread of its own, and must not
+/// be used on a thread of the async runtime.
+pub struct EventLog {
+    consumer: BaseConsumer<LogContext>,
+    topics: HashMap<String, Topic>,
+    /// A record that could not be read while the registry was away. It comes first once that is back.
+    waiting: Option<OwnedMessage>,
+    /// Where reading began.
+    starts: HashMap<Place, i64>,
+    /// The partitions whose end, as it was at the start, has not been reached yet.
+    ahead: HashMap<Place, i64>,
+}
+
+/// An event, or what stands where one should be.
+pub struct LogRecord {
+    /// The type whose topic it stands on.
+    pub aggregate: Arc<dyn AggregateType>,
+    /// The partition.
+    pub partition: i32,
+    /// Its place in the partition.
+    pub offset: i64,
+    /// The aggregate, by the record's key; `None` if the key is no id.
+    pub id: Option<AggregateId>,
+    /// When it was written, in milliseconds since 1970, by the clock of its writer.
+    pub timestamp: Option<i64>,
+    /// The event.
+    pub event: Result<DecodedEvent, Unreadable>,
+}
+
+/// A record that is no event of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Why it cannot be read.
+    pub reason: String,
+    /// Its key, as found.
+    pub key: Option<Vec<u8>>,
+    /// Its value, as found.
+    pub value: Option<Vec<u8>>,
+}
+
+/// How far a partition has been read.
+pub struct Progress {
+    /// The type whose topic it is.
+    pub aggregate: Arc<dyn AggregateType>,
+    /// The partition.
+    pub partition: i32,
+    /// The offset that is read next.
+    pub position: i64,
+    /// The end of what is committed, at most a second ago.
+    pub end: i64,
+}
+
+/// The events cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum EventLogError {
+    /// Kafka does not answer.
+    #[error("Kafka at {servers} does not answer: {source}")]
+    Unavailable {
+        /// Who was asked.
+        servers: String,
+        /// What is wrong.
+        source: KafkaError,
+    },
+    /// See [`RegistryError`].
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// Records that have not been read are gone, or there are fewer than have been read.
+    #[error(
+        "{topic} partition {partition} is to be read from offset {position} on, but holds {low} to {high}: \
+         events were removed, or the topic was made anew; nothing that is built from here on could be right"
+    )]
+    Truncated {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// Where we want to read.
+        position: i64,
+        /// The first offset that is there.
+        low: i64,
+        /// The first one that is not there any more.
+        high: i64,
+    },
+    /// The client cannot go on.
+    #[error("the Kafka client cannot go on: {0}")]
+    Client(#[source] KafkaError),
+}
+
+type Place = (String, i32);
+
+struct Topic {
+    aggregate: Arc<dyn AggregateType>,
+    reader: RecordReader,
+}
+
+/// Why a record was not read.
+enum Failure {
+    /// Nothing can be said now.
+    Away(RegistryError),
+    /// It is no event of ours.
+    Bad(String),
+}
+
+/// Keeps the ends of the partitions, which librdkafka learns with every fetch and tells in its statistics.
+#[derive(Default)]
+struct LogContext {
+    ends: Mutex<HashMap<Place, i64>>,
+}
+
+impl EventLog {
+    /// Opens the topics. `start` gives, for an aggregate type's qualified name and a partition, the offset to
+    /// begin at; one that is not there is an error, never a silent jump to another place.
+    pub async fn open(
+        kafka: &KafkaSettings,
+        aggregates: &[Arc<dyn AggregateType>],
+        cluster: &Cluster,
+        start: impl Fn(&str, i32) -> i64,
+    ) -> Result<Self, EventLogError> {
+        let names = kafka.topics();
+        let registry = Registry::new(&kafka.schema_registry)?;
+        let (mut topics, mut starts) = (HashMap::new(), HashMap::new());
+        for aggregate in aggregates {
+            let name = names.events(aggregate.info());
+            let subject = Subject {
+                name: format!("{name}-value"),
+                schema: aggregate.event_codec().schema().clone(),
+                compatibility: Compatibility::FullTransitive,
+            };
+            let reader = RecordReader::new(&registry, registry.id_of(&subject).await?);
+            let qualified = aggregate.info().qualified_name();
+            let partitions = cluster.partitions.get(&qualified).copied().unwrap_or_default();
+            starts.extend((0..partitions).map(|p| ((name.clone(), p), start(&qualified, p))));
+            let aggregate = Arc::clone(aggregate);
+            topics.insert(name, Topic { aggregate, reader });
+        }
+        let (kafka, places) = (kafka.clone(), starts.clone());
+        let (consumer, ahead) = spawn_blocking(move || assign(&kafka, &places))
+            .await
+            .expect("asking for offsets does not panic")?;
+        Ok(Self {
+            consumer,
+            topics,
+            waiting: None,
+            starts,
+            ahead,
+        })
+    }
+
+    /// Takes what is there, at most `max_records`; waits up to `max_wait` for the first one. The records of a
+    /// partition come in order. Kafka or the registry being away is logged and outlasted: nothing comes then.
+    pub fn poll(&mut self, max_records: usize, max_wait: Duration) -> Result<Vec<LogRecord>, EventLogError> {
+        let deadline = Instant::now() + max_wait;
+        let mut records = Vec::new();
+        if let Some(message) = self.waiting.take() {
+            match self.read(&message) {
+                Ok(record) => records.push(record),
+                Err(away) => {
+                    tracing::warn!(error = %away, "events wait for the schema registry");
+                    self.waiting = Some(message);
+                    std::thread::sleep(deadline.saturating_duration_since(Instant::now()));
+                    return Ok(records);
+                }
+            }
+        }
+        while records.len() < max_records {
+            let wait = match records.is_empty() {
+                true => deadline.saturating_duration_since(Instant::now()),
+                false => Duration::ZERO,
+            };
+            match self.consumer.poll(wait) {
+                None => break,
+                Some(Err(error)) => self.outlast(error)?,
+                Some(Ok(message)) => match self.read(&message) {
+                    Ok(record) => records.push(record),
+                    Err(_) => {
+                        self.waiting = Some(message.detach());
+                        break;
+                    }
+                },
+            }
+        }
+        Ok(records)
+    }
+
+    /// Whether all that was there when the log was opened has been handed out.
+    pub fn has_caught_up(&mut self) -> bool {
+        if !self.ahead.is_empty() && self.waiting.is_none() {
+            let positions = self.positions();
+            self.ahead
+                .retain(|place, end| positions.get(place).is_none_or(|position| position < end));
+        }
+        self.ahead.is_empty()
+    }
+
+    /// How far each partition has been read. Asks nobody.
+    pub fn progress(&self) -> Vec<Progress> {
+        let ends = self.consumer.context().ends();
+        let of = |((topic, partition), position): (Place, i64)| {
+            let end = ends.get(&(topic.clone(), partition)).copied();
+            Some(Progress {
+                aggregate: Arc::clone(&self.topics.get(&topic)?.aggregate),
+                partition,
+                position,
+                end: end.unwrap_or_default().max(position),
+            })
+        };
+        self.positions().into_iter().filter_map(of).collect()
+    }
+
+    /// The offset that is read next in each partition; transaction markers count as read.
+    fn positions(&self) -> HashMap<Place, i64> {
+        let mut positions = self.starts.clone();
+        if let Ok(read) = self.consumer.position() {
+            for (place, offset) in read.to_topic_map() {
+                if let Offset::Offset(offset) = offset {
+                    positions.insert(place, offset);
+                }
+            }
+        }
+        positions
+    }
+
+    /// An error only if nothing can be said about the record now, because the registry is away.
+    fn read(&self, message: &impl Message) -> Result<LogRecord, RegistryError> {
+        let topic = self
+            .topics
+            .get(message.topic())
+            .expect("only our topics are read");
+        let key = message.key().and_then(|key| std::str::from_utf8(key).ok());
+        let id: Option<AggregateId> = key.and_then(|key| key.parse().ok());
+        let event = match topic.decode(id.as_ref(), message.payload()) {
+            Ok(event) => Ok(event),
+            Err(Failure::Away(error)) => return Err(error),
+            Err(Failure::Bad(reason)) => Err(Unreadable {
+                reason,
+                key: message.key().map(<[u8]>::to_vec),
+                value: message.payload().map(<[u8]>::to_vec),
+            }),
+        };
+        Ok(LogRecord {
+            aggregate: Arc::clone(&topic.aggregate),
+            partition: message.partition(),
+            offset: message.offset(),
+            id,
+            timestamp: message.timestamp().to_millis(),
+            event,
+        })
+    }
+
+    /// Most errors pass: librdkafka connects again by itself.
+    fn outlast(&self, error: KafkaError) -> Result<(), EventLogError> {
+        match error {
+            KafkaError::MessageConsumptionFatal(_) => Err(EventLogError::Client(error)),
+            KafkaError::MessageConsumption(
+                RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange,
+            ) => Err(self.out_of_range(error)),
+            error => {
+                tracing::warn!(%error, "reading events is disturbed");
+                Ok(())
+            }
+        }
+    }
+
+    /// Finds out where the log has been cut; the error itself does not say.
+    fn out_of_range(&self, error: KafkaError) -> EventLogError {
+        let cut = self.positions().into_iter().find_map(|(place, position)| {
+            let range = range(&self.consumer, &place).ok()?;
+            check_range(&place, position, range).err()
+        });
+        cut.unwrap_or(EventLogError::Client(error))
+    }
+}
+
+impl Topic {
+    fn decode(&self, id: Option<&AggregateId>, value: Option<&[u8]>) -> Result<DecodedEvent, Failure> {
+        let bad = |reason: String| Failure::Bad(reason);
+        let id = id.ok_or_else(|| bad("its key is no aggregate id".to_owned()))?;
+        let value = value.ok_or_else(|| bad("it has no value".to_owned()))?;
+        let codec = self.aggregate.event_codec();
+        let datum = self.reader.datum(codec, value).map_err(|error| match error {
+            ReadError::Registry(away) => Failure::Away(away),
+            error => bad(error.to_string()),
+        })?;
+        let event = self.aggregate.decode_event(&datum);
+        let event = event.map_err(|error| bad(error.to_string()))?;
+        if event.meta.aggregate_id != *id {
+            return Err(bad(format!(
+                "it is of {}, not of its key",
+                event.meta.aggregate_id
+            )));
+        }
+        Ok(event)
+    }
+}
+
+impl LogContext {
+    fn ends(&self) -> MutexGuard<'_, HashMap<Place, i64>> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for LogContext {
+    fn stats(&self, statistics: Statistics) {
+        let mut ends = self.ends();
+        for (name, topic) in statistics.topics {
+            for (partition, seen) in topic.partitions {
+                // Negative: nothing was fetched yet. Partition -1 is librdkafka's own.
+                if seen.ls_offset >= 0 && partition >= 0 {
+                    ends.insert((name.clone(), partition), seen.ls_offset);
+                }
+            }
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "Kafka is disturbed");
+    }
+}
+
+impl ConsumerContext for LogContext {}
+
+fn consumer_config(kafka: &KafkaSettings) -> ClientConfig {
+    let mut config = kafka.client();
+    config
+        // librdkafka asks for a group, though nothing is subscribed to and nothing committed.
+        .set("group.id", format!("{}foldline-event-log", kafka.topic_prefix))
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        // A log that begins later than we want to read must not be read from elsewhere.
+        .set("auto.offset.reset", "error")
+        .set("check.crcs", "true")
+        // A fetch waits at the broker until there is something, and is answered at once then. The bound is for
+        // other requests, which queue up behind it.
+        .set("fetch.wait.max.ms", "100")
+        .set("fetch.min.bytes", "1")
+        // By default a full queue stops the fetching for a second.
+        .set("fetch.queue.backoff.ms", "10")
+        .set("fetch.message.max.bytes", "4194304")
+        .set("queued.max.messages.kbytes", "131072")
+        .set("statistics.interval.ms", "1000");
+    config
+}
+
+type Assigned = (BaseConsumer<LogContext>, HashMap<Place, i64>);
+
+/// A consumer that reads from `starts` on, and the ends that it has to reach.
+fn assign(kafka: &KafkaSettings, starts: &HashMap<Place, i64>) -> Result<Assigned, EventLogError> {
+    let unavailable = |source| EventLogError::Unavailable {
+        servers: kafka.bootstrap_servers.clone(),
+        source,
+    };
+    let config = consumer_config(kafka);
+    let consumer = config.create_with_context(LogContext::default());
+    let consumer: BaseConsumer<LogContext> = consumer.map_err(EventLogError::Client)?;
+    let mut wanted = TopicPartitionList::new();
+    let mut ahead = HashMap::new();
+    for (place, start) in starts {
+        let (low, high) = range(&consumer, place).map_err(unavailable)?;
+        check_range(place, *start, (low, high))?;
+        wanted
+            .add_partition_offset(&place.0, place.1, Offset::Offset(*start))
+            .map_err(EventLogError::Client)?;
+        if *start < high {
+            ahead.insert(place.clone(), high);
+        }
+        consumer.context().ends().insert(place.clone(), high);
+    }
+    consumer.assign(&wanted).map_err(EventLogError::Client)?;
+    Ok((consumer, ahead))
+}
+
+/// The first offset that is there, and the end of what is committed.
+fn range(consumer: &BaseConsumer<LogContext>, (topic, partition): &Place) -> Result<(i64, i64), KafkaError> {
+    consumer.fetch_watermarks(topic, *partition, REQUEST_MAX)
+}
+
+fn check_range(place: &Place, position: i64, (low, high): (i64, i64)) -> Result<(), EventLogError> {
+    if (low..=high).contains(&position) {
+        return Ok(());
+    }
+    Err(EventLogError::Truncated {
+        topic: place.0.clone(),
+        partition: place.1,
+        position,
+        low,
+        high,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EventLogError, check_range};
+
+    #[test]
+    fn a_log_that_was_cut_is_told_from_one_that_is_only_at_its_end() {
+        let place = ("restaurant.orders.events".to_owned(), 3);
+        for position in [5, 7, 9] {
+            assert!(check_range(&place, position, (5, 9)).is_ok(), "{position}");
+        }
+        for position in [0, 4, 10] {
+            let error = check_range(&place, position, (5, 9)).unwrap_err();
+            assert!(
+                matches!(error, EventLogError::Truncated { low: 5, high: 9, .. }),
+                "{error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,187 @@
+use std::collections::{BTreeMap, HashMap};
+
+use foldline_core::{AggregateId, DecodedEvent, Sequence};
+use foldline_views::{Batch, CheckpointKey, CheckpointMove, HistoryEvent, Parked, Position};
+
+use super::rows::Rows;
+use super::{Folded, HISTORY_INDEX, Item, Loaded, Outcome, Place, Projector, Stream};
+
+/// A batch, half folded.
+pub(super) struct Folding<'a> {
+    projector: &'a Projector,
+    items: &'a [Item],
+    rows: Rows<'a>,
+    /// By aggregate type and aggregate, the last sequence that the history has.
+    sequences: HashMap<(usize, AggregateId), Sequence>,
+    history: Vec<HistoryEvent>,
+    /// What was parked in this batch.
+    parked: BTreeMap<Stream, Parked>,
+    moves: BTreeMap<Place, Position>,
+    counts: BTreeMap<(usize, Outcome), u64>,
+}
+
+impl<'a> Folding<'a> {
+    pub(super) fn new(projector: &'a Projector, items: &'a [Item], loaded: Loaded) -> Self {
+        let of_type = |(qualified, ids): (String, HashMap<AggregateId, Sequence>)| {
+            let index = projector.aggregate_index(&qualified)?;
+            Some(ids.into_iter().map(move |(id, sequence)| ((index, id), sequence)))
+        };
+        Self {
+            projector,
+            items,
+            rows: Rows::new(items, loaded.rows),
+            sequences: loaded
+                .sequences
+                .into_iter()
+                .filter_map(of_type)
+                .flatten()
+                .collect(),
+            history: Vec::new(),
+            parked: BTreeMap::new(),
+            moves: BTreeMap::new(),
+            counts: BTreeMap::new(),
+        }
+    }
+
+    /// Folds one record into every projection that has not seen it.
+    pub(super) fn take(&mut self, index: usize) {
+        let item = &self.items[index];
+        for reader in &self.projector.aggregates[item.aggregate].readers {
+            let touched = item.touched.iter().find(|(due, _)| due == reader);
+            let outcome = match touched {
+                None => Outcome::Skipped,
+                Some((_, ids)) => {
+                    self.step(*reader, item);
+                    self.apply(*reader, index, ids)
+                }
+            };
+            *self.counts.entry((*reader, outcome)).or_default() += 1;
+        }
+    }
+
+    /// The checkpoint goes on whatever becomes of the event: the aggregate is parked, not the projection.
+    fn step(&mut self, reader: usize, item: &Item) {
+        let place = (reader, item.aggregate, item.record.partition);
+        let was = self.projector.position(place);
+        let position = self.moves.entry(place).or_insert(was);
+        position.next_offset = item.record.offset + 1;
+        if let Ok(event) = &item.record.event {
+            position.command_offset = position.command_offset.max(event.meta.command_offset);
+        }
+    }
+
+    fn apply(&mut self, reader: usize, index: usize, ids: &Result<Vec<AggregateId>, String>) -> Outcome {
+        let item = &self.items[index];
+        if self.parked(reader, item).is_some() {
+            return Outcome::Parked;
+        }
+        let applied = item.event().and_then(|event| {
+            if reader == HISTORY_INDEX {
+                return self.record(item, event);
+            }
+            self.trusted_by_history(item)?;
+            let view = self.projector.projections[reader].view.as_deref();
+            let view = view.expect("all but the history are views");
+            self.rows.apply(view, index, ids.as_ref().map_err(Clone::clone)?)
+        });
+        match applied {
+            Ok(()) => Outcome::Applied,
+            Err(reason) => {
+                self.park(reader, item, reason);
+                Outcome::Parked
+            }
+        }
+    }
+
+    /// Adds an event to the history, which is where a gap is found.
+    fn record(&mut self, item: &Item, event: &DecodedEvent) -> Result<(), String> {
+        let last = self
+            .sequences
+            .entry((item.aggregate, item.id.clone()))
+            .or_default();
+        let sequence = event.meta.sequence;
+        if sequence != *last + 1 {
+            let what = if sequence > *last {
+                "events are missing"
+            } else {
+                "it is a repeat"
+            };
+            return Err(format!(
+                "the event has sequence {sequence} and comes after {last}: {what}"
+            ));
+        }
+        *last = sequence;
+        let aggregate = &self.projector.aggregates[item.aggregate];
+        let payload = aggregate.kind.event_json(&event.event);
+        let meta = event.meta.clone();
+        self.history.push(HistoryEvent {
+            aggregate: aggregate.qualified.clone(),
+            id: item.id.clone(),
+            sequence,
+            partition: item.record.partition,
+            offset: item.record.offset,
+            event_id: meta.event_id,
+            occurred_at: meta.occurred_at,
+            recorded_at: meta.recorded_at,
+            command_id: meta.command_id,
+            json: meta.to_json(payload).to_string(),
+            event_type: meta.event_type,
+            correlation_id: meta.correlation_id,
+            actor: meta.actor,
+        });
+        Ok(())
+    }
+
+    /// A view must not fold what comes after a gap either, and be it long after the history has found it.
+    fn trusted_by_history(&self, item: &Item) -> Result<(), String> {
+        match self.parked(HISTORY_INDEX, item) {
+            Some(parked) if parked.offset <= item.record.offset => Err(parked.reason.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    fn parked(&self, reader: usize, item: &Item) -> Option<&Parked> {
+        let stream = (reader, item.aggregate, item.id.clone());
+        self.parked
+            .get(&stream)
+            .or_else(|| self.projector.parked.get(&stream))
+    }
+
+    fn park(&mut self, reader: usize, item: &Item, reason: String) {
+        let parked = Parked {
+            projection: self.projector.projections[reader].name.clone(),
+            aggregate: self.projector.aggregates[item.aggregate].qualified.clone(),
+            id: item.id.clone(),
+            reason,
+            partition: item.record.partition,
+            offset: item.record.offset,
+        };
+        self.parked
+            .insert((reader, item.aggregate, item.id.clone()), parked);
+    }
+
+    pub(super) fn finish(self) -> Folded {
+        let projector = self.projector;
+        let step = |(place, to): (Place, Position)| CheckpointMove {
+            key: CheckpointKey {
+                projection: projector.projections[place.0].name.clone(),
+                aggregate: projector.aggregates[place.1].qualified.clone(),
+                partition: place.2,
+            },
+            from: projector.position(place),
+            to,
+        };
+        let count = |((reader, outcome), count): ((usize, Outcome), u64)| {
+            ((projector.projections[reader].name.clone(), outcome), count)
+        };
+        Folded {
+            batch: Batch {
+                rows: self.rows.finish(),
+                history: self.history,
+                parked: self.parked.into_values().collect(),
+                moves: self.moves.into_iter().map(step).collect(),
+            },
+            counts: self.counts.into_iter().map(count).collect(),
+        }
+    }
+}
