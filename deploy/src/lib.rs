@@ -1,1 +1,68 @@
-//! foldline
+//! The program `foldline`: the whole system for development, each service alone, and what an operator needs.
+//!
+//! It is a function of the installed domains:
+//!
+//! ```no_run
+//! fn main() -> std::process::ExitCode {
+//!     foldline::main(foldline_domains::installed())
+//! }
+//! ```
+//!
+//! - `cli`: what can be called.
+//! - `commands`: one file for each family of commands.
+//! - `dev`: what `foldline` does without a command. It starts the services as processes of their own, which are this
+//!   same program again.
+
+#![cfg(unix)]
+
+mod cli;
+mod commands;
+mod dev;
+mod services;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+use foldline_core::Domains;
+use foldline_service::{parse_layered, run_process};
+
+use crate::cli::{Cli, Command};
+use crate::commands::{schemas, topics};
+
+/// Does what the command line says. A failure is one line on stderr and the exit code 1; a wrong command line is 2.
+pub fn main(domains: Domains) -> ExitCode {
+    let matches = parse_layered(Cli::command(), std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match cli.command.unwrap_or(Command::Dev(Box::new(cli.dev))) {
+        Command::Dev(options) => block_on(dev::run(*options, domains)),
+        Command::CommandHandler(process) => run_process(*process, |settings, shutdown| {
+            crate::services::command_handler::run(settings, domains, shutdown)
+        }),
+        Command::Projector(process) => run_process(*process, |settings, shutdown| {
+            crate::services::projector::run(settings, domains, shutdown)
+        }),
+        Command::QueryApi(process) => run_process(*process, |settings, shutdown| {
+            crate::services::query_api::run(settings, domains, shutdown)
+        }),
+        Command::Topics(command) => block_on(topics::run(command, domains)),
+        Command::Schemas(command) => block_on(schemas::run(command, domains)),
+    }
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    let ended = tokio::runtime::Runtime::new()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| {
+            let ended = runtime.block_on(work);
+            // A thread that still waits for Kafka must not keep us.
+            runtime.shutdown_background();
+            ended
+        });
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

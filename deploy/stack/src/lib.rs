@@ -4,7 +4,7 @@
 //! Both programs are real and unmodified. Maven fetches them once into a cache folder, as `deploy/pom.xml`
 //! names them; after that a start needs nothing but Java. [`Stack`] runs both; a [`Server`] is one of the
 //! two, and can be stopped, killed, paused and started again on the same port and data, which is what the
-//! tests of failure need.
+//! tests of failure need. A [`Child`] is any other program, with the same promises.
 //!
 //! Three promises, because a dev stack that leaves things behind is worse than none:
 //! - The children do not outlive this process, however it ends (`process.rs` says how).
@@ -17,6 +17,7 @@
 
 mod broker;
 mod cache;
+mod child;
 mod data;
 mod error;
 mod options;
@@ -29,6 +30,7 @@ mod stack;
 mod tools;
 
 pub use cache::{KAFKA_VERSION, REGISTRY_VERSION};
+pub use child::Child;
 pub use error::StackError;
 pub use options::{Progress, Quiet, StackOptions, Step};
 pub use port::Port;

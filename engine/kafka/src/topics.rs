@@ -64,6 +64,8 @@ pub struct TopicPlan {
     pub command_retention: Duration,
     /// How long dead letters are kept.
     pub dead_letter_retention: Duration,
+    /// Asks Kafka whether it would make them, and makes none.
+    pub dry_run: bool,
 }
 
 impl Default for TopicPlan {
@@ -74,6 +76,7 @@ impl Default for TopicPlan {
             replication: 1,
             command_retention: DAY * 30,
             dead_letter_retention: DAY * 90,
+            dry_run: false,
         }
     }
 }
@@ -210,7 +213,7 @@ pub async fn apply_topics(
     let new: Vec<NewTopic<'_>> = new.collect();
     let admin = admin(kafka)?;
     let results = admin
-        .create_topics(&new, &options())
+        .create_topics(&new, &options().validate_only(plan.dry_run))
         .await
         .map_err(unavailable(kafka))?;
     let mut created = Vec::new();

@@ -1,7 +1,7 @@
 //! What a stack refuses before it starts anything, and what it says then.
 
-use std::os::unix::fs::PermissionsExt;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;

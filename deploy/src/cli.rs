@@ -1,0 +1,46 @@
+use clap::{Parser, Subcommand};
+use foldline_service::Process;
+
+use crate::commands::schemas::SchemasCommand;
+use crate::commands::topics::TopicsCommand;
+use crate::dev::DevOptions;
+
+const BELOW: &str = "Without a command it is `dev`: Apache Kafka, a schema registry and the three services are \
+    started on this machine, and Ctrl-C stops all of it. Everything is kept in the folder .foldline of the current \
+    folder, or of the nearest folder above that has one.\n\n\
+    Each command has its own --help. Every option can also stand in a TOML file (--config) or in the environment \
+    (the name is in brackets); flags win over the environment, and the environment wins over the file.";
+
+/// Event sourcing and CQRS on Apache Kafka.
+#[derive(Debug, Parser)]
+#[command(
+    name = "foldline",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = BELOW,
+    after_long_help = BELOW
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) dev: DevOptions,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run everything on this machine, for development [the default].
+    Dev(Box<DevOptions>),
+    /// Run the write side: commands in over HTTP and Kafka, events out.
+    CommandHandler(Box<Process<crate::services::command_handler::Settings>>),
+    /// Run the writer of the views: events in, views out.
+    Projector(Box<Process<crate::services::projector::Settings>>),
+    /// Run the read side: views and history over HTTP.
+    QueryApi(Box<Process<crate::services::query_api::Settings>>),
+    /// Make and check the Kafka topics.
+    #[command(subcommand)]
+    Topics(TopicsCommand),
+    /// Write, check and register the Avro schemas.
+    #[command(subcommand)]
+    Schemas(SchemasCommand),
+}
