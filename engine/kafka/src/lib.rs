@@ -10,10 +10,12 @@
 //!   - `store`: what both know, on local disk.
 //!   - [`Gateway`]: hands commands in and answers out.
 
+mod event_log;
 mod registry;
 mod settings;
 mod topics;
 
+pub use event_log::{EventLog, EventLogError, LogRecord, Progress, Unreadable};
 pub use registry::{
     Compatibility, ReadError, RecordReader, Registered, Registry, RegistryError, Subject, register_schemas,
     subjects, wire_format,
