@@ -81,7 +81,7 @@ impl Forms {
         let payload = in_snake_case(&Value::Object(fields));
         let errors: Vec<FormError> = validator
             .iter_errors(&payload)
-            .flat_map(|error| errors_of(&error, body))
+            .flat_map(|error| errors_of(&error, &payload, body))
             .collect();
         if errors.is_empty() {
             Ok((name.to_owned(), json!({ name: payload })))
@@ -135,9 +135,10 @@ fn in_snake_case(value: &Value) -> Value {
 }
 
 /// What a validator's error says, each with the pointer to what is to blame as the client wrote it.
-fn errors_of(error: &ValidationError<'_>, sent: &Value) -> Vec<FormError> {
+fn errors_of(error: &ValidationError<'_>, payload: &Value, sent: &Value) -> Vec<FormError> {
     let at = error.instance_path().to_string();
     let under = |name: &str| format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
+    let unknown = |name: &String| (under(name), "is no field of this command".to_owned());
     let blame = match error.kind() {
         ValidationErrorKind::Required { property } => {
             vec![(
@@ -145,10 +146,12 @@ fn errors_of(error: &ValidationError<'_>, sent: &Value) -> Vec<FormError> {
                 "is missing".to_owned(),
             )]
         }
-        ValidationErrorKind::AdditionalProperties { unexpected } => unexpected
-            .iter()
-            .map(|name| (under(name), "is no field of this command".to_owned()))
-            .collect(),
+        ValidationErrorKind::AdditionalProperties { unexpected } => unexpected.iter().map(unknown).collect(),
+        // Where no field is allowed at all, the error does not say which are there.
+        ValidationErrorKind::FalseSchema => {
+            let fields = payload.pointer(&at).and_then(Value::as_object);
+            fields.into_iter().flat_map(Map::keys).map(unknown).collect()
+        }
         ValidationErrorKind::Pattern { .. } => vec![(at, "has not the form of such a link".to_owned())],
         _ => vec![(at, error.to_string())],
     };

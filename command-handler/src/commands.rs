@@ -1,0 +1,66 @@
+//! What the HTTP front needs of the engine: commands in, outcomes out. It knows no Kafka.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foldline_core::{AggregateId, AggregateType, AnyCommand, CommandMeta, CommandResult, Sequence, State};
+use uuid::Uuid;
+
+/// What comes back from [`Commands::submit`].
+pub type Submitted<'a> = Pin<Box<dyn Future<Output = Result<Option<CommandResult>, NotTaken>> + Send + 'a>>;
+
+/// What comes back from [`Commands::state`].
+pub type Found = Result<Option<(State, Sequence)>, Unreadable>;
+
+/// The engine, as the HTTP front sees it.
+pub trait Commands: Send + Sync + 'static {
+    /// Appends a command to its topic, and waits for its outcome at most as long as given: `None` means that it
+    /// is in the log and will be decided.
+    fn submit<'a>(
+        &'a self,
+        aggregate: &'a Arc<dyn AggregateType>,
+        meta: CommandMeta,
+        command: &'a AnyCommand,
+        wait: Duration,
+    ) -> Submitted<'a>;
+
+    /// What became of a command.
+    fn status(&self, command_id: Uuid) -> Result<CommandStatus, Unreadable>;
+
+    /// The state of an aggregate, as far as this process has followed. `None` if it does not exist.
+    fn state(&self, aggregate: &Arc<dyn AggregateType>, id: &AggregateId) -> Found;
+
+    /// The cluster whose tokens are understood.
+    fn cluster_id(&self) -> &str;
+}
+
+/// A command is not in the log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotTaken {
+    /// As many commands as may wait are waiting.
+    #[error("too many commands are waiting for their outcome")]
+    Full,
+    /// Kafka does not take it, or did not say so: sent again under the same id, it is decided once.
+    #[error("{0}")]
+    Unavailable(String),
+    /// A bug: its form is right, and the engine cannot write it.
+    #[error("{0}")]
+    Bug(String),
+}
+
+/// The engine cannot read what it keeps.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreadable(pub String);
+
+/// What became of a command.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CommandStatus {
+    /// Nothing is known of it.
+    Unknown,
+    /// It is in the log, or on its way there.
+    Pending,
+    /// It was decided.
+    Decided(Box<CommandResult>),
+}

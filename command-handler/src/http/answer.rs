@@ -1,0 +1,193 @@
+//! The outcome of a command as an answer.
+
+use axum::response::{IntoResponse, Response};
+use foldline_core::{AggregateInfo, CommandResult, Outcome, RecordedEvent, Refusal, RefusalKind};
+use foldline_service::Problem;
+use http::header::{CACHE_CONTROL, ETAG, LOCATION, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::headers::Preference;
+use super::{Api, link_of};
+
+/// The answer to a request whose command was decided; `sent` is the command as the client wrote it.
+pub(super) fn decided(
+    api: &Api,
+    info: &AggregateInfo,
+    result: &CommandResult,
+    preference: Preference,
+    sent: &Value,
+) -> Response {
+    let mut response = match result.decided() {
+        Outcome::Accepted(events) => {
+            let status = if is_created(&events) {
+                StatusCode::CREATED
+            } else {
+                StatusCode::OK
+            };
+            let mut response = (status, axum::Json(accepted(api, info, result, &events))).into_response();
+            set(response.headers_mut(), LOCATION, &view_of(api, info, result));
+            response
+        }
+        Outcome::Refused(refusal) => refused(info, result, &refusal, sent).into_response(),
+    };
+    let headers = response.headers_mut();
+    set(headers, ETAG, &format!("\"{}\"", result.sequence));
+    set(
+        headers,
+        HeaderName::from_static("consistency-token"),
+        &result.consistency_token,
+    );
+    finish(headers, preference.applied(false, api));
+    response
+}
+
+/// The answer to a request whose command is in the log and not decided yet.
+pub(super) fn pending(api: &Api, aggregate: &str, command_id: Uuid, preference: Preference) -> Response {
+    let outcome = outcome_link(command_id);
+    let body = json!({
+        "command_id": command_id,
+        "status": "pending",
+        "aggregate": aggregate,
+        "links": { "outcome": outcome },
+    });
+    let mut response = (StatusCode::ACCEPTED, axum::Json(body)).into_response();
+    let headers = response.headers_mut();
+    set(headers, LOCATION, &outcome);
+    set(headers, RETRY_AFTER, "1");
+    finish(headers, preference.applied(true, api));
+    response
+}
+
+/// The body of an accepted command's outcome.
+pub(super) fn accepted(
+    api: &Api,
+    info: &AggregateInfo,
+    result: &CommandResult,
+    events: &[RecordedEvent],
+) -> Value {
+    let aggregate = link_of(info, &result.aggregate_id);
+    let view = view_of(api, info, result);
+    let links = json!({
+        "view": view,
+        "events": format!("{view}/events"),
+        "commands": format!("{aggregate}/commands"),
+        "outcome": outcome_link(result.command_id),
+    });
+    json!({
+        "command_id": result.command_id,
+        "command_type": result.command_type,
+        "status": "accepted",
+        "aggregate": aggregate,
+        "sequence": result.sequence,
+        "events": events,
+        "consistency_token": result.consistency_token,
+        "correlation_id": result.correlation_id,
+        "decided_at": result.decided_at.to_string(),
+        "replayed": result.replayed,
+        "links": links,
+    })
+}
+
+/// A refused command's outcome as a problem.
+pub(super) fn refused(
+    info: &AggregateInfo,
+    result: &CommandResult,
+    refusal: &Refusal,
+    sent: &Value,
+) -> Problem {
+    let problem = Problem::new(status_of(refusal.kind), &refusal.code, title_of(&refusal.code))
+        .detail(&*refusal.detail)
+        .with("code", &*refusal.code)
+        .with("command_id", result.command_id.to_string())
+        .with("command_type", &*result.command_type)
+        .with("aggregate", link_of(info, &result.aggregate_id))
+        .with("sequence", result.sequence)
+        .with("consistency_token", &*result.consistency_token)
+        .with("replayed", result.replayed);
+    match &refusal.field {
+        Some(field) => problem.error(pointer_to(field, sent), &*refusal.detail),
+        None => problem,
+    }
+}
+
+fn status_of(kind: RefusalKind) -> StatusCode {
+    match kind {
+        RefusalKind::State => StatusCode::CONFLICT,
+        RefusalKind::Malformed => StatusCode::BAD_REQUEST,
+        RefusalKind::UnknownAggregate => StatusCode::NOT_FOUND,
+        RefusalKind::Sequence => StatusCode::PRECONDITION_FAILED,
+        RefusalKind::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+        RefusalKind::Value | RefusalKind::UnknownReference | RefusalKind::CommandId => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+    }
+}
+
+/// `order-not-open` is titled "Order not open".
+fn title_of(code: &str) -> String {
+    let words = code.replace('-', " ");
+    let mut letters = words.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
+}
+
+/// The field as the client wrote it: rules know `menu_item`, and the client may have sent `menuItem`.
+fn pointer_to(field: &str, sent: &Value) -> String {
+    let plain = |name: &str| name.replace('_', "").to_ascii_lowercase();
+    let written = sent.as_object().and_then(|fields| {
+        let mut names = fields.keys();
+        names.find(|name| plain(name) == plain(field))
+    });
+    format!("/{}", written.map_or(field, String::as_str))
+}
+
+fn is_created(events: &[RecordedEvent]) -> bool {
+    events.first().is_some_and(|event| event.sequence == 1)
+}
+
+fn view_of(api: &Api, info: &AggregateInfo, result: &CommandResult) -> String {
+    format!("{}{}", api.query_api, link_of(info, &result.aggregate_id))
+}
+
+pub(super) fn outcome_link(command_id: Uuid) -> String {
+    format!("/commands/{command_id}")
+}
+
+fn finish(headers: &mut HeaderMap, applied: Option<String>) {
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(applied) = applied {
+        set(headers, HeaderName::from_static("preference-applied"), &applied);
+    }
+}
+
+/// Our own links and tokens are ASCII, so nothing is left out here.
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{pointer_to, title_of};
+
+    #[test]
+    fn a_field_is_named_as_the_client_wrote_it() {
+        assert_eq!(
+            pointer_to("menu_item", &json!({ "type": "X", "menuItem": 1 })),
+            "/menuItem"
+        );
+        assert_eq!(pointer_to("menu_item", &json!({ "menu_item": 1 })), "/menu_item");
+        assert_eq!(pointer_to("menu_item", &json!({})), "/menu_item");
+    }
+
+    #[test]
+    fn a_code_makes_a_title() {
+        assert_eq!(title_of("order-not-open"), "Order not open");
+        assert_eq!(title_of(""), "");
+    }
+}

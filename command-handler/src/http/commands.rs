@@ -1,0 +1,72 @@
+//! `POST {path}/{id}/commands`: any command, to an aggregate that exists or is to be made.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use foldline_core::{AggregateId, AnyCommand, CommandMeta, Timestamp};
+use foldline_service::Problem;
+use serde_json::Value;
+use tracing::debug;
+
+use super::headers::Asked;
+use super::{Surface, answer, body, link_of, problem};
+
+pub(super) async fn post_command(
+    State(surface): State<Surface>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let id: AggregateId = id.parse().map_err(|error| problem::id(&error))?;
+    let asked = Asked::read(request.headers(), request.uri().path(), &surface.api)?;
+    let sent = body::read(request, surface.api.body_bytes_max).await?;
+    let (_, command) = surface
+        .aggregate
+        .command_from_json(&sent, None)
+        .map_err(problem::form)?;
+    submit(&surface, id, asked, &command, &sent).await
+}
+
+/// Hands a command in whose form is right, and answers with its outcome.
+pub(super) async fn submit(
+    surface: &Surface,
+    id: AggregateId,
+    asked: Asked,
+    command: &AnyCommand,
+    sent: &Value,
+) -> Result<Response, Problem> {
+    let Surface { api, aggregate } = surface;
+    let (command_id, preference) = (asked.command_id, asked.preference);
+    let link = link_of(aggregate.info(), &id);
+    debug!(%command_id, aggregate = link, "a command");
+    let submitted = api
+        .commands
+        .submit(aggregate, meta_of(id, asked), command, preference.wait(api))
+        .await;
+    match submitted {
+        Ok(Some(result)) => Ok(answer::decided(api, aggregate.info(), &result, preference, sent)),
+        Ok(None) => Ok(answer::pending(api, &link, command_id, preference)),
+        Err(reason) => Err(problem::not_taken(&reason).with("command_id", command_id.to_string())),
+    }
+}
+
+fn meta_of(aggregate_id: AggregateId, asked: Asked) -> CommandMeta {
+    CommandMeta {
+        command_id: asked.command_id,
+        // Its codec sets it.
+        command_type: String::new(),
+        aggregate_id,
+        issued_at: now(),
+        correlation_id: asked.correlation_id,
+        causation_id: asked.causation_id,
+        actor: asked.actor,
+        expected_sequence: asked.expected_sequence,
+        consistency_token: asked.consistency_token,
+    }
+}
+
+/// The one clock of the write path: decisions only see what it says here.
+fn now() -> Timestamp {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,39 @@
+//! `POST {path}`: a new aggregate, with an id that we make.
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use foldline_core::{AggregateId, FormError, FormErrors};
+use foldline_service::Problem;
+use uuid::Uuid;
+
+use super::headers::Asked;
+use super::{Surface, body, commands, create_command, problem};
+
+pub(super) async fn post_new(State(surface): State<Surface>, request: Request) -> Result<Response, Problem> {
+    let info = surface.aggregate.info();
+    let creating = create_command(info);
+    let asked = Asked::read(request.headers(), info.path, &surface.api)?;
+    let sent = body::read(request, surface.api.body_bytes_max).await?;
+    let read = surface.aggregate.command_from_json(&sent, Some(creating));
+    let (name, command) = read.map_err(problem::form)?;
+    if name != creating {
+        return Err(problem::form(FormErrors(vec![FormError {
+            pointer: "/type".to_owned(),
+            detail: format!(
+                "{name} needs an aggregate: send it to {}/{{id}}/commands",
+                info.path
+            ),
+        }])));
+    }
+    let id = new_id(&asked);
+    commands::submit(&surface, id, asked, &command, &sent).await
+}
+
+/// A request that may come again must make the same aggregate.
+fn new_id(asked: &Asked) -> AggregateId {
+    if asked.is_repeatable {
+        Uuid::new_v5(&asked.command_id, b"aggregate").into()
+    } else {
+        Uuid::now_v7().into()
+    }
+}

@@ -1,0 +1,120 @@
+//! The write API. Only this folder knows a status code.
+
+mod answer;
+mod body;
+mod commands;
+mod create;
+mod forms;
+mod headers;
+mod index;
+mod json;
+mod problem;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::{get, post};
+use foldline_core::{AggregateId, AggregateInfo, AggregateType, Domains};
+
+use crate::Commands;
+
+/// What every route needs.
+pub struct Api {
+    /// The engine.
+    pub commands: Box<dyn Commands>,
+    /// What is installed.
+    pub domains: Domains,
+    /// Where clients find the query API, without a slash at the end.
+    pub query_api: String,
+    /// How long an answer waits for the outcome if the client does not say.
+    pub wait: Duration,
+    /// The longest that a client can make an answer wait.
+    pub wait_max: Duration,
+    /// How many bytes a body may have; the server enforces it.
+    pub body_bytes_max: usize,
+}
+
+/// The routes of one aggregate type.
+#[derive(Clone)]
+struct Surface {
+    api: Arc<Api>,
+    aggregate: Arc<dyn AggregateType>,
+}
+
+/// Two paths that cannot both be served.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{aggregate} cannot be served at {path:?}: {why}")]
+pub struct UnservablePath {
+    /// The aggregate type.
+    pub aggregate: String,
+    /// Its path.
+    pub path: &'static str,
+    /// Why.
+    pub why: &'static str,
+}
+
+/// The routes of everything that is installed.
+pub fn routes(api: Api) -> Result<Router, UnservablePath> {
+    let api = Arc::new(api);
+    let mut router = Router::new()
+        .route("/", get(index::get_index))
+        .route("/commands/{command_id}", get(status::get_command))
+        .with_state(Arc::clone(&api));
+    for aggregate in api.domains.aggregates() {
+        let info = aggregate.info();
+        if info.is_internal() {
+            continue;
+        }
+        check_path(info)?;
+        let surface = Surface {
+            api: Arc::clone(&api),
+            aggregate: Arc::clone(aggregate),
+        };
+        let path = info.path;
+        let of_type = Router::new()
+            .route(path, post(create::post_new))
+            .route(&format!("{path}/commands"), get(forms::get_forms))
+            .route(
+                &format!("{path}/{{id}}/commands"),
+                get(forms::get_possible).post(commands::post_command),
+            );
+        router = router.merge(of_type.with_state(surface));
+    }
+    Ok(router)
+}
+
+/// The router panics at what it cannot take; this says why instead.
+fn check_path(info: &AggregateInfo) -> Result<(), UnservablePath> {
+    const OURS: [&str; 4] = ["commands", "livez", "readyz", "metrics"];
+    let refuse = |why| {
+        Err(UnservablePath {
+            aggregate: info.qualified_name(),
+            path: info.path,
+            why,
+        })
+    };
+    let Some(path) = info.path.strip_prefix('/') else {
+        return refuse("a path begins with a slash");
+    };
+    if path.is_empty() || path.contains(['{', '}', ':', '*']) || path.split('/').any(str::is_empty) {
+        return refuse("a path has fixed segments that are not empty");
+    }
+    let mut segments = path.split('/');
+    if segments.next().is_some_and(|first| OURS.contains(&first)) {
+        return refuse("the engine serves something there");
+    }
+    Ok(())
+}
+
+/// The path of an aggregate, the same in both APIs.
+fn link_of(info: &AggregateInfo, id: &AggregateId) -> String {
+    format!("{}/{id}", info.path)
+}
+
+/// The command that makes a new aggregate. [`Domains`] has checked that there is one.
+fn create_command(info: &AggregateInfo) -> &str {
+    let creating = info.commands.iter().find(|command| command.creates);
+    creating.map_or("", |command| command.name.as_str())
+}

@@ -1,0 +1,119 @@
+//! Every error of the write API that is not a rule's no; each code has a page in `docs/errors/`.
+
+use axum::response::Response;
+use foldline_core::{FormErrors, InvalidId, TokenError};
+use foldline_service::Problem;
+use http::StatusCode;
+use tracing::error;
+
+use crate::{NotTaken, Unreadable};
+
+pub(super) fn not_json_type() -> Problem {
+    Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported-media-type",
+        "Unsupported media type",
+    )
+    .detail("a command is JSON: send it with Content-Type: application/json")
+}
+
+pub(super) fn too_large(bytes_max: usize) -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "too-large",
+        "The body is too large",
+    )
+    .detail(format!("a command has at most {bytes_max} bytes"))
+    .with("bytes_max", bytes_max)
+}
+
+pub(super) fn unread_body(rejection: &Response) -> Problem {
+    Problem::new(rejection.status(), "bad-request", "The body could not be read")
+}
+
+pub(super) fn malformed_json(error: &serde_json::Error) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "malformed-json", "The body is not JSON")
+        .detail(error.to_string())
+        .error("", error.to_string())
+        .with("line", error.line())
+        .with("column", error.column())
+}
+
+pub(super) fn form(errors: FormErrors) -> Problem {
+    let problem = Problem::new(
+        StatusCode::BAD_REQUEST,
+        "invalid-command",
+        "The command has not the form that it must have",
+    );
+    let problem = problem.detail(errors.to_string());
+    let add = |problem: Problem, error: foldline_core::FormError| problem.error(error.pointer, error.detail);
+    errors.0.into_iter().fold(problem, add)
+}
+
+pub(super) fn header(name: &str, why: &str) -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "invalid-header",
+        "A header cannot be understood",
+    )
+    .detail(format!("{name} {why}"))
+    .with("header", name)
+}
+
+pub(super) fn token(error: &TokenError) -> Problem {
+    let title = "The consistency token cannot be understood";
+    Problem::new(StatusCode::BAD_REQUEST, "invalid-consistency-token", title).detail(error.to_string())
+}
+
+pub(super) fn id(error: &InvalidId) -> Problem {
+    invalid_id(error.to_string())
+}
+
+pub(super) fn command_id(found: &str) -> Problem {
+    let found: String = found.chars().take(64).collect();
+    invalid_id(format!("a command's id is a UUID, and {found:?} is none"))
+}
+
+fn invalid_id(detail: String) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "invalid-id", "The id cannot be one").detail(detail)
+}
+
+pub(super) fn unknown_command(id: uuid::Uuid) -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "unknown-command",
+        "There is no such command",
+    )
+    .detail("nothing is known here of a command with this id")
+    .with("command_id", id.to_string())
+}
+
+/// The command is not in the log: the client is to send it again.
+pub(super) fn not_taken(reason: &NotTaken) -> Problem {
+    let unavailable = |code, title| Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, title);
+    match reason {
+        NotTaken::Full => unavailable("overloaded", "Too many commands are waiting")
+            .detail(reason.to_string())
+            .retry_after(1),
+        NotTaken::Unavailable(_) => unavailable("kafka-unavailable", "Kafka does not take commands")
+            .detail(reason.to_string())
+            .retry_after(5),
+        NotTaken::Bug(why) => {
+            error!(why, "a command of the right form cannot be written");
+            internal()
+        }
+    }
+}
+
+pub(super) fn unreadable(reason: &Unreadable) -> Problem {
+    error!(%reason, "the local store cannot be read");
+    internal()
+}
+
+fn internal() -> Problem {
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal",
+        "Internal Server Error",
+    )
+}

@@ -1,0 +1,87 @@
+//! `GET /commands/{command_id}`: what became of a command, however it came in.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use foldline_core::{AggregateInfo, CommandResult, Outcome, Token};
+use foldline_service::Problem;
+use http::header::{CACHE_CONTROL, RETRY_AFTER};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Api, answer, problem};
+use crate::CommandStatus;
+
+pub(super) async fn get_command(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let id: Uuid = id.parse().map_err(|_| problem::command_id(&id))?;
+    let no_store = [(CACHE_CONTROL, "no-store")];
+    let status = api
+        .commands
+        .status(id)
+        .map_err(|reason| problem::unreadable(&reason))?;
+    match status {
+        CommandStatus::Unknown => Err(problem::unknown_command(id)),
+        CommandStatus::Pending => {
+            let body = json!({
+                "command_id": id,
+                "status": "pending",
+                "links": { "outcome": answer::outcome_link(id) },
+            });
+            Ok((no_store, [(RETRY_AFTER, "1")], axum::Json(body)).into_response())
+        }
+        CommandStatus::Decided(result) => Ok((no_store, axum::Json(outcome(&api, &result))).into_response()),
+    }
+}
+
+fn outcome(api: &Api, result: &CommandResult) -> Value {
+    let Some(info) = type_of(api, result) else {
+        // Of a domain that was installed once: its outcome stands, and no link leads anywhere.
+        return json!({
+            "command_id": result.command_id,
+            "command_type": result.command_type,
+            "status": result.outcome,
+            "aggregate_id": result.aggregate_id,
+            "sequence": result.sequence,
+        });
+    };
+    match result.decided() {
+        Outcome::Accepted(events) => answer::accepted(api, info, result, &events),
+        Outcome::Refused(refusal) => json!({
+            "command_id": result.command_id,
+            "command_type": result.command_type,
+            "status": "refused",
+            "aggregate": super::link_of(info, &result.aggregate_id),
+            "sequence": result.sequence,
+            "consistency_token": result.consistency_token,
+            "correlation_id": result.correlation_id,
+            "decided_at": result.decided_at.to_string(),
+            "problem": answer::refused(info, result, &refusal, &Value::Null),
+            "links": {
+                "commands": format!("{}/commands", super::link_of(info, &result.aggregate_id)),
+                "outcome": answer::outcome_link(result.command_id),
+            },
+        }),
+    }
+}
+
+/// The type of the aggregate that decided: its token has the place of the command.
+fn type_of<'a>(api: &'a Api, result: &CommandResult) -> Option<&'a AggregateInfo> {
+    let token: Token = result.consistency_token.parse().unwrap_or_default();
+    let infos = api.domains.aggregates().iter().map(|aggregate| aggregate.info());
+    let knows = |info: &AggregateInfo| {
+        let has_type = info
+            .commands
+            .iter()
+            .any(|command| command.name == result.command_type);
+        let name = info.qualified_name();
+        has_type
+            && token
+                .positions()
+                .any(|(of, _, offset)| of == name && offset == result.command_offset)
+    };
+    infos.filter(|info| !info.is_internal()).find(|info| knows(info))
+}

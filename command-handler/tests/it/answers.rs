@@ -1,0 +1,149 @@
+//! Outcomes as answers.
+
+use foldline_command_handler::NotTaken;
+use foldline_core::{Refusal, RefusalKind, Token};
+use serde_json::json;
+
+use super::client::{Client, GOOD};
+use super::engine::Then;
+
+const TO_ONE: &str = "/parcels/p-1/commands";
+const SEND: &str = r#"{"type": "SendParcel", "weight": 5, "shippingContainer": "/containers/7"}"#;
+
+fn token() -> String {
+    Token::at("here", "post.parcels", 1, 5).to_string()
+}
+
+#[tokio::test]
+async fn an_accepted_command_that_creates_is_201_with_everything_to_go_on() {
+    let client = Client::when(Then::Accept(1));
+    let answer = client.post(TO_ONE, SEND, &[]).await;
+    let id = client.only().meta.command_id;
+    assert_eq!(answer.status, 201);
+    assert_eq!(answer.header("location"), "http://read.test/parcels/p-1");
+    assert_eq!(answer.header("etag"), "\"1\"");
+    assert_eq!(answer.header("consistency-token"), token());
+    assert_eq!(answer.header("cache-control"), "no-store");
+    let event = json!({
+        "event_id": "00000000-0000-0000-0000-000000000007", "event_type": "ParcelSent", "sequence": 1,
+    });
+    let expected = json!({
+        "command_id": id,
+        "command_type": "SendParcel",
+        "status": "accepted",
+        "aggregate": "/parcels/p-1",
+        "sequence": 1,
+        "events": [event],
+        "consistency_token": token(),
+        "correlation_id": "talk",
+        "decided_at": "1970-01-01T00:00:00.000Z",
+        "replayed": false,
+        "links": {
+            "view": "http://read.test/parcels/p-1",
+            "events": "http://read.test/parcels/p-1/events",
+            "commands": "/parcels/p-1/commands",
+            "outcome": format!("/commands/{id}"),
+        },
+    });
+    assert_eq!(answer.body, expected);
+}
+
+#[tokio::test]
+async fn an_accepted_command_that_changes_is_200_and_so_is_one_that_changes_nothing() {
+    for then in [Then::Accept(3), Then::Already] {
+        let answer = Client::when(then)
+            .post(TO_ONE, r#"{"type": "DeliverParcel"}"#, &[])
+            .await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("etag"), "\"3\"");
+    }
+}
+
+#[tokio::test]
+async fn each_kind_of_refusal_has_its_status() {
+    for (kind, status) in [
+        (RefusalKind::State, 409),
+        (RefusalKind::Value, 422),
+        (RefusalKind::Malformed, 400),
+        (RefusalKind::UnknownReference, 422),
+        (RefusalKind::UnknownAggregate, 404),
+        (RefusalKind::Sequence, 412),
+        (RefusalKind::CommandId, 422),
+        (RefusalKind::Failed, 500),
+    ] {
+        let refusal = Refusal::engine("a-rule", kind, "it is so".into());
+        let answer = Client::when(Then::Refuse(refusal)).post(TO_ONE, SEND, &[]).await;
+        answer.is_problem(status, "a-rule", &[]);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_names_the_rule_the_field_and_where_the_aggregate_stands() {
+    let refusal = Refusal {
+        code: "container-full".into(),
+        kind: RefusalKind::State,
+        detail: "container 7 is full".into(),
+        field: Some("shipping_container".into()),
+    };
+    let client = Client::when(Then::Refuse(refusal));
+    let answer = client.post(TO_ONE, SEND, &[]).await;
+    answer.is_problem(409, "container-full", &["/shippingContainer"]);
+    let body = &answer.body;
+    assert_eq!(body["title"], "Container full");
+    assert_eq!(body["detail"], "container 7 is full");
+    assert_eq!(body["code"], "container-full");
+    assert_eq!(body["command_id"], client.only().meta.command_id.to_string());
+    assert_eq!(body["aggregate"], "/parcels/p-1");
+    assert_eq!(body["sequence"], 3);
+    assert_eq!(body["consistency_token"], token());
+    assert_eq!(body["instance"], TO_ONE);
+    assert_eq!(answer.header("etag"), "\"3\"");
+    assert_eq!(answer.header("consistency-token"), token());
+}
+
+#[tokio::test]
+async fn a_command_that_is_not_decided_in_time_is_202_with_where_to_ask() {
+    let client = Client::when(Then::Silence);
+    let prefer = [("prefer", "respond-async")];
+    let answer = client.post("/parcels", GOOD, &prefer).await;
+    let meta = client.only().meta;
+    assert_eq!(answer.status, 202);
+    assert_eq!(
+        answer.header("location"),
+        format!("/commands/{}", meta.command_id)
+    );
+    assert_eq!(answer.header("preference-applied"), "respond-async");
+    assert_eq!(answer.header("retry-after"), "1");
+    assert_eq!(answer.body["status"], "pending");
+    assert_eq!(
+        answer.body["aggregate"],
+        format!("/parcels/{}", meta.aggregate_id)
+    );
+    let answer = client.post("/parcels", GOOD, &[("prefer", "wait=100")]).await;
+    assert_eq!(answer.header("preference-applied"), "wait=60");
+}
+
+#[tokio::test]
+async fn a_command_that_is_not_taken_is_503_with_when_to_come_back() {
+    for (reason, code, seconds) in [
+        (NotTaken::Full, "overloaded", "1"),
+        (
+            NotTaken::Unavailable("no broker".into()),
+            "kafka-unavailable",
+            "5",
+        ),
+    ] {
+        let client = Client::when(Then::NotTaken(reason));
+        let answer = client.post(TO_ONE, SEND, &[]).await;
+        answer.is_problem(503, code, &[]);
+        assert_eq!(answer.header("retry-after"), seconds);
+        assert_eq!(
+            answer.body["command_id"],
+            client.only().meta.command_id.to_string()
+        );
+    }
+    let bug = Then::NotTaken(NotTaken::Bug("inside".into()));
+    let answer = Client::when(bug).post(TO_ONE, SEND, &[]).await;
+    answer.is_problem(500, "internal", &[]);
+    assert!(!answer.body.to_string().contains("inside"));
+}

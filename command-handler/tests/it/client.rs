@@ -1,0 +1,108 @@
+//! Requests to the write API, in this process.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use foldline_command_handler::http::{Api, routes};
+use foldline_service::{Health, HttpSettings, Shutdown, app};
+use http::{HeaderMap, Request, StatusCode};
+use serde_json::Value;
+use tower::ServiceExt;
+
+use super::engine::{Engine, Taken, Then};
+use super::parcels::domains;
+
+pub const GOOD: &str = r#"{"weight": 5, "shipping_container": "/containers/7"}"#;
+
+pub struct Client {
+    app: Router,
+    pub engine: Engine,
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+impl Client {
+    pub fn of(engine: Engine) -> Self {
+        let http = HttpSettings::default();
+        let api = Api {
+            commands: Box::new(engine.clone()),
+            domains: domains(),
+            query_api: "http://read.test".into(),
+            wait: Duration::from_secs(10),
+            wait_max: Duration::from_secs(60),
+            body_bytes_max: http.body_bytes_max,
+        };
+        let health = Health::new(&Shutdown::new(), Vec::new);
+        Self {
+            app: app(routes(api).unwrap(), health, &http),
+            engine,
+        }
+    }
+
+    pub fn when(then: Then) -> Self {
+        Self::of(Engine::new(then))
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.ask(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    /// Posts JSON.
+    pub async fn post(&self, path: &str, body: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = Request::post(path).header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.ask(request.body(Body::from(body.to_owned())).unwrap()).await
+    }
+
+    pub async fn ask(&self, request: Request<Body>) -> Answer {
+        let response = self.app.clone().oneshot(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        let body = serde_json::from_slice(&body).unwrap();
+        Answer {
+            status: head.status,
+            headers: head.headers,
+            body,
+        }
+    }
+
+    pub fn taken(&self) -> Vec<Taken> {
+        self.engine.taken.lock().unwrap().clone()
+    }
+
+    /// The only command that was handed in.
+    #[track_caller]
+    pub fn only(&self) -> Taken {
+        let taken = self.taken();
+        assert_eq!(taken.len(), 1, "{taken:?}");
+        taken[0].clone()
+    }
+}
+
+impl Answer {
+    #[track_caller]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers[name].to_str().unwrap()
+    }
+
+    /// Checks that it is a problem, and where it puts the blame.
+    #[track_caller]
+    pub fn is_problem(&self, status: u16, code: &str, pointers: &[&str]) {
+        assert_eq!(self.status, status, "{}", self.body);
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(self.body["type"], format!("/problems/{code}"), "{}", self.body);
+        let errors = self.body["errors"].as_array().map_or(&[][..], Vec::as_slice);
+        let found: Vec<&str> = errors
+            .iter()
+            .map(|error| error["pointer"].as_str().unwrap())
+            .collect();
+        assert_eq!(found, pointers, "{}", self.body);
+    }
+}
