@@ -11,6 +11,8 @@ mod project;
 mod run;
 mod status;
 mod step;
+#[cfg(test)]
+mod toy;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

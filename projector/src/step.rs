@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use foldline_core::{AggregateId, Timestamp};
@@ -23,7 +24,7 @@ pub struct Done {
     /// How many events it had.
     pub events: usize,
     /// How many events had which outcome, by projection.
-    pub counts: std::collections::BTreeMap<(String, Outcome), u64>,
+    pub counts: BTreeMap<(String, Outcome), u64>,
     /// What was parked.
     pub parked: Vec<Parked>,
     /// When the newest of its events was decided.
@@ -102,4 +103,142 @@ fn may_pass(error: &StepError) -> bool {
         StepError::Commit(_) => return false,
     };
     matches!(store, StoreError::Database(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use foldline_core::AggregateId;
+    use foldline_views::{CommitError, Row, Snapshot, SqliteStore, ViewStore, ViewWriter};
+
+    use super::{StepError, catch_up};
+    use crate::Projector;
+    use crate::toy::{Log, Spec, TabEvent, bar};
+
+    /// A projector that has just been started, or started again after it was killed.
+    fn start(path: &Path) -> (Box<dyn ViewWriter>, Projector) {
+        let mut writer = SqliteStore::new(path).writer(bar(), "cluster").unwrap();
+        let (positions, parked) = (writer.checkpoints().unwrap(), writer.parked().unwrap());
+        (writer, Projector::new(bar(), positions, parked))
+    }
+
+    /// What Kafka would give a projector that stands there: from its slowest projection on.
+    fn take(writer: &mut dyn ViewWriter, projector: &mut Projector, specs: &[Spec]) -> Result<(), StepError> {
+        let records = specs.iter().map(Spec::record).filter(|record| {
+            let qualified = record.aggregate.info().qualified_name();
+            record.offset >= projector.start(&qualified, record.partition)
+        });
+        let records = records.collect();
+        catch_up(projector, writer, records).map(drop)
+    }
+
+    fn evening() -> Log {
+        let mut log = Log::default();
+        for round in 0..10 {
+            log.open("a")
+                .spend("a", &["ada", "bob"], round)
+                .name("ada", "Ada");
+            log.spend("b", &["ada"], 1)
+                .garbage(Some("c"))
+                .tab("a", TabEvent::TabClosed {});
+        }
+        log
+    }
+
+    /// Rows with whether they are shown, and for each aggregate the sequences that the history has.
+    #[derive(Debug, PartialEq)]
+    struct Content {
+        rows: Vec<Option<Row>>,
+        history: BTreeMap<&'static str, Vec<i64>>,
+        positions: Vec<String>,
+    }
+
+    fn content(path: &Path) -> Content {
+        let mut reader = SqliteStore::new(path).reader().unwrap();
+        let snapshot = reader.snapshot().unwrap();
+        let id = |id: &str| -> AggregateId { id.parse().unwrap() };
+        let rows = ["a", "b", "c", "ada", "bob"];
+        let rows = rows
+            .iter()
+            .flat_map(|row| ["tabs", "guests"].map(|view| (view, id(row))));
+        let sequences = |snapshot: &dyn Snapshot, aggregate: &str, name: &str| {
+            let events = snapshot.events(aggregate, &id(name), 0, 1000).unwrap();
+            events.iter().map(|event| event.sequence).collect()
+        };
+        let positions = snapshot.all_positions().unwrap();
+        let mut positions: Vec<String> = positions
+            .iter()
+            .map(|(key, position)| format!("{key:?} {position}"))
+            .collect();
+        positions.sort();
+        Content {
+            rows: rows.map(|(view, id)| snapshot.get(view, &id).unwrap()).collect(),
+            history: BTreeMap::from([
+                ("a", sequences(&*snapshot, "bar.tabs", "a")),
+                ("b", sequences(&*snapshot, "bar.tabs", "b")),
+                ("ada", sequences(&*snapshot, "bar.guests", "ada")),
+            ]),
+            positions,
+        }
+    }
+
+    #[test]
+    fn a_projector_that_is_killed_between_batches_makes_the_same_views() {
+        let folder = tempfile::tempdir().unwrap();
+        let (straight, killed) = (folder.path().join("straight.db"), folder.path().join("killed.db"));
+        let specs = evening().specs;
+        let (mut writer, mut projector) = start(&straight);
+        take(writer.as_mut(), &mut projector, &specs).unwrap();
+        for end in (1..specs.len()).step_by(7).chain([specs.len(), specs.len()]) {
+            let (mut writer, mut projector) = start(&killed);
+            take(writer.as_mut(), &mut projector, &specs[..end]).unwrap();
+        }
+        let expected = content(&straight);
+        assert_eq!(expected.history["a"], (1..=30).collect::<Vec<_>>());
+        assert_eq!(content(&killed), expected);
+    }
+
+    #[test]
+    fn a_projector_whose_place_was_taken_writes_nothing_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("views.db");
+        let specs = evening().specs;
+        let (mut old, mut behind) = start(&path);
+        take(old.as_mut(), &mut behind, &specs[..4]).unwrap();
+        let (mut new, mut projector) = start(&path);
+        take(new.as_mut(), &mut projector, &specs[..9]).unwrap();
+        let before = content(&path);
+
+        let error = take(old.as_mut(), &mut behind, &specs[..20]).unwrap_err();
+        assert!(
+            matches!(error, StepError::Commit(CommitError::Fenced { .. })),
+            "{error}"
+        );
+        assert_eq!(content(&path), before);
+        take(new.as_mut(), &mut projector, &specs).unwrap();
+    }
+
+    #[test]
+    fn a_view_that_is_made_anew_catches_up_with_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let (straight, renewed) = (
+            folder.path().join("straight.db"),
+            folder.path().join("renewed.db"),
+        );
+        let specs = evening().specs;
+        let (mut writer, mut projector) = start(&straight);
+        take(writer.as_mut(), &mut projector, &specs).unwrap();
+        // The same log, read by a program that did not have the guests yet.
+        let without = crate::toy::without_guests();
+        let mut writer = SqliteStore::new(&renewed).writer(&without, "cluster").unwrap();
+        let mut projector = Projector::new(&without, writer.checkpoints().unwrap(), []);
+        take(writer.as_mut(), &mut projector, &specs[..30]).unwrap();
+
+        let (mut writer, mut projector) = start(&renewed);
+        assert_eq!(projector.start("bar.tabs", 1), 0);
+        take(writer.as_mut(), &mut projector, &specs).unwrap();
+        assert_eq!(content(&renewed), content(&straight));
+    }
 }
