@@ -140,6 +140,8 @@ pub trait AggregateType: Send + Sync {
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError>;
 
+    /// The event's type.
+    fn event_type(&self, event: &AnyEvent) -> &str;
     /// Reads an event record of our schema.
     fn decode_event(&self, datum: &[u8]) -> Result<DecodedEvent, DecodeError>;
     /// Appends an event record, and sets the type and the revision in `meta`.
@@ -353,6 +355,11 @@ impl<A: Aggregate> AggregateType for Typed<A> {
         })
     }
 
+    fn event_type(&self, event: &AnyEvent) -> &str {
+        let event = event.get::<A>().expect("an event of this aggregate type");
+        self.events.variant_of(event).unwrap_or_default()
+    }
+
     fn decode_event(&self, datum: &[u8]) -> Result<DecodedEvent, DecodeError> {
         let (meta, set, event) = self.events.decode::<EventMeta, A::Event>(datum)?;
         if meta.event_type != set {
@@ -548,7 +555,7 @@ pub fn result_codec(info: &AggregateInfo) -> RecordCodec {
     ]});
     let refusal = json!({ "type": "record", "name": "Refusal", "doc": "Why a command was refused.", "fields": [
         field("code", json!("string"), "Names the rule, for ever."),
-        field("kind", json!("string"), "state, value, malformed, unknown-reference, unknown-aggregate, sequence or command-id."),
+        field("kind", json!("string"), "state, value, malformed, unknown-reference, unknown-aggregate, sequence, command-id or failed."),
         field("detail", json!("string"), "For a person."),
         field("field", optional("string"), "The field of the command that is to blame."),
     ]});

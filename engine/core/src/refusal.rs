@@ -19,10 +19,12 @@ pub enum RefusalKind {
     Sequence,
     /// The command's id was already used for another command.
     CommandId,
+    /// The decision itself failed: a bug in the domain.
+    Failed,
 }
 
 impl RefusalKind {
-    const NAMES: [(Self, &'static str); 7] = [
+    const NAMES: [(Self, &'static str); 8] = [
         (Self::State, "state"),
         (Self::Value, "value"),
         (Self::Malformed, "malformed"),
@@ -30,6 +32,7 @@ impl RefusalKind {
         (Self::UnknownAggregate, "unknown-aggregate"),
         (Self::Sequence, "sequence"),
         (Self::CommandId, "command-id"),
+        (Self::Failed, "failed"),
     ];
 
     /// As it stands in result records.

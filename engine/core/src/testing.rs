@@ -26,6 +26,7 @@ pub fn given<A: Aggregate>(events: impl IntoIterator<Item = A::Event>) -> Given<
     Given {
         state,
         others: Others::default(),
+        command_id: COMMAND_ID,
     }
 }
 
@@ -34,10 +35,10 @@ pub fn aggregate_id() -> AggregateId {
     Uuid::nil().into()
 }
 
-/// The id of the command in all these tests.
+/// The id of the command, if [`Given::command_id`] sets no other one.
 pub const COMMAND_ID: Uuid = Uuid::from_u128(1);
 
-/// The n-th id that the command makes; see [`Context::new_id`].
+/// The n-th id that the command [`COMMAND_ID`] makes; see [`Context::new_id`].
 pub fn new_id(n: u32) -> Uuid {
     Uuid::new_v5(&COMMAND_ID, &n.to_be_bytes())
 }
@@ -47,6 +48,7 @@ pub fn new_id(n: u32) -> Uuid {
 pub struct Given<A> {
     state: A,
     others: Others,
+    command_id: Uuid,
 }
 
 /// A decision that is to be checked.
@@ -78,10 +80,16 @@ impl<A: Aggregate> Given<A> {
         self
     }
 
+    /// The command has this id, not [`COMMAND_ID`]: what it makes gets other ids.
+    pub fn command_id(mut self, id: Uuid) -> Self {
+        self.command_id = id;
+        self
+    }
+
     /// The command.
     pub fn when(self, command: A::Command) -> When<A> {
         let id = aggregate_id();
-        let context = Context::new(COMMAND_ID, &id, Timestamp(0), None, &self.others);
+        let context = Context::new(self.command_id, &id, Timestamp(0), None, &self.others);
         let decided = self.state.decide(&command, &context);
         When {
             state: self.state,

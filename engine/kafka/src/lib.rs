@@ -10,15 +10,28 @@
 //!   - `store`: what both know, on local disk.
 //!   - [`Gateway`]: hands commands in and answers out.
 
+mod catalog;
+mod engine;
 mod event_log;
+mod follower;
+mod gateway;
+mod producer;
 mod registry;
 mod settings;
+mod store;
 mod topics;
+mod waiters;
+mod worker;
 
+pub use engine::{Engine, EngineError, EngineSettings};
 pub use event_log::{EventLog, EventLogError, LogRecord, Progress, Unreadable};
+pub use follower::FollowError;
+pub use gateway::{CommandStatus, Gateway, Pending, SubmitError};
 pub use registry::{
     Compatibility, ReadError, RecordReader, Registered, Registry, RegistryError, Subject, register_schemas,
     subjects, wire_format,
 };
 pub use settings::KafkaSettings;
+pub use store::StoreError;
 pub use topics::{Cluster, TopicNames, TopicPlan, TopicsError, apply_topics, check_topics};
+pub use worker::WorkerError;

@@ -1,0 +1,155 @@
+//! The installed aggregate types with everything that belongs to them on the cluster.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldline_core::{AggregateId, AggregateType, Domains, RecordCodec, partition_of, result_codec};
+use uuid::Uuid;
+
+use crate::registry::{Compatibility, Registry, RegistryError, Subject};
+use crate::{Cluster, KafkaSettings, RecordReader};
+
+/// Every installed aggregate type.
+pub(crate) struct Catalog {
+    pub(crate) cluster_id: String,
+    types: Vec<Arc<Installed>>,
+    by_command_topic: HashMap<String, usize>,
+}
+
+/// An aggregate type with its topics and its schemas.
+pub(crate) struct Installed {
+    /// Its place in the catalog.
+    pub(crate) index: usize,
+    /// Begins its keys in the local store: the same whichever other types are installed.
+    pub(crate) tag: [u8; 4],
+    pub(crate) aggregate: Arc<dyn AggregateType>,
+    /// As tokens name it.
+    pub(crate) name: String,
+    pub(crate) partitions: i32,
+    pub(crate) commands: Topic,
+    pub(crate) events: Topic,
+    pub(crate) results: Topic,
+    pub(crate) dead_letters: String,
+    pub(crate) result_codec: RecordCodec,
+}
+
+/// A topic and what reads its records.
+pub(crate) struct Topic {
+    pub(crate) name: String,
+    pub(crate) reader: RecordReader,
+}
+
+/// A partition of an aggregate type: of its command, event and result topics alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Slice {
+    /// The type's place in the catalog.
+    pub(crate) index: usize,
+    pub(crate) partition: i32,
+}
+
+impl Catalog {
+    /// Looks the schemas up, which must be registered.
+    pub(crate) async fn load(
+        kafka: &KafkaSettings,
+        domains: &Domains,
+        cluster: &Cluster,
+    ) -> Result<Self, RegistryError> {
+        let registry = Registry::new(&kafka.schema_registry)?;
+        let names = kafka.topics();
+        let mut types = Vec::new();
+        for (index, aggregate) in domains.aggregates().iter().enumerate() {
+            let info = aggregate.info();
+            let name = info.qualified_name();
+            let result_codec = result_codec(info);
+            let topic = async |topic: String, codec: &RecordCodec| {
+                let reader = reader(&registry, &topic, codec).await?;
+                Ok(Topic { name: topic, reader })
+            };
+            types.push(Arc::new(Installed {
+                index,
+                tag: tag(&name),
+                aggregate: Arc::clone(aggregate),
+                partitions: cluster.partitions.get(&name).copied().unwrap_or(1),
+                commands: topic(names.commands(info), aggregate.command_codec()).await?,
+                events: topic(names.events(info), aggregate.event_codec()).await?,
+                results: topic(names.results(info), &result_codec).await?,
+                dead_letters: names.dead_letters(info),
+                result_codec,
+                name,
+            }));
+        }
+        let by_command_topic = types
+            .iter()
+            .map(|installed| (installed.commands.name.clone(), installed.index))
+            .collect();
+        Ok(Self {
+            cluster_id: cluster.id.clone(),
+            types,
+            by_command_topic,
+        })
+    }
+
+    pub(crate) fn types(&self) -> &[Arc<Installed>] {
+        &self.types
+    }
+
+    pub(crate) fn get(&self, slice: Slice) -> &Arc<Installed> {
+        &self.types[slice.index]
+    }
+
+    pub(crate) fn by_command_topic(&self, topic: &str) -> Option<&Arc<Installed>> {
+        self.by_command_topic.get(topic).map(|index| &self.types[*index])
+    }
+
+    pub(crate) fn by_name(&self, name: &str) -> Option<&Arc<Installed>> {
+        self.types.iter().find(|installed| installed.name == name)
+    }
+
+    /// Another type of the same domain.
+    pub(crate) fn sibling(&self, of: &Installed, name: &str) -> Option<&Arc<Installed>> {
+        self.by_name(&format!("{}.{name}", of.aggregate.info().domain))
+    }
+
+    pub(crate) fn of(&self, aggregate: &dyn AggregateType) -> Option<&Arc<Installed>> {
+        self.by_name(&aggregate.info().qualified_name())
+    }
+}
+
+impl Installed {
+    pub(crate) fn slice(&self, partition: i32) -> Slice {
+        Slice {
+            index: self.index,
+            partition,
+        }
+    }
+
+    /// Where an aggregate lies.
+    pub(crate) fn slice_of(&self, id: &AggregateId) -> Slice {
+        self.slice(partition_of(id, self.partitions))
+    }
+
+    pub(crate) fn slices(&self) -> impl Iterator<Item = Slice> + '_ {
+        (0..self.partitions).map(|partition| self.slice(partition))
+    }
+}
+
+async fn reader(
+    registry: &Registry,
+    topic: &str,
+    codec: &RecordCodec,
+) -> Result<RecordReader, RegistryError> {
+    let subject = Subject {
+        name: format!("{topic}-value"),
+        schema: codec.schema().clone(),
+        // Not asked for when a schema is looked up.
+        compatibility: Compatibility::FullTransitive,
+    };
+    let id = registry.id_of(&subject).await?;
+    Ok(RecordReader::new(registry, id))
+}
+
+fn tag(name: &str) -> [u8; 4] {
+    let hash = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes());
+    let [a, b, c, d, ..] = *hash.as_bytes();
+    [a, b, c, d]
+}

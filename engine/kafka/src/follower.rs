@@ -1,0 +1,539 @@
+//! Folds what stands in the event and result topics into the local store.
+//!
+//! Each partition is either led by a worker of this process, which applies its own decisions, or followed.
+//! Before a worker leads a partition, it is caught up here: this is the only code that folds from the log.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use foldline_core::{AggregateId, CommandResult, Sequence, State};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::KafkaSettings;
+use crate::catalog::{Catalog, Installed, Slice};
+use crate::registry::ReadError;
+use crate::store::{Log, Position, Store, StoreError};
+use crate::waiters::Waiters;
+
+const REQUEST_MAX: Duration = Duration::from_secs(10);
+/// Records that are folded between two writes to the store.
+const BATCH_MAX: usize = 10_000;
+
+/// The log cannot be folded.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// Kafka does not answer, or not yet: to be tried again.
+    #[error("reading {topic}: {source}")]
+    Kafka {
+        /// The topic.
+        topic: String,
+        /// What is wrong.
+        source: KafkaError,
+    },
+    /// The local store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A record that only this engine could have written, and did not.
+    #[error("{topic}/{partition}@{offset} cannot be read: {source}")]
+    Record {
+        /// Where it lies.
+        topic: String,
+        /// Where it lies.
+        partition: i32,
+        /// Where it lies.
+        offset: i64,
+        /// What is wrong with it.
+        source: ReadError,
+    },
+    /// Events are missing, or stand twice: the event store is damaged.
+    #[error("{topic}/{partition}@{offset} is event {found} of {id}, whose last one was {last}")]
+    Sequence {
+        /// Where it lies.
+        topic: String,
+        /// Where it lies.
+        partition: i32,
+        /// Where it lies.
+        offset: i64,
+        /// The aggregate.
+        id: AggregateId,
+        /// The event's sequence.
+        found: Sequence,
+        /// The sequence before it.
+        last: Sequence,
+    },
+    /// Records that are not folded yet are gone: the event store is damaged, or was made anew.
+    #[error("{topic} no longer has the records that are to be folded next")]
+    Truncated {
+        /// The topic.
+        topic: String,
+    },
+}
+
+impl FollowError {
+    /// Whether it may pass by itself.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Kafka { .. }
+            | Self::Record {
+                source: ReadError::Registry(_),
+                ..
+            } => true,
+            Self::Store(_) | Self::Record { .. } | Self::Sequence { .. } | Self::Truncated { .. } => false,
+        }
+    }
+}
+
+/// Folds the partitions that nobody in this process leads.
+pub(crate) struct Follower {
+    kafka: KafkaSettings,
+    catalog: Arc<Catalog>,
+    store: Store,
+    waiters: Arc<Waiters>,
+    /// Held while a partition changes hands, so that no record is folded by two.
+    followed: Mutex<HashSet<Slice>>,
+    has_changed: AtomicBool,
+    is_stopped: AtomicBool,
+}
+
+impl Follower {
+    /// Follows every partition from where the store stands, on a thread of its own.
+    pub(crate) fn start(
+        kafka: &KafkaSettings,
+        catalog: &Arc<Catalog>,
+        store: &Store,
+        waiters: &Arc<Waiters>,
+        failed: impl FnOnce(FollowError) + Send + 'static,
+    ) -> (Arc<Self>, JoinHandle<()>) {
+        let every = catalog.types().iter().flat_map(|installed| installed.slices());
+        let follower = Arc::new(Self {
+            kafka: kafka.clone(),
+            catalog: Arc::clone(catalog),
+            store: store.clone(),
+            waiters: Arc::clone(waiters),
+            followed: Mutex::new(every.collect()),
+            has_changed: AtomicBool::new(true),
+            is_stopped: AtomicBool::new(false),
+        });
+        let running = Arc::clone(&follower);
+        let run = move || {
+            if let Err(error) = running.run() {
+                failed(error);
+            }
+        };
+        let thread = std::thread::Builder::new().name("follower".to_owned()).spawn(run);
+        (follower, thread.expect("the operating system gives us a thread"))
+    }
+
+    pub(crate) fn stop(&self) {
+        self.is_stopped.store(true, Ordering::SeqCst);
+    }
+
+    /// Stops following the partitions, and folds them up to their ends: from then on their writer is the
+    /// caller, who must have made sure that nobody else is.
+    pub(crate) fn hand_over(&self, slices: &[Slice]) -> Result<(), FollowError> {
+        let mut followed = self.lock();
+        for slice in slices {
+            followed.remove(slice);
+        }
+        self.has_changed.store(true, Ordering::SeqCst);
+        self.catch_up(slices)
+    }
+
+    /// Follows the partitions again.
+    pub(crate) fn take_back(&self, slices: &[Slice]) {
+        self.lock().extend(slices);
+        self.has_changed.store(true, Ordering::SeqCst);
+    }
+
+    /// Folds those of the partitions that are followed up to their ends as of now.
+    pub(crate) fn refresh(&self, slices: &[Slice]) -> Result<(), FollowError> {
+        let followed = self.lock();
+        let behind: Vec<Slice> = slices
+            .iter()
+            .copied()
+            .filter(|slice| followed.contains(slice))
+            .collect();
+        // The other consumer has read on from before: it must begin anew from where this ends.
+        self.has_changed.store(true, Ordering::SeqCst);
+        self.catch_up(&behind)
+    }
+
+    fn run(&self) -> Result<(), FollowError> {
+        let mut consumer = self.consumer(false, 500)?;
+        let mut assigned = Assigned::default();
+        while !self.is_stopped.load(Ordering::SeqCst) {
+            let followed = self.lock();
+            if self.has_changed.swap(false, Ordering::SeqCst) {
+                // A new consumer has nothing in its queues that was read before the change.
+                consumer = self.consumer(false, 500)?;
+                assigned = self.assign(&consumer, followed.iter().copied())?;
+            }
+            let (folded, idle) = if followed.is_empty() {
+                (Ok(0), NOTHING_TO_FOLLOW)
+            } else {
+                (
+                    self.fold_next(&consumer, &assigned, Duration::from_millis(2)),
+                    BETWEEN_LOOKS,
+                )
+            };
+            drop(followed);
+            match folded {
+                Ok(0) => std::thread::sleep(idle),
+                Ok(_) => {}
+                Err(error) if error.is_passing() => {
+                    tracing::warn!(%error, "cannot follow the log; trying again");
+                    self.has_changed.store(true, Ordering::SeqCst);
+                    std::thread::sleep(Duration::from_millis(500));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Folds what is there.
+    fn fold_next(
+        &self,
+        consumer: &BaseConsumer,
+        assigned: &Assigned,
+        wait: Duration,
+    ) -> Result<usize, FollowError> {
+        let mut folding = Folding::new(self);
+        let mut count = 0;
+        let mut next = consumer.poll(wait);
+        while let Some(polled) = next {
+            let message = polled.map_err(|source| kafka_error("the log", source))?;
+            if let Some((slice, log)) = assigned.find(&message) {
+                folding.fold(slice, log, &message)?;
+            }
+            count += 1;
+            if count >= BATCH_MAX {
+                break;
+            }
+            next = consumer.poll(Duration::ZERO);
+        }
+        folding.apply()?;
+        Ok(count)
+    }
+
+    /// Folds the partitions of each topic up to its end as of now.
+    fn catch_up(&self, slices: &[Slice]) -> Result<(), FollowError> {
+        let mut types: Vec<usize> = slices.iter().map(|slice| slice.index).collect();
+        types.sort_unstable();
+        types.dedup();
+        for index in types {
+            let of_type: Vec<Slice> = slices
+                .iter()
+                .copied()
+                .filter(|slice| slice.index == index)
+                .collect();
+            for log in [Log::Events, Log::Results] {
+                self.catch_up_topic(&of_type, log)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A topic at a time, because the client says at which partition's end it is, but not of which topic.
+    fn catch_up_topic(&self, slices: &[Slice], log: Log) -> Result<(), FollowError> {
+        let Some(first) = slices.first() else {
+            return Ok(());
+        };
+        let installed = Arc::clone(self.catalog.get(*first));
+        let topic = topic_of(&installed, log);
+        let consumer = self.consumer(true, 5)?;
+        let partitions = slices.iter().map(|slice| slice.partition);
+        self.wait_for_the_end_to_be_stable(&consumer, topic, partitions)?;
+        let assigned = self.assign_some(&consumer, slices.iter().map(|slice| (*slice, log)))?;
+        let mut behind: HashSet<i32> = slices.iter().map(|slice| slice.partition).collect();
+        let mut folding = Folding::new(self);
+        let (started_at, mut count) = (Instant::now(), 0_u64);
+        while !behind.is_empty() {
+            match consumer.poll(REQUEST_MAX) {
+                Some(Ok(message)) => {
+                    if let Some((slice, log)) = assigned.find(&message) {
+                        folding.fold(slice, log, &message)?;
+                        count += 1;
+                    }
+                    if count.is_multiple_of(BATCH_MAX as u64) {
+                        folding.apply()?;
+                        folding = Folding::new(self);
+                        tracing::info!(topic, folded = count, "catching up");
+                    }
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    behind.remove(&partition);
+                }
+                Some(Err(source)) => return Err(kafka_error(topic, source)),
+                None => {
+                    let timed_out = KafkaError::MessageConsumption(RDKafkaErrorCode::RequestTimedOut);
+                    return Err(kafka_error(topic, timed_out));
+                }
+            }
+        }
+        folding.apply()?;
+        tracing::debug!(topic, folded = count, took = ?started_at.elapsed(), "caught up");
+        Ok(())
+    }
+
+    /// Waits until no transaction is open below the end as it is now.
+    ///
+    /// A predecessor's transaction may be committed and not yet marked so in this partition: what it wrote
+    /// lies above the last stable offset, which is where a committed reader thinks the end is.
+    fn wait_for_the_end_to_be_stable(
+        &self,
+        committed: &BaseConsumer,
+        topic: &str,
+        partitions: impl Iterator<Item = i32>,
+    ) -> Result<(), FollowError> {
+        let uncommitted: KafkaResult<BaseConsumer> = self
+            .kafka
+            .client()
+            .set("isolation.level", "read_uncommitted")
+            .create();
+        let uncommitted = uncommitted.map_err(|source| kafka_error(topic, source))?;
+        for partition in partitions {
+            let end = |consumer: &BaseConsumer| {
+                let marks = consumer.fetch_watermarks(topic, partition, REQUEST_MAX);
+                marks
+                    .map(|(_, end)| end)
+                    .map_err(|source| kafka_error(topic, source))
+            };
+            let high = end(&uncommitted)?;
+            let started_at = Instant::now();
+            while end(committed)? < high {
+                if started_at.elapsed() > crate::producer::TRANSACTION_MAX * 3 {
+                    tracing::warn!(
+                        topic,
+                        partition,
+                        high,
+                        "a transaction is open for a long time; waiting for it"
+                    );
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+        Ok(())
+    }
+
+    fn consumer(&self, says_at_end: bool, fetch_wait_ms: u32) -> Result<BaseConsumer, FollowError> {
+        self.kafka
+            .client()
+            .set("isolation.level", "read_committed")
+            .set("enable.partition.eof", says_at_end.to_string())
+            .set("enable.auto.commit", "false")
+            // What is not folded yet and is gone must not be skipped in silence.
+            .set("auto.offset.reset", "error")
+            .set("fetch.wait.max.ms", fetch_wait_ms.to_string())
+            .set("fetch.queue.backoff.ms", "2")
+            .create()
+            .map_err(|source| kafka_error("the log", source))
+    }
+
+    fn assign(
+        &self,
+        consumer: &BaseConsumer,
+        slices: impl Iterator<Item = Slice>,
+    ) -> Result<Assigned, FollowError> {
+        let both = slices.flat_map(|slice| [(slice, Log::Events), (slice, Log::Results)]);
+        self.assign_some(consumer, both)
+    }
+
+    fn assign_some(
+        &self,
+        consumer: &BaseConsumer,
+        logs: impl Iterator<Item = (Slice, Log)>,
+    ) -> Result<Assigned, FollowError> {
+        let mut assigned = Assigned::default();
+        let mut list = TopicPartitionList::new();
+        for (slice, log) in logs {
+            let installed = self.catalog.get(slice);
+            let topic = topic_of(installed, log);
+            let position = self.store.position(installed, slice, log)?;
+            list.add_partition_offset(topic, slice.partition, Offset::Offset(position.next))
+                .map_err(|source| kafka_error(topic, source))?;
+            assigned.topics.insert(topic.to_owned(), (slice.index, log));
+        }
+        consumer
+            .assign(&list)
+            .map_err(|source| kafka_error("the log", source))?;
+        Ok(assigned)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<Slice>> {
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The lock is free for this long between two looks, so that a partition can change hands.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
+const NOTHING_TO_FOLLOW: Duration = Duration::from_millis(20);
+
+#[derive(Default)]
+struct Assigned {
+    topics: HashMap<String, (usize, Log)>,
+}
+
+impl Assigned {
+    fn find(&self, message: &BorrowedMessage<'_>) -> Option<(Slice, Log)> {
+        let (index, log) = self.topics.get(message.topic())?;
+        Some((
+            Slice {
+                index: *index,
+                partition: message.partition(),
+            },
+            *log,
+        ))
+    }
+}
+
+/// What is folded and not yet in the store.
+struct Folding<'a> {
+    follower: &'a Follower,
+    states: HashMap<(usize, AggregateId), (State, Sequence)>,
+    results: Vec<(Slice, CommandResult)>,
+    positions: HashMap<(Slice, Log), Position>,
+}
+
+impl<'a> Folding<'a> {
+    fn new(follower: &'a Follower) -> Self {
+        Self {
+            follower,
+            states: HashMap::new(),
+            results: Vec::new(),
+            positions: HashMap::new(),
+        }
+    }
+
+    fn fold(&mut self, slice: Slice, log: Log, message: &BorrowedMessage<'_>) -> Result<(), FollowError> {
+        let installed = Arc::clone(self.follower.catalog.get(slice));
+        let unreadable = |source| FollowError::Record {
+            topic: message.topic().to_owned(),
+            partition: message.partition(),
+            offset: message.offset(),
+            source,
+        };
+        let value = message.payload().unwrap_or_default();
+        let command_offset = match log {
+            Log::Events => self.fold_event(&installed, message, value, &unreadable)?,
+            Log::Results => {
+                let datum = installed
+                    .results
+                    .reader
+                    .datum(&installed.result_codec, value)
+                    .map_err(unreadable)?;
+                let result: CommandResult = installed
+                    .result_codec
+                    .decode_meta(&datum)
+                    .map_err(|error| unreadable(error.into()))?;
+                let command_offset = result.command_offset;
+                self.results.push((slice, result));
+                command_offset
+            }
+        };
+        self.positions.insert(
+            (slice, log),
+            Position {
+                next: message.offset() + 1,
+                command_offset,
+            },
+        );
+        Ok(())
+    }
+
+    fn fold_event(
+        &mut self,
+        installed: &Arc<Installed>,
+        message: &BorrowedMessage<'_>,
+        value: &[u8],
+        unreadable: &dyn Fn(ReadError) -> FollowError,
+    ) -> Result<i64, FollowError> {
+        let aggregate = &installed.aggregate;
+        let datum = installed
+            .events
+            .reader
+            .datum(aggregate.event_codec(), value)
+            .map_err(unreadable)?;
+        let decoded = aggregate
+            .decode_event(&datum)
+            .map_err(|error| unreadable(error.into()))?;
+        let meta = decoded.meta;
+        let key = (installed.index, meta.aggregate_id.clone());
+        let (state, last) = match self.states.get_mut(&key) {
+            Some(known) => known,
+            None => {
+                let known = self.follower.store.state(installed, &meta.aggregate_id)?;
+                self.states
+                    .entry(key)
+                    .or_insert(known.unwrap_or_else(|| (aggregate.initial(), 0)))
+            }
+        };
+        if meta.sequence != *last + 1 {
+            return Err(FollowError::Sequence {
+                topic: message.topic().to_owned(),
+                partition: message.partition(),
+                offset: message.offset(),
+                id: meta.aggregate_id,
+                found: meta.sequence,
+                last: *last,
+            });
+        }
+        aggregate.evolve(state, &decoded.event);
+        *last = meta.sequence;
+        Ok(meta.command_offset)
+    }
+
+    fn apply(self) -> Result<(), FollowError> {
+        let follower = self.follower;
+        let mut changes = follower.store.changes();
+        for ((index, id), (state, sequence)) in &self.states {
+            changes.state(&follower.catalog.types()[*index], id, state, *sequence);
+        }
+        for (slice, result) in &self.results {
+            // A repeated command has its first outcome for ever.
+            if !result.replayed && !is_reuse(result) {
+                changes.result(follower.catalog.get(*slice), *slice, result);
+            }
+        }
+        for ((slice, log), position) in &self.positions {
+            changes.position(follower.catalog.get(*slice), *slice, *log, *position);
+        }
+        changes.apply()?;
+        for (_, result) in &self.results {
+            follower.waiters.answer(result);
+        }
+        Ok(())
+    }
+}
+
+/// The outcome of another command under an id that has one already: it must not take its place.
+pub(crate) fn is_reuse(result: &CommandResult) -> bool {
+    matches!(
+        result.decided(),
+        foldline_core::Outcome::Refused(refusal) if refusal.kind == foldline_core::RefusalKind::CommandId
+    )
+}
+
+pub(crate) fn topic_of(installed: &Installed, log: Log) -> &str {
+    match log {
+        Log::Events => &installed.events.name,
+        Log::Results => &installed.results.name,
+    }
+}
+
+fn kafka_error(topic: &str, source: KafkaError) -> FollowError {
+    let topic = topic.to_owned();
+    match source.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+            FollowError::Truncated { topic }
+        }
+        _ => FollowError::Kafka { topic, source },
+    }
+}

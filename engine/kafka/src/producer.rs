@@ -1,0 +1,264 @@
+//! A transactional producer that commits in milliseconds, and knows when it can no longer be trusted.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::util::Timeout;
+
+use crate::KafkaSettings;
+
+/// How long a writer that has died may hold readers back. Kafka Streams' choice too (KIP-447).
+pub(crate) const TRANSACTION_MAX: Duration = Duration::from_secs(10);
+const INIT_MAX: Duration = Duration::from_secs(30);
+
+/// What a transaction writes is either visible as a whole or never.
+pub(crate) struct TransactionalProducer {
+    config: rdkafka::ClientConfig,
+    producer: ThreadedProducer<Deliveries>,
+    state: Arc<State>,
+}
+
+/// Why a transaction was not committed, and what that means for it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TransactionError {
+    /// It was aborted, or nothing of it was ever written.
+    #[error("the transaction was aborted: {0}")]
+    Aborted(KafkaError),
+    /// It may have been committed. Only the log can tell, once a new producer has fenced this one.
+    #[error("the transaction's outcome is unknown: {0}")]
+    Unknown(KafkaError),
+    /// Another process writes under our id.
+    #[error("another process has the same instance name: {0}")]
+    Fenced(KafkaError),
+}
+
+/// What the delivery reports say of the open transaction.
+#[derive(Default)]
+struct State {
+    deliveries: Mutex<Delivered>,
+    settled: Condvar,
+    /// A connection broke: an EndTxn of ours may still be on its way (KAFKA-17754).
+    is_troubled: AtomicBool,
+}
+
+#[derive(Default)]
+struct Delivered {
+    outstanding: usize,
+    /// By the number that was given with the record, the highest offset.
+    offsets: HashMap<usize, i64>,
+    error: Option<KafkaError>,
+}
+
+impl State {
+    fn lock(&self) -> MutexGuard<'_, Delivered> {
+        self.deliveries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Deliveries(Arc<State>);
+
+impl ClientContext for Deliveries {
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.is_troubled.store(true, Ordering::SeqCst);
+        tracing::warn!(%error, reason, "transactional producer");
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, delivered: &DeliveryResult<'_>, number: usize) {
+        let mut deliveries = self.0.lock();
+        deliveries.outstanding = deliveries.outstanding.saturating_sub(1);
+        match delivered {
+            Ok(message) => {
+                let offset = deliveries.offsets.entry(number).or_insert(-1);
+                *offset = message.offset().max(*offset);
+            }
+            Err((error, _)) => {
+                deliveries.error.get_or_insert_with(|| error.clone());
+            }
+        }
+        if deliveries.outstanding == 0 {
+            self.0.settled.notify_all();
+        }
+    }
+}
+
+impl TransactionalProducer {
+    /// Fences whoever used `id` before: an open transaction of theirs is aborted.
+    pub(crate) fn new(kafka: &KafkaSettings, id: &str) -> Result<Self, KafkaError> {
+        let mut config = kafka.client();
+        config
+            .set("transactional.id", id)
+            .set("transaction.timeout.ms", TRANSACTION_MAX.as_millis().to_string())
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            // Batches are as large as what came while the last one was committed: waiting adds nothing.
+            .set("linger.ms", "0")
+            .set("batch.size", "1000000")
+            .set("batch.num.messages", "10000")
+            .set("queue.buffering.max.messages", "1000000")
+            .set("compression.codec", "lz4")
+            // The next transaction meets the markers of the last one, and with the default of 100 ms would
+            // wait for 88 ms of them; see the reference's table.
+            .set("retry.backoff.ms", "1")
+            .set("retry.backoff.max.ms", "50");
+        Self::create(config)
+    }
+
+    fn create(config: rdkafka::ClientConfig) -> Result<Self, KafkaError> {
+        let state = Arc::new(State::default());
+        let producer: ThreadedProducer<_> = config.create_with_context(Deliveries(Arc::clone(&state)))?;
+        producer.init_transactions(INIT_MAX)?;
+        // Whatever broke before this call has been answered by it.
+        state.is_troubled.store(false, Ordering::SeqCst);
+        Ok(Self {
+            config,
+            producer,
+            state,
+        })
+    }
+
+    /// Starts anew under the same id: what was open is settled when this returns.
+    pub(crate) fn renew(&mut self) -> Result<(), KafkaError> {
+        *self = Self::create(self.config.clone())?;
+        Ok(())
+    }
+
+    pub(crate) fn begin(&mut self) -> Result<(), TransactionError> {
+        if self.state.is_troubled.load(Ordering::SeqCst) {
+            // A new epoch: an EndTxn of the last transaction that is still on its way is refused, and cannot
+            // end this one half-written.
+            self.renew().map_err(TransactionError::Aborted)?;
+        }
+        *self.state.lock() = Delivered::default();
+        self.producer
+            .begin_transaction()
+            .map_err(|error| self.failed(error))
+    }
+
+    /// Adds a record. `number` is that of [`delivered`](Self::delivered).
+    pub(crate) fn send(&self, mut record: BaseRecord<'_, [u8], [u8], usize>) -> Result<(), TransactionError> {
+        self.state.lock().outstanding += 1;
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((error, again)) if is_full(&error) => {
+                    record = again;
+                    self.producer.poll(Duration::from_millis(1));
+                }
+                Err((error, _)) => {
+                    self.state.lock().outstanding -= 1;
+                    return Err(self.abort(error));
+                }
+            }
+        }
+    }
+
+    /// Commits the records together with the consumer's offsets.
+    pub(crate) fn commit(
+        &mut self,
+        offsets: &TopicPartitionList,
+        group: &ConsumerGroupMetadata,
+    ) -> Result<(), TransactionError> {
+        // While this waits the records are already on their way.
+        let sent = retried(|| {
+            self.producer
+                .send_offsets_to_transaction(offsets, group, Timeout::Never)
+        });
+        if let Err(error) = sent {
+            return Err(self.abort(error));
+        }
+        if let Err(error) = self.settle() {
+            return Err(self.abort(error));
+        }
+        // From here on nothing may be aborted: the broker may have it already.
+        match retried(|| self.producer.commit_transaction(Timeout::Never)) {
+            Ok(()) => Ok(()),
+            Err(error) if requires_abort(&error) => Err(self.abort(error)),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// The highest offset of the records that were sent with this number.
+    pub(crate) fn delivered(&self, number: usize) -> Option<i64> {
+        self.state.lock().offsets.get(&number).copied()
+    }
+
+    /// Waits until every record has its report. Never `flush`: it sleeps in steps of 100 ms, and so does a
+    /// commit while anything is in flight.
+    fn settle(&self) -> Result<(), KafkaError> {
+        let deliveries = self.state.lock();
+        let settled = self
+            .state
+            .settled
+            .wait_while(deliveries, |deliveries| deliveries.outstanding > 0);
+        let error = settled.unwrap_or_else(PoisonError::into_inner).error.clone();
+        while self.producer.in_flight_count() > 0 {
+            std::thread::yield_now();
+        }
+        error.map_or(Ok(()), Err)
+    }
+
+    fn abort(&self, cause: KafkaError) -> TransactionError {
+        if is_fatal(&cause) {
+            return self.failed(cause);
+        }
+        match retried(|| self.producer.abort_transaction(Timeout::Never)) {
+            Ok(()) => TransactionError::Aborted(cause),
+            Err(error) => self.failed(error),
+        }
+    }
+
+    /// This producer is of no more use.
+    fn failed(&self, error: KafkaError) -> TransactionError {
+        self.state.is_troubled.store(true, Ordering::SeqCst);
+        if is_fenced(&error) {
+            TransactionError::Fenced(error)
+        } else {
+            TransactionError::Unknown(error)
+        }
+    }
+}
+
+/// Calls again what says that it may be called again.
+fn retried(mut call: impl FnMut() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
+    loop {
+        match call() {
+            Err(KafkaError::Transaction(error)) if error.is_retriable() => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            other => return other,
+        }
+    }
+}
+
+fn is_full(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull))
+}
+
+fn requires_abort(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::Transaction(error) if error.txn_requires_abort())
+}
+
+fn is_fatal(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::Transaction(error) if error.is_fatal())
+}
+
+fn is_fenced(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    matches!(
+        code,
+        Some(RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced)
+    )
+}

@@ -1,0 +1,304 @@
+//! What this process knows of the log, on local disk: the states of aggregates and the outcomes of commands,
+//! with the positions up to which they are folded.
+//!
+//! A cache: everything in it is read from the topics again if it is lost, damaged or of another shape. So
+//! nothing is synced to disk; a batch is atomic, and what it holds always fits the positions in it.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch};
+use foldline_core::{AggregateId, CommandResult, Sequence, State};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::catalog::{Catalog, Installed, Slice};
+
+/// Raised when the layout of keys or values changes: an older folder is then discarded.
+const FORMAT: u32 = 1;
+
+/// The local store is unusable.
+#[derive(Debug, thiserror::Error)]
+#[error("the local store in {folder}: {source}")]
+pub struct StoreError {
+    folder: PathBuf,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// Which of the two topics that are folded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Log {
+    Events,
+    Results,
+}
+
+/// How far a partition is folded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Position {
+    /// The offset of the next record.
+    pub(crate) next: i64,
+    /// The offset of the last command whose record is folded; -1 before the first one.
+    pub(crate) command_offset: i64,
+}
+
+impl Position {
+    pub(crate) const START: Self = Self {
+        next: 0,
+        command_offset: -1,
+    };
+}
+
+#[derive(Clone)]
+pub(crate) struct Store {
+    folder: PathBuf,
+    database: Database,
+    states: Keyspace,
+    results: Keyspace,
+    positions: Keyspace,
+    meta: Keyspace,
+}
+
+/// Changes that are applied together.
+pub(crate) struct Changes<'a> {
+    store: &'a Store,
+    batch: OwnedWriteBatch,
+}
+
+impl Store {
+    /// Opens the folder. What does not belong to this cluster, or is damaged, is discarded; states of another
+    /// shape are too.
+    pub(crate) fn open(folder: &Path, catalog: &Catalog) -> Result<Self, StoreError> {
+        let identity = format!("{FORMAT} {}", catalog.cluster_id);
+        let store = match Self::open_as_it_is(folder) {
+            Ok(store) if store.is_of(&identity) => store,
+            Ok(store) => {
+                tracing::warn!(folder = %folder.display(), "local store of another cluster or format; discarding it");
+                drop(store);
+                Self::discard(folder)?;
+                Self::open_as_it_is(folder)?
+            }
+            Err(error) if is_locked(&error) => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "local store cannot be read; discarding it");
+                Self::discard(folder)?;
+                Self::open_as_it_is(folder)?
+            }
+        };
+        store.set(b"identity", identity.as_bytes())?;
+        for installed in catalog.types() {
+            store.keep_shape(installed)?;
+        }
+        Ok(store)
+    }
+
+    fn open_as_it_is(folder: &Path) -> Result<Self, StoreError> {
+        let opened = || {
+            let database = Database::builder(folder).open()?;
+            let keyspace = |name: &str| database.keyspace(name, KeyspaceCreateOptions::default);
+            let (states, results) = (keyspace("states")?, keyspace("results")?);
+            let (positions, meta) = (keyspace("positions")?, keyspace("meta")?);
+            Ok(Self {
+                folder: folder.to_owned(),
+                database,
+                states,
+                results,
+                positions,
+                meta,
+            })
+        };
+        opened().map_err(|source: fjall::Error| error(folder, source))
+    }
+
+    fn discard(folder: &Path) -> Result<(), StoreError> {
+        fs::remove_dir_all(folder).map_err(|source| error(folder, source))
+    }
+
+    /// A store that has no identity yet is new, and fits.
+    fn is_of(&self, identity: &str) -> bool {
+        match self.meta.get(b"identity") {
+            Ok(Some(found)) => *found == *identity.as_bytes(),
+            Ok(None) => true,
+            Err(_) => false,
+        }
+    }
+
+    /// Forgets the states of a type whose shape has changed, so that they are folded anew.
+    fn keep_shape(&self, installed: &Installed) -> Result<(), StoreError> {
+        let key = [b"shape".as_slice(), &installed.tag].concat();
+        let shape = installed.aggregate.state_shape();
+        let found = self.meta.get(&key).map_err(|source| self.error(source))?;
+        if found.as_deref() == Some(shape.as_bytes().as_slice()) {
+            return Ok(());
+        }
+        if found.is_some() {
+            tracing::info!(
+                aggregate = installed.name,
+                "states have another shape; folding them anew"
+            );
+        }
+        for slice in installed.slices() {
+            self.forget(installed, slice, Log::Events)?;
+        }
+        self.set(&key, shape.as_bytes())
+    }
+
+    /// Forgets what is folded of a partition.
+    pub(crate) fn forget(&self, installed: &Installed, slice: Slice, log: Log) -> Result<(), StoreError> {
+        let keyspace = match log {
+            Log::Events => &self.states,
+            Log::Results => &self.results,
+        };
+        // The position first: a crash in between leaves states that will be folded again from the start, and
+        // those are overwritten, never added to, because each is removed before its first event is folded.
+        let mut batch = self.database.batch();
+        batch.remove(&self.positions, position_key(installed, slice, log));
+        for entry in keyspace.prefix(prefix(installed, slice)) {
+            let key = entry.key().map_err(|source| self.error(source))?;
+            batch.remove(keyspace, key);
+        }
+        batch.commit().map_err(|source| self.error(source))
+    }
+
+    /// An aggregate's state and sequence; `None` if it does not exist.
+    pub(crate) fn state(
+        &self,
+        installed: &Installed,
+        id: &AggregateId,
+    ) -> Result<Option<(State, Sequence)>, StoreError> {
+        let key = state_key(installed, installed.slice_of(id), id);
+        let Some(value) = self.states.get(key).map_err(|source| self.error(source))? else {
+            return Ok(None);
+        };
+        let state = value.split_first_chunk::<8>().and_then(|(sequence, bytes)| {
+            Some((
+                installed.aggregate.decode_state(bytes)?,
+                Sequence::from_be_bytes(*sequence),
+            ))
+        });
+        match state {
+            Some(found) => Ok(Some(found)),
+            None => Err(error(
+                &self.folder,
+                format!("the state of {id} in {} is damaged", installed.name),
+            )),
+        }
+    }
+
+    /// What became of a command of this partition.
+    pub(crate) fn result(
+        &self,
+        installed: &Installed,
+        slice: Slice,
+        command_id: Uuid,
+    ) -> Result<Option<CommandResult>, StoreError> {
+        let key = result_key(installed, slice, command_id);
+        let found = self.results.get(key).map_err(|source| self.error(source))?;
+        let decode =
+            |value: fjall::Slice| postcard::from_bytes(&value).map_err(|source| error(&self.folder, source));
+        found.map(decode).transpose()
+    }
+
+    /// How far a partition is folded.
+    pub(crate) fn position(
+        &self,
+        installed: &Installed,
+        slice: Slice,
+        log: Log,
+    ) -> Result<Position, StoreError> {
+        let key = position_key(installed, slice, log);
+        let found = self.positions.get(key).map_err(|source| self.error(source))?;
+        Ok(found
+            .and_then(|value| postcard::from_bytes(&value).ok())
+            .unwrap_or(Position::START))
+    }
+
+    pub(crate) fn changes(&self) -> Changes<'_> {
+        Changes {
+            store: self,
+            batch: self.database.batch(),
+        }
+    }
+
+    fn set(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.meta.insert(key, value).map_err(|source| self.error(source))
+    }
+
+    fn error(&self, source: fjall::Error) -> StoreError {
+        error(&self.folder, source)
+    }
+}
+
+impl Changes<'_> {
+    pub(crate) fn state(
+        &mut self,
+        installed: &Installed,
+        id: &AggregateId,
+        state: &State,
+        sequence: Sequence,
+    ) {
+        let mut value = sequence.to_be_bytes().to_vec();
+        value.extend(installed.aggregate.encode_state(state));
+        self.batch.insert(
+            &self.store.states,
+            state_key(installed, installed.slice_of(id), id),
+            value,
+        );
+    }
+
+    pub(crate) fn result(&mut self, installed: &Installed, slice: Slice, result: &CommandResult) {
+        // Serialising to a vector fails only for types that postcard cannot hold, and this is none.
+        let value = postcard::to_stdvec(result).expect("results have no part of unknown length");
+        self.batch.insert(
+            &self.store.results,
+            result_key(installed, slice, result.command_id),
+            value,
+        );
+    }
+
+    pub(crate) fn position(&mut self, installed: &Installed, slice: Slice, log: Log, position: Position) {
+        let value = postcard::to_stdvec(&position).expect("two numbers");
+        self.batch
+            .insert(&self.store.positions, position_key(installed, slice, log), value);
+    }
+
+    pub(crate) fn apply(self) -> Result<(), StoreError> {
+        self.batch.commit().map_err(|source| self.store.error(source))
+    }
+}
+
+fn prefix(installed: &Installed, slice: Slice) -> Vec<u8> {
+    [installed.tag.as_slice(), &slice.partition.to_be_bytes()].concat()
+}
+
+fn state_key(installed: &Installed, slice: Slice, id: &AggregateId) -> Vec<u8> {
+    [&prefix(installed, slice), id.as_str().as_bytes()].concat()
+}
+
+fn result_key(installed: &Installed, slice: Slice, command_id: Uuid) -> Vec<u8> {
+    [prefix(installed, slice).as_slice(), command_id.as_bytes()].concat()
+}
+
+fn position_key(installed: &Installed, slice: Slice, log: Log) -> Vec<u8> {
+    let log = match log {
+        Log::Events => b'e',
+        Log::Results => b'r',
+    };
+    [prefix(installed, slice).as_slice(), &[log]].concat()
+}
+
+fn error(folder: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+    StoreError {
+        folder: folder.to_owned(),
+        source: source.into(),
+    }
+}
+
+/// Another process has the folder: discarding it would pull it away from under that one.
+fn is_locked(error: &StoreError) -> bool {
+    match error.source.downcast_ref::<fjall::Error>() {
+        Some(fjall::Error::Locked) => true,
+        Some(fjall::Error::Io(error)) => error.kind() == io::ErrorKind::WouldBlock,
+        _ => false,
+    }
+}

@@ -1,0 +1,140 @@
+//! Commands as they come from their topics.
+
+use std::time::Duration;
+
+use foldline_core::DecodedCommand;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+
+use super::{BatchError, Worker, group};
+use crate::catalog::{Catalog, Installed, Slice};
+use crate::registry::ReadError;
+
+/// How long it looks for a command before it looks whether it is to stop.
+const LOOK_MAX: Duration = Duration::from_millis(100);
+/// Bytes of one batch: a transaction that must be redone stays small.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+
+/// A record of a command topic.
+pub(super) struct Taken {
+    pub(super) slice: Slice,
+    pub(super) offset: i64,
+    /// W3C trace context, passed on to what the command makes.
+    pub(super) traceparent: Option<Vec<u8>>,
+    pub(super) content: Content,
+}
+
+pub(super) enum Content {
+    Command(Box<DecodedCommand>),
+    DeadLetter(Box<DeadLetter>),
+}
+
+/// A record that is no command, as it was found.
+pub(super) struct DeadLetter {
+    pub(super) key: Option<Vec<u8>>,
+    pub(super) value: Option<Vec<u8>>,
+    pub(super) headers: Vec<(String, Option<Vec<u8>>)>,
+    pub(super) reason: String,
+}
+
+impl Worker {
+    /// Takes what is there, at most a batch of it; nothing, if nothing comes for a while.
+    pub(super) fn take(&mut self) -> Result<Vec<Taken>, BatchError> {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        let mut next = self.consumer.poll(LOOK_MAX);
+        while let Some(polled) = next {
+            match polled {
+                Ok(message) => {
+                    bytes += message.payload_len();
+                    batch.extend(read(&self.shared.catalog, &message)?);
+                }
+                Err(error) if group::is_fenced(&error) => return Err(error.into()),
+                Err(error) => tracing::warn!(%error, "taking commands"),
+            }
+            if batch.len() >= self.post.batch_max || bytes >= BATCH_BYTES_MAX {
+                break;
+            }
+            next = self.consumer.poll(Duration::ZERO);
+        }
+        Ok(batch)
+    }
+}
+
+/// `None` for a topic that is not ours, which the group does not give us.
+fn read(catalog: &Catalog, message: &BorrowedMessage<'_>) -> Result<Option<Taken>, BatchError> {
+    let Some(installed) = catalog.by_command_topic(message.topic()) else {
+        return Ok(None);
+    };
+    let slice = installed.slice(message.partition());
+    let content = match decode(installed, slice, message) {
+        Ok(command) => Content::Command(Box::new(command)),
+        // That says nothing about the record: it is read again when the registry answers.
+        Err(Unreadable::NotNow(error)) => return Err(error.into()),
+        Err(Unreadable::Never(reason)) => Content::DeadLetter(Box::new(dead_letter(message, reason))),
+    };
+    let traceparent = header(message, "traceparent");
+    Ok(Some(Taken {
+        slice,
+        offset: message.offset(),
+        traceparent,
+        content,
+    }))
+}
+
+enum Unreadable {
+    NotNow(ReadError),
+    Never(String),
+}
+
+fn decode(
+    installed: &Installed,
+    slice: Slice,
+    message: &BorrowedMessage<'_>,
+) -> Result<DecodedCommand, Unreadable> {
+    let never = |reason: &str| Unreadable::Never(reason.to_owned());
+    let value = message
+        .payload()
+        .ok_or_else(|| never("the value is null: a command cannot be taken back"))?;
+    let aggregate = &installed.aggregate;
+    let datum = match installed.commands.reader.datum(aggregate.command_codec(), value) {
+        Ok(datum) => datum,
+        Err(error @ ReadError::Registry(_)) => return Err(Unreadable::NotNow(error)),
+        Err(error) => return Err(Unreadable::Never(error.to_string())),
+    };
+    let command = aggregate
+        .decode_command(&datum)
+        .map_err(|error| Unreadable::Never(error.to_string()))?;
+    let id = &command.meta.aggregate_id;
+    if message.key() != Some(id.as_str().as_bytes()) {
+        return Err(never("the key is not the aggregate_id of the command"));
+    }
+    let right = installed.slice_of(id);
+    if right != slice {
+        return Err(Unreadable::Never(format!(
+            "the key {id} belongs to partition {}: the producer's partitioner must be murmur2, as Java's is \
+             (librdkafka: partitioner=murmur2_random)",
+            right.partition
+        )));
+    }
+    Ok(command)
+}
+
+fn dead_letter(message: &BorrowedMessage<'_>, reason: String) -> DeadLetter {
+    let headers = message.headers().map(|headers| {
+        headers
+            .iter()
+            .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
+            .collect()
+    });
+    DeadLetter {
+        key: message.key().map(<[u8]>::to_vec),
+        value: message.payload().map(<[u8]>::to_vec),
+        headers: headers.unwrap_or_default(),
+        reason,
+    }
+}
+
+fn header(message: &BorrowedMessage<'_>, name: &str) -> Option<Vec<u8>> {
+    let found = message.headers()?.iter().find(|header| header.key == name)?;
+    found.value.map(<[u8]>::to_vec)
+}

@@ -1,0 +1,234 @@
+//! The write path: commands in, events and results out, one transaction a batch.
+//!
+//! One loop on one thread. [`run`](Worker::run) takes what is there (`intake`), decides (`decide`), commits
+//! (`commit`), and begins again; while it commits, the next batch gathers in Kafka. Partitions come and go
+//! with the consumer group (`group`), and are caught up before anything is decided on them (`take_over`).
+
+mod commit;
+mod decide;
+mod group;
+mod intake;
+mod reserve;
+mod take_over;
+
+use std::collections::HashSet;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use foldline_core::{AggregateId, EncodeError, Sequence, State};
+use lru::LruCache;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use tokio::runtime::Handle;
+
+use self::group::Group;
+use crate::catalog::{Catalog, Slice};
+use crate::follower::{FollowError, Follower};
+use crate::gateway::Gateway;
+use crate::producer::{TransactionError, TransactionalProducer};
+use crate::registry::ReadError;
+use crate::store::{Store, StoreError};
+use crate::waiters::Waiters;
+use crate::{KafkaSettings, SubmitError};
+
+/// How long it rests before it tries again what failed.
+const RETRY_AFTER: Duration = Duration::from_millis(200);
+
+/// What all workers of a process share.
+pub(crate) struct Shared {
+    pub(crate) kafka: KafkaSettings,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) store: Store,
+    pub(crate) follower: Arc<Follower>,
+    pub(crate) waiters: Arc<Waiters>,
+    pub(crate) gateway: Gateway,
+    pub(crate) runtime: Handle,
+    pub(crate) is_stopped: AtomicBool,
+}
+
+/// Which worker this is.
+#[derive(Debug, Clone)]
+pub(crate) struct Post {
+    /// The consumer group.
+    pub(crate) group: String,
+    /// The same at every start, so that a new start fences the old one at once: names the group's member and
+    /// the transactions.
+    pub(crate) member: String,
+    /// The aggregate types, by their place in the catalog.
+    pub(crate) types: Vec<usize>,
+    /// Commands in one transaction.
+    pub(crate) batch_max: usize,
+    /// Decoded states kept in memory.
+    pub(crate) cache_max: NonZeroUsize,
+}
+
+/// A worker that cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The log cannot be folded.
+    #[error(transparent)]
+    Follow(#[from] FollowError),
+    /// The local store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Kafka refuses what can only be a mistake in the configuration.
+    #[error("Kafka: {0}")]
+    Kafka(#[from] KafkaError),
+    /// A value does not fit the schema that was made from its type: a bug.
+    #[error(transparent)]
+    Encode(EncodeError),
+    /// Two processes have the same name.
+    #[error("another process took over as {member}; each needs an --instance of its own")]
+    Fenced {
+        /// The name.
+        member: String,
+    },
+}
+
+/// Something went wrong with a batch: nothing of it counts, and it is decided again.
+#[derive(Debug, thiserror::Error)]
+enum BatchError {
+    #[error(transparent)]
+    Transaction(#[from] TransactionError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Follow(#[from] FollowError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    #[error("a unique value cannot be reserved: {0}")]
+    Reserve(#[from] SubmitError),
+    #[error("nobody has answered whether a unique value is free")]
+    Unreserved,
+    #[error("Kafka: {0}")]
+    Kafka(#[from] KafkaError),
+}
+
+type Cache = LruCache<(usize, AggregateId), (State, Sequence)>;
+
+pub(crate) struct Worker {
+    shared: Arc<Shared>,
+    post: Post,
+    consumer: BaseConsumer<Group>,
+    producer: TransactionalProducer,
+    /// The partitions that this worker is the one writer of.
+    led: HashSet<Slice>,
+    cache: Cache,
+    has_joined: Arc<AtomicBool>,
+}
+
+impl Worker {
+    /// Joins the group. `has_joined` is set when the first partitions are led.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        post: Post,
+        has_joined: Arc<AtomicBool>,
+    ) -> Result<Self, WorkerError> {
+        // The producer first: it ends the transaction that an earlier self has left open, on which everything
+        // that follows would wait.
+        let producer = TransactionalProducer::new(&shared.kafka, &post.member)?;
+        let consumer = group::join(&shared, &post)?;
+        let cache = LruCache::new(post.cache_max);
+        Ok(Self {
+            shared,
+            post,
+            consumer,
+            producer,
+            led: HashSet::new(),
+            cache,
+            has_joined,
+        })
+    }
+
+    /// Works until it is stopped, or cannot go on.
+    pub(crate) fn run(mut self) -> Result<(), WorkerError> {
+        while !self.shared.is_stopped.load(Ordering::SeqCst) {
+            let batch = match self.take() {
+                Ok(batch) => batch,
+                Err(error) => {
+                    self.recover(error)?;
+                    continue;
+                }
+            };
+            self.follow_the_group()?;
+            let batch = self.only_led(batch);
+            if batch.is_empty() {
+                continue;
+            }
+            if let Err(error) = self
+                .decide(&batch)
+                .and_then(|decided| self.commit(&batch, decided))
+            {
+                self.recover(error)?;
+            }
+        }
+        // Static members stay in the group: a restart finds its partitions where they were.
+        Ok(())
+    }
+
+    /// Begins again from what the log says.
+    ///
+    /// Every doubt is settled in the same way: a new producer fences the old one, so that its transaction is
+    /// either committed or aborted; then the log is read to its end, and the commands that it has not decided
+    /// are decided.
+    fn recover(&mut self, error: BatchError) -> Result<(), WorkerError> {
+        metrics::counter!("foldline_append_transactions_aborted_total").increment(1);
+        match &error {
+            BatchError::Transaction(TransactionError::Fenced(_)) => {
+                return Err(WorkerError::Fenced {
+                    member: self.post.member.clone(),
+                });
+            }
+            BatchError::Kafka(error) if group::is_fenced(error) => {
+                return Err(WorkerError::Fenced {
+                    member: self.post.member.clone(),
+                });
+            }
+            BatchError::Follow(FollowError::Store(_)) | BatchError::Store(_) => {
+                tracing::error!(%error, "the local store fails");
+            }
+            BatchError::Transaction(TransactionError::Aborted(_)) => {
+                tracing::info!(%error, "deciding a batch again");
+            }
+            _ => tracing::warn!(%error, "deciding a batch again"),
+        }
+        if let BatchError::Encode(error) = error {
+            return Err(WorkerError::Encode(error));
+        }
+        self.cache.clear();
+        let led: Vec<Slice> = self.led.iter().copied().collect();
+        while !self.shared.is_stopped.load(Ordering::SeqCst) {
+            std::thread::sleep(RETRY_AFTER);
+            match self.settle(&error).and_then(|()| self.catch_up(&led)) {
+                Ok(()) => return Ok(()),
+                Err(WorkerError::Follow(again)) if again.is_passing() => {
+                    tracing::warn!(error = %again, "cannot recover yet");
+                }
+                Err(WorkerError::Kafka(again)) if !group::is_fenced(&again) => {
+                    tracing::warn!(error = %again, "cannot recover yet");
+                }
+                Err(fatal) => return Err(fatal),
+            }
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, error: &BatchError) -> Result<(), WorkerError> {
+        match error {
+            BatchError::Transaction(TransactionError::Unknown(_)) => Ok(self.producer.renew()?),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let led: Vec<Slice> = self.led.drain().collect();
+        self.shared.follower.take_back(&led);
+        self.consumer.unsubscribe();
+    }
+}

@@ -1,0 +1,163 @@
+//! Unique values: asked of their claims before the transaction that needs them.
+//!
+//! A reservation that was granted is never lost: the command that asked is decided again after any crash, and
+//! asks again under the same id, so it gets the same answer.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foldline_core::{
+    AggregateId, AnyCommand, Claim, ClaimCommand, CommandMeta, CommandResult, DecodedCommand, Outcome,
+    Refusal, RefusalKind, Unique,
+};
+use futures_util::future::try_join_all;
+use uuid::Uuid;
+
+use super::{BatchError, Shared};
+use crate::catalog::Installed;
+
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// A value that a command would take for its aggregate.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Want {
+    claims: String,
+    value: Unique,
+    holder: AggregateId,
+    command: Uuid,
+}
+
+/// The answers of the claims.
+#[derive(Default)]
+pub(super) struct Reservations {
+    granted: HashMap<Want, bool>,
+}
+
+impl Reservations {
+    /// What has to be asked for before the command can be decided.
+    pub(super) fn missing(
+        &self,
+        installed: &Installed,
+        command: &DecodedCommand,
+        before: &[Unique],
+        after: &[Unique],
+    ) -> Vec<Want> {
+        let wants = wants(installed, &command.meta, before, after);
+        wants
+            .into_iter()
+            .filter(|want| !self.granted.contains_key(want))
+            .collect()
+    }
+
+    /// The no to a command that would take what somebody else holds.
+    pub(super) fn taken(
+        &self,
+        installed: &Installed,
+        meta: &CommandMeta,
+        before: &[Unique],
+        after: &[Unique],
+    ) -> Option<Refusal> {
+        let wants = wants(installed, meta, before, after);
+        let taken = wants
+            .into_iter()
+            .find(|want| self.granted.get(want) == Some(&false))?;
+        let Unique { name, value } = taken.value;
+        Some(Refusal {
+            code: format!("{name}-taken"),
+            kind: RefusalKind::State,
+            detail: format!("the {name} {value:?} belongs to somebody else"),
+            field: Some(name.to_owned()),
+        })
+    }
+
+    /// What a command was granted: if it is refused after all, that is given back with the refusal.
+    pub(super) fn granted_to(&self, command: Uuid) -> Vec<Unique> {
+        let granted = self
+            .granted
+            .iter()
+            .filter(|(want, granted)| want.command == command && **granted);
+        granted.map(|(want, _)| want.value.clone()).collect()
+    }
+
+    /// Asks for all of them at once, and waits for the answers.
+    pub(super) fn ask(&mut self, shared: &Shared, wants: Vec<Want>) -> Result<(), BatchError> {
+        if wants.is_empty() {
+            return Ok(());
+        }
+        let asked = try_join_all(wants.iter().map(|want| ask_for(shared, want)));
+        let answers = shared.runtime.block_on(asked)?;
+        for (want, answer) in wants.into_iter().zip(answers) {
+            self.granted
+                .insert(want, matches!(answer.decided(), Outcome::Accepted(_)));
+        }
+        Ok(())
+    }
+}
+
+fn wants(installed: &Installed, meta: &CommandMeta, before: &[Unique], after: &[Unique]) -> Vec<Want> {
+    let info = installed.aggregate.info();
+    let gained = after.iter().filter(|value| !before.contains(value));
+    let want = |value: &Unique| Want {
+        claims: Claim::type_name(&info.name, value.name),
+        value: value.clone(),
+        holder: meta.aggregate_id.clone(),
+        command: meta.command_id,
+    };
+    gained.map(want).collect()
+}
+
+async fn ask_for(shared: &Shared, want: &Want) -> Result<CommandResult, BatchError> {
+    let command = ClaimCommand::ReserveValue {
+        value: want.value.value.clone(),
+        holder: want.holder.to_string(),
+    };
+    // The aggregate's type declares its unique values, and with each of them its claims are installed.
+    let claims = shared
+        .catalog
+        .types()
+        .iter()
+        .find(|installed| installed.aggregate.info().name == want.claims);
+    let claims = claims.ok_or(BatchError::Unreserved)?;
+    let meta = claim_meta(&want.value, want.command, "reserve");
+    let command = AnyCommand::new::<Claim>(command);
+    let pending = shared.gateway.submit(&claims.aggregate, meta, &command).await?;
+    pending.wait(ANSWER_MAX).await.ok_or(BatchError::Unreserved)
+}
+
+/// The command that gives a value up: appended in the transaction of the command that does.
+pub(super) fn release(value: &Unique, by: &CommandResult) -> (CommandMeta, AnyCommand) {
+    let command = ClaimCommand::ReleaseValue {
+        value: value.value.clone(),
+        holder: by.aggregate_id.to_string(),
+    };
+    (
+        claim_meta(value, by.command_id, "release"),
+        AnyCommand::new::<Claim>(command),
+    )
+}
+
+/// The claims on a value of an aggregate type.
+pub(super) fn claims_on<'a>(
+    shared: &'a Shared,
+    installed: &Installed,
+    value: &Unique,
+) -> Option<&'a Arc<Installed>> {
+    let name = Claim::type_name(&installed.aggregate.info().name, value.name);
+    shared.catalog.sibling(installed, &name)
+}
+
+fn claim_meta(value: &Unique, caused_by: Uuid, doing: &str) -> CommandMeta {
+    let name = format!("{doing}/{}/{}", value.name, value.value);
+    CommandMeta {
+        command_id: Uuid::new_v5(&caused_by, name.as_bytes()),
+        command_type: String::new(),
+        aggregate_id: Claim::id_of(value),
+        issued_at: super::decide::now(),
+        correlation_id: None,
+        causation_id: Some(caused_by.to_string()),
+        actor: None,
+        expected_sequence: None,
+        consistency_token: None,
+    }
+}
