@@ -1,0 +1,83 @@
+use foldline_core::{RefusalKind, Rejection};
+
+/// How a customer says no. That an email is taken is said by the engine, `email-taken`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CustomerRejection {
+    /// Nothing that mail could be sent to.
+    #[error("an email has text on both sides of an '@' and no spaces")]
+    InvalidEmail,
+    /// The customer must be able to call it something.
+    #[error("the nickname is empty")]
+    EmptyNickname,
+    /// The courier must find it.
+    #[error("the location is empty")]
+    EmptyLocation,
+    /// A customer signs up once.
+    #[error("the customer has already signed up")]
+    AlreadySignedUp,
+    /// Only a customer has something to change.
+    #[error("the customer has not signed up")]
+    NotSignedUp,
+    /// Not the token of the email that the customer has now.
+    #[error("this is not the token of the customer's email")]
+    WrongToken,
+    /// Another address is called so.
+    #[error("the customer already has an address called {nickname:?}")]
+    NicknameTaken {
+        /// How it is called.
+        nickname: String,
+    },
+    /// No address is called so.
+    #[error("the customer has no address called {nickname:?}")]
+    NoSuchAddress {
+        /// How it is called.
+        nickname: String,
+    },
+}
+
+impl Rejection for CustomerRejection {
+    const CODES: &'static [&'static str] = &[
+        "email-invalid",
+        "nickname-empty",
+        "location-empty",
+        "customer-already-signed-up",
+        "customer-not-signed-up",
+        "wrong-token",
+        "nickname-taken",
+        "no-such-address",
+    ];
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidEmail => "email-invalid",
+            Self::EmptyNickname => "nickname-empty",
+            Self::EmptyLocation => "location-empty",
+            Self::AlreadySignedUp => "customer-already-signed-up",
+            Self::NotSignedUp => "customer-not-signed-up",
+            Self::WrongToken => "wrong-token",
+            Self::NicknameTaken { .. } => "nickname-taken",
+            Self::NoSuchAddress { .. } => "no-such-address",
+        }
+    }
+
+    fn kind(&self) -> RefusalKind {
+        match self {
+            Self::InvalidEmail | Self::EmptyNickname | Self::EmptyLocation => RefusalKind::Value,
+            Self::AlreadySignedUp
+            | Self::NotSignedUp
+            | Self::WrongToken
+            | Self::NicknameTaken { .. }
+            | Self::NoSuchAddress { .. } => RefusalKind::State,
+        }
+    }
+
+    fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::InvalidEmail => Some("email"),
+            Self::EmptyNickname | Self::NicknameTaken { .. } | Self::NoSuchAddress { .. } => Some("nickname"),
+            Self::EmptyLocation => Some("location"),
+            Self::WrongToken => Some("token"),
+            Self::AlreadySignedUp | Self::NotSignedUp => None,
+        }
+    }
+}

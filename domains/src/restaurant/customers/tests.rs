@@ -1,0 +1,373 @@
+use foldline_core::testing::{given, new_id, rows};
+use foldline_core::{Rejection, Unique};
+use proptest::prelude::*;
+
+use super::CustomerCommand::{AddAddress, ChangeEmail, RemoveAddress, SignUp, VerifyEmail};
+use super::CustomerEvent::{
+    AddressAdded, AddressRemoved, CustomerEmailChanged, CustomerEmailVerified, CustomerSignedUp,
+};
+use super::{Customer, CustomerCommand, CustomerEvent, CustomerRejection, Customers};
+use crate::restaurant::table::{any_commands_keep_the_rules, every_command_in_every_state};
+
+const ADA: &str = "Ada@example.org";
+const BEA: &str = "bea@example.org";
+
+fn sign_up(email: &str) -> CustomerCommand {
+    let email = email.to_owned();
+    SignUp { email }
+}
+
+fn change(email: &str) -> CustomerCommand {
+    let email = email.to_owned();
+    ChangeEmail { email }
+}
+
+fn verify(token: &str) -> CustomerCommand {
+    let token = token.to_owned();
+    VerifyEmail { token }
+}
+
+fn add(nickname: &str, location: &str) -> CustomerCommand {
+    let (nickname, location) = (nickname.to_owned(), location.to_owned());
+    AddAddress { nickname, location }
+}
+
+fn remove(nickname: &str) -> CustomerCommand {
+    let nickname = nickname.to_owned();
+    RemoveAddress { nickname }
+}
+
+fn signed_up(token: &str) -> CustomerEvent {
+    let (email, token) = (ADA.to_owned(), token.to_owned());
+    CustomerSignedUp { email, token }
+}
+
+fn changed(email: &str, token: &str) -> CustomerEvent {
+    let (email, token) = (email.to_owned(), token.to_owned());
+    CustomerEmailChanged { email, token }
+}
+
+fn verified(email: &str) -> CustomerEvent {
+    let email = email.to_owned();
+    CustomerEmailVerified { email }
+}
+
+fn added(nickname: &str) -> CustomerEvent {
+    let (nickname, location) = (nickname.to_owned(), "1 Main St".to_owned());
+    AddressAdded { nickname, location }
+}
+
+fn removed(nickname: &str) -> CustomerEvent {
+    let nickname = nickname.to_owned();
+    AddressRemoved { nickname }
+}
+
+fn unique(events: impl IntoIterator<Item = CustomerEvent>) -> Vec<Unique> {
+    foldline_core::Aggregate::unique(&given::<Customer>(events).state())
+}
+
+fn email(value: &str) -> Vec<Unique> {
+    let value = value.to_owned();
+    vec![Unique { name: "email", value }]
+}
+
+// SignUp
+
+#[test]
+fn a_customer_signs_up_with_an_email_and_gets_a_token_for_it() {
+    given::<Customer>([])
+        .when(sign_up(ADA))
+        .then([signed_up(&new_id(0).to_string())]);
+}
+
+#[test]
+fn a_customer_signs_up_once() {
+    given::<Customer>([signed_up("t")])
+        .when(sign_up(BEA))
+        .then_rejects(CustomerRejection::AlreadySignedUp);
+}
+
+#[test]
+fn an_email_has_text_on_both_sides_of_an_at() {
+    for bad in ["", "ada", "@example.org", "ada@", "ada @example.org"] {
+        given::<Customer>([])
+            .when(sign_up(bad))
+            .then_rejects(CustomerRejection::InvalidEmail);
+        given::<Customer>([signed_up("t")])
+            .when(change(bad))
+            .then_rejects(CustomerRejection::InvalidEmail);
+    }
+}
+
+// ChangeEmail, and which email is held
+
+#[test]
+fn a_customer_changes_to_another_email_and_gets_a_token_for_it() {
+    given::<Customer>([signed_up("t")])
+        .when(change(BEA))
+        .then([changed(BEA, &new_id(0).to_string())]);
+}
+
+#[test]
+fn a_change_to_the_same_email_in_any_case_changes_nothing() {
+    for same in [ADA, "ada@example.org", "ADA@EXAMPLE.ORG"] {
+        given::<Customer>([signed_up("t")])
+            .when(change(same))
+            .then_nothing();
+    }
+}
+
+#[test]
+fn the_email_is_held_case_folded_and_the_old_one_is_free_after_a_change() {
+    assert_eq!(unique([]), []);
+    assert_eq!(unique([signed_up("t")]), email("ada@example.org"));
+    assert_eq!(unique([signed_up("t"), changed(BEA, "u")]), email(BEA));
+}
+
+// VerifyEmail
+
+#[test]
+fn the_right_token_verifies_the_email() {
+    given::<Customer>([signed_up("t")])
+        .when(verify("t"))
+        .then([verified(ADA)]);
+}
+
+#[test]
+fn a_wrong_token_verifies_nothing() {
+    for token in ["", "x"] {
+        given::<Customer>([signed_up("t")])
+            .when(verify(token))
+            .then_rejects(CustomerRejection::WrongToken);
+        given::<Customer>([signed_up("t"), verified(ADA)])
+            .when(verify(token))
+            .then_rejects(CustomerRejection::WrongToken);
+    }
+}
+
+#[test]
+fn a_verified_email_is_not_verified_again() {
+    given::<Customer>([signed_up("t"), verified(ADA)])
+        .when(verify("t"))
+        .then_nothing();
+}
+
+#[test]
+fn a_changed_email_is_unverified_and_needs_its_own_token() {
+    let after_change = || given::<Customer>([signed_up("t"), verified(ADA), changed(BEA, "u")]);
+    after_change()
+        .when(verify("t"))
+        .then_rejects(CustomerRejection::WrongToken);
+    after_change().when(verify("u")).then([verified(BEA)]);
+}
+
+// AddAddress, RemoveAddress
+
+#[test]
+fn an_address_is_added() {
+    given::<Customer>([signed_up("t")])
+        .when(add("home", "1 Main St"))
+        .then([added("home")]);
+}
+
+#[test]
+fn an_address_has_a_nickname_and_a_location() {
+    given::<Customer>([signed_up("t")])
+        .when(add(" ", "1 Main St"))
+        .then_rejects(CustomerRejection::EmptyNickname);
+    given::<Customer>([signed_up("t")])
+        .when(add("home", ""))
+        .then_rejects(CustomerRejection::EmptyLocation);
+}
+
+#[test]
+fn a_nickname_is_unique_among_the_customers_addresses() {
+    let nickname = "home".to_owned();
+    given::<Customer>([signed_up("t"), added("home")])
+        .when(add("home", "2 Side St"))
+        .then_rejects(CustomerRejection::NicknameTaken { nickname });
+    given::<Customer>([signed_up("t"), added("home")])
+        .when(add("work", "1 Main St"))
+        .then([added("work")]);
+}
+
+#[test]
+fn an_address_is_removed_and_its_nickname_is_free_again() {
+    given::<Customer>([signed_up("t"), added("home")])
+        .when(remove("home"))
+        .then([removed("home")]);
+    given::<Customer>([signed_up("t"), added("home"), removed("home")])
+        .when(add("home", "1 Main St"))
+        .then([added("home")]);
+}
+
+#[test]
+fn an_address_that_is_not_there_is_not_removed() {
+    let nickname = "home".to_owned();
+    given::<Customer>([signed_up("t"), added("work")])
+        .when(remove("home"))
+        .then_rejects(CustomerRejection::NoSuchAddress { nickname });
+}
+
+#[test]
+fn each_command_in_each_state() {
+    every_command_in_every_state::<Customer>(
+        given,
+        vec![
+            ("unknown", vec![]),
+            ("unverified", vec![signed_up("t")]),
+            ("verified", vec![signed_up("t"), verified(ADA)]),
+            ("with address", vec![signed_up("t"), added("work")]),
+        ],
+        &[
+            sign_up(BEA),
+            change(BEA),
+            verify("t"),
+            add("home", "1 Main St"),
+            remove("work"),
+        ],
+        "unknown, SignUp: CustomerSignedUp
+         unknown, ChangeEmail: customer-not-signed-up
+         unknown, VerifyEmail: customer-not-signed-up
+         unknown, AddAddress: customer-not-signed-up
+         unknown, RemoveAddress: customer-not-signed-up
+         unverified, SignUp: customer-already-signed-up
+         unverified, ChangeEmail: CustomerEmailChanged
+         unverified, VerifyEmail: CustomerEmailVerified
+         unverified, AddAddress: AddressAdded
+         unverified, RemoveAddress: no-such-address
+         verified, SignUp: customer-already-signed-up
+         verified, ChangeEmail: CustomerEmailChanged
+         verified, VerifyEmail: -
+         verified, AddAddress: AddressAdded
+         verified, RemoveAddress: no-such-address
+         with address, SignUp: customer-already-signed-up
+         with address, ChangeEmail: CustomerEmailChanged
+         with address, VerifyEmail: CustomerEmailVerified
+         with address, AddAddress: AddressAdded
+         with address, RemoveAddress: AddressRemoved",
+    );
+}
+
+#[test]
+fn the_codes_are_those_of_its_rejections() {
+    let nickname = String::new();
+    let all = [
+        CustomerRejection::InvalidEmail,
+        CustomerRejection::EmptyNickname,
+        CustomerRejection::EmptyLocation,
+        CustomerRejection::AlreadySignedUp,
+        CustomerRejection::NotSignedUp,
+        CustomerRejection::WrongToken,
+        CustomerRejection::NicknameTaken {
+            nickname: nickname.clone(),
+        },
+        CustomerRejection::NoSuchAddress { nickname },
+    ];
+    assert_eq!(all.map(|rejection| rejection.code()), CustomerRejection::CODES);
+}
+
+// The view
+
+#[test]
+fn a_row_shows_the_customer_and_the_addresses_and_no_token() {
+    let rows = rows::<Customers>().after::<Customer>(
+        "7",
+        [
+            signed_up("secret"),
+            verified(ADA),
+            added("my home"),
+            added("work"),
+            removed("work"),
+        ],
+    );
+    assert_eq!(
+        serde_json::to_value(rows.row("7").unwrap()).unwrap(),
+        serde_json::json!({
+            "id": "7",
+            "email": ADA,
+            "verified": true,
+            "signed_up_at": "1970-01-01T00:00:01.000Z",
+            "addresses": [
+                { "address": "/customers/7/addresses/my%20home", "nickname": "my home", "location": "1 Main St" },
+            ],
+        })
+    );
+}
+
+#[test]
+fn a_row_shows_a_changed_email_as_unverified() {
+    let events = [signed_up("t"), verified(ADA), changed(BEA, "u")];
+    let row = rows::<Customers>()
+        .after::<Customer>("7", events)
+        .row("7")
+        .unwrap();
+    assert_eq!((row.email.as_str(), row.verified), (BEA, false));
+}
+
+// Properties
+
+fn text(of: &'static [&'static str]) -> impl Strategy<Value = String> {
+    prop::sample::select(of).prop_map(str::to_owned)
+}
+
+fn any_email() -> impl Strategy<Value = String> {
+    text(&[ADA, "ada@example.org", BEA, "nobody"])
+}
+
+fn any_token() -> impl Strategy<Value = String> {
+    // That of the first command, and a wrong one.
+    prop_oneof![
+        Just(uuid::Uuid::new_v5(&uuid::Uuid::nil(), &0_u32.to_be_bytes()).to_string()),
+        Just("t".to_owned())
+    ]
+}
+
+fn nickname() -> impl Strategy<Value = String> {
+    text(&["home", "work", ""])
+}
+
+fn command() -> impl Strategy<Value = CustomerCommand> {
+    prop_oneof![
+        any_email().prop_map(|email| SignUp { email }),
+        any_email().prop_map(|email| ChangeEmail { email }),
+        any_token().prop_map(|token| VerifyEmail { token }),
+        nickname().prop_map(|nickname| add(&nickname, "1 Main St")),
+        nickname().prop_map(|nickname| remove(&nickname)),
+    ]
+}
+
+fn event() -> impl Strategy<Value = CustomerEvent> {
+    prop_oneof![
+        any_token().prop_map(|token| signed_up(&token)),
+        (any_email(), any_token()).prop_map(|(email, token)| changed(&email, &token)),
+        any_email().prop_map(|email| verified(&email)),
+        nickname().prop_map(|nickname| added(&nickname)),
+        nickname().prop_map(|nickname| removed(&nickname)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_events_in_any_order_are_folded(events in prop::collection::vec(event(), 0..9), command in command()) {
+        given::<Customer>(events.clone()).state();
+        // Whatever the decision is, it is one.
+        let _ = given::<Customer>(events).when(command).decided();
+    }
+
+    #[test]
+    fn what_is_accepted_was_possible_and_happens_once(commands in prop::collection::vec(command(), 0..12)) {
+        any_commands_keep_the_rules::<Customer>(given, commands, &[]);
+    }
+
+    #[test]
+    fn a_customer_holds_the_folded_form_of_the_last_email(emails in prop::collection::vec("[a-zA-Z]{1,3}@[xX]", 1..6)) {
+        let mut events = vec![signed_up("t")];
+        for email in &emails {
+            let decided = given::<Customer>(events.clone()).when(change(email)).decided();
+            events.extend(decided.unwrap());
+        }
+        let last = emails.last().unwrap().to_lowercase();
+        prop_assert_eq!(unique(events), super::tests::email(&last));
+    }
+}

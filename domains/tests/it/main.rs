@@ -1,0 +1,13 @@
+//! What must hold of every installed domain, ours and an adopter's: its schemas are kept, its events of every
+//! revision are read, its refusals are explained.
+
+mod contract;
+mod errors;
+mod golden;
+
+use std::path::PathBuf;
+
+/// A folder of the workspace.
+fn folder(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(name)
+}
