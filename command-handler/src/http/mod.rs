@@ -15,6 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use foldline_core::{AggregateId, AggregateInfo, AggregateType, Domains};
 
@@ -83,6 +86,20 @@ pub fn routes(api: Api) -> Result<Router, UnservablePath> {
         router = router.merge(of_type.with_state(surface));
     }
     Ok(router)
+}
+
+/// Serves `routes` as soon as `is_ready`; before, every request is told to come back.
+pub fn when(is_ready: impl Fn() -> bool + Clone + Send + Sync + 'static, routes: Router) -> Router {
+    routes.layer(from_fn(move |request: Request, next: Next| {
+        let is_ready = is_ready();
+        async move {
+            if is_ready {
+                next.run(request).await
+            } else {
+                problem::not_ready().into_response()
+            }
+        }
+    }))
 }
 
 /// The router panics at what it cannot take; this says why instead.

@@ -88,6 +88,16 @@ pub(super) fn unknown_command(id: uuid::Uuid) -> Problem {
     .with("command_id", id.to_string())
 }
 
+pub(super) fn not_ready() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "not-ready",
+        "The service is not ready",
+    )
+    .detail("the command handler is still starting: Kafka or the schema registry may be away")
+    .retry_after(1)
+}
+
 /// The command is not in the log: the client is to send it again.
 pub(super) fn not_taken(reason: &NotTaken) -> Problem {
     let unavailable = |code, title| Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, title);

@@ -68,20 +68,24 @@ fn outcome(api: &Api, result: &CommandResult) -> Value {
     }
 }
 
-/// The type of the aggregate that decided: its token has the place of the command.
+/// The type of the aggregate that decided: the only one with such a command, or the one that the token has the
+/// place of the command in.
 fn type_of<'a>(api: &'a Api, result: &CommandResult) -> Option<&'a AggregateInfo> {
-    let token: Token = result.consistency_token.parse().unwrap_or_default();
-    let infos = api.domains.aggregates().iter().map(|aggregate| aggregate.info());
-    let knows = |info: &AggregateInfo| {
-        let has_type = info
-            .commands
-            .iter()
-            .any(|command| command.name == result.command_type);
-        let name = info.qualified_name();
-        has_type
-            && token
-                .positions()
-                .any(|(of, _, offset)| of == name && offset == result.command_offset)
+    let has_type = |info: &&AggregateInfo| {
+        let mut commands = info.commands.iter();
+        !info.is_internal() && commands.any(|command| command.name == result.command_type)
     };
-    infos.filter(|info| !info.is_internal()).find(|info| knows(info))
+    let infos = api.domains.aggregates().iter().map(|aggregate| aggregate.info());
+    let candidates: Vec<&AggregateInfo> = infos.filter(has_type).collect();
+    if let [only] = candidates[..] {
+        return Some(only);
+    }
+    let token: Token = result.consistency_token.parse().unwrap_or_default();
+    let is_there = |info: &&AggregateInfo| {
+        let (name, place) = (info.qualified_name(), result.command_offset);
+        token
+            .positions()
+            .any(|(of, _, offset)| of == name && offset == place)
+    };
+    candidates.into_iter().find(is_there)
 }

@@ -1,0 +1,84 @@
+//! The engine behind the HTTP front.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use foldline_core::{AggregateId, AggregateType, AnyCommand, CommandMeta};
+use foldline_kafka::{Gateway, SubmitError};
+use uuid::Uuid;
+
+use crate::{CommandStatus, Commands, Found, NotTaken, Submitted, Unreadable};
+
+/// How long a command that nobody waits for any more is known to be pending. It counts among those that wait, so
+/// that a client that never waits is told to slow down like any other.
+const PENDING_MAX: Duration = Duration::from_secs(600);
+
+/// A gateway that comes when the engine has started. Clones are the same.
+#[derive(Clone, Default)]
+pub(crate) struct LateGateway(Arc<OnceLock<Gateway>>);
+
+impl LateGateway {
+    pub(crate) fn has_come(&self) -> bool {
+        self.0.get().is_some()
+    }
+
+    pub(crate) fn comes(&self, gateway: Gateway) {
+        // There is one engine in a process.
+        let _ = self.0.set(gateway);
+    }
+
+    fn readable(&self) -> Result<&Gateway, Unreadable> {
+        self.0
+            .get()
+            .ok_or_else(|| Unreadable("it is not open yet".to_owned()))
+    }
+}
+
+impl Commands for LateGateway {
+    fn submit<'a>(
+        &'a self,
+        aggregate: &'a Arc<dyn AggregateType>,
+        meta: CommandMeta,
+        command: &'a AnyCommand,
+        wait: Duration,
+    ) -> Submitted<'a> {
+        Box::pin(async move {
+            let starting = || NotTaken::Unavailable("the engine is still starting".to_owned());
+            let gateway = self.0.get().ok_or_else(starting)?;
+            let pending = gateway
+                .submit(aggregate, meta, command)
+                .await
+                .map_err(not_taken)?;
+            let outcome = tokio::spawn(pending.wait(PENDING_MAX));
+            let in_time = tokio::time::timeout(wait, outcome).await;
+            // It is in the log in any case: a wait that ended badly is one that ended without outcome.
+            Ok(in_time.ok().and_then(Result::ok).flatten())
+        })
+    }
+
+    fn status(&self, command_id: Uuid) -> Result<CommandStatus, Unreadable> {
+        let status = self.readable()?.status(command_id);
+        Ok(match status.map_err(|error| Unreadable(error.to_string()))? {
+            foldline_kafka::CommandStatus::Unknown => CommandStatus::Unknown,
+            foldline_kafka::CommandStatus::Pending => CommandStatus::Pending,
+            foldline_kafka::CommandStatus::Decided(result) => CommandStatus::Decided(result),
+        })
+    }
+
+    fn state(&self, aggregate: &Arc<dyn AggregateType>, id: &AggregateId) -> Found {
+        let state = self.readable()?.state(aggregate, id);
+        state.map_err(|error| Unreadable(error.to_string()))
+    }
+
+    fn cluster_id(&self) -> &str {
+        self.0.get().map_or("", Gateway::cluster_id)
+    }
+}
+
+fn not_taken(error: SubmitError) -> NotTaken {
+    match error {
+        SubmitError::Full { .. } => NotTaken::Full,
+        SubmitError::Unavailable(_) => NotTaken::Unavailable(error.to_string()),
+        SubmitError::NotInstalled(_) | SubmitError::Encode(_) => NotTaken::Bug(error.to_string()),
+    }
+}
