@@ -32,11 +32,11 @@ pub(crate) enum Command {
     /// Run everything on this machine, for development [the default].
     Dev(Box<DevOptions>),
     /// Run the write side: commands in over HTTP and Kafka, events out.
-    CommandHandler(Box<Process<crate::services::command_handler::Settings>>),
+    CommandHandler(Box<Process<foldline_command_handler::Settings>>),
     /// Run the writer of the views: events in, views out.
-    Projector(Box<Process<crate::services::projector::Settings>>),
+    Projector(Box<Process<foldline_projector::Settings>>),
     /// Run the read side: views and history over HTTP.
-    QueryApi(Box<Process<crate::services::query_api::Settings>>),
+    QueryApi(Box<Process<foldline_query_api::Settings>>),
     /// Make and check the Kafka topics.
     #[command(subcommand)]
     Topics(TopicsCommand),

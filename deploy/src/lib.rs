@@ -18,7 +18,6 @@
 mod cli;
 mod commands;
 mod dev;
-mod services;
 
 use std::process::ExitCode;
 
@@ -36,13 +35,13 @@ pub fn main(domains: Domains) -> ExitCode {
     match cli.command.unwrap_or(Command::Dev(Box::new(cli.dev))) {
         Command::Dev(options) => block_on(dev::run(*options, domains)),
         Command::CommandHandler(process) => run_process(*process, |settings, shutdown| {
-            crate::services::command_handler::run(settings, domains, shutdown)
+            foldline_command_handler::run(settings, domains, shutdown)
         }),
         Command::Projector(process) => run_process(*process, |settings, shutdown| {
-            crate::services::projector::run(settings, domains, shutdown)
+            foldline_projector::run(settings, domains, shutdown)
         }),
         Command::QueryApi(process) => run_process(*process, |settings, shutdown| {
-            crate::services::query_api::run(settings, domains, shutdown)
+            foldline_query_api::run(settings, domains, shutdown)
         }),
         Command::Topics(command) => block_on(topics::run(command, domains)),
         Command::Schemas(command) => block_on(schemas::run(command, domains)),

@@ -73,11 +73,12 @@ async fn keep(child: &mut Child, starter: &Starter, console: &Console) {
             backoff = BACKOFF_MIN;
         }
         let name = child.name();
-        let last = child.last_line().unwrap_or_default();
+        let last = child.last_line();
+        let last = last.map_or_else(String::new, |line| format!(", which ends with:\n  {line}"));
         console.line(&format!(
-            "{name} ended ({status}), starting it again in {:.1} s; the last line of {}:\n  {last}",
+            "{name} ended ({status}) and is started again in {:.1} s; its log is {}{last}",
             backoff.as_secs_f32(),
-            child.log().display()
+            child.log().with_extension("log.previous").display()
         ));
         sleep(backoff).await;
         backoff = (backoff * 2).min(BACKOFF_MAX);

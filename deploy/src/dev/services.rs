@@ -22,11 +22,14 @@ pub(crate) const SERVICES: [&str; 3] = ["query-api", "projector", "command-handl
 /// A service's settings: keys of its configuration file.
 type Settings = Vec<(&'static str, Value)>;
 
+/// Where each service answers.
+type Addresses = Vec<(&'static str, String)>;
+
 /// The three services: opened, which locks their folders and finds their ports, and then started.
 pub(crate) struct Services {
     opened: Vec<Child>,
     running: Vec<Kept>,
-    addresses: Vec<(&'static str, String)>,
+    addresses: Addresses,
     data: PathBuf,
 }
 
@@ -55,7 +58,7 @@ impl Services {
         let program = std::env::current_exe().context("cannot tell which program this is")?;
         let mut starting = tokio::task::JoinSet::new();
         for (place, child) in std::mem::take(&mut self.opened).into_iter().enumerate() {
-            let settings = settings(child.name(), child.port(), &self.data, kafka);
+            let settings = settings(child.name(), &self.addresses, &self.data, kafka);
             let file = child.folder().join("settings.toml");
             write(&file, child.name(), &settings)
                 .with_context(|| format!("cannot write {}", file.display()))?;
@@ -85,35 +88,42 @@ impl Services {
 
     /// Where a service answers.
     pub(crate) fn address(&self, name: &str) -> String {
-        let known = self.addresses.iter().find(|(known, _)| *known == name);
-        known.map(|(_, address)| address.clone()).unwrap_or_default()
+        url(&self.addresses, name)
     }
 }
 
 /// What a service is told. Everything else has its default, or comes from the environment.
-fn settings(name: &str, port: u16, data: &Path, kafka: &KafkaSettings) -> Settings {
-    let mut settings = vec![("listen", json!(format!("127.0.0.1:{port}")))];
+fn settings(name: &str, addresses: &Addresses, data: &Path, kafka: &KafkaSettings) -> Settings {
     let in_data = |path: &str| json!(data.join(path).display().to_string());
-    match name {
-        "query-api" => settings.push(("views", in_data("projector/views"))),
-        _ => {
-            let pairs = kafka.kafka_properties.iter();
-            let pairs: Vec<String> = pairs.map(|(key, value)| format!("{key}={value}")).collect();
-            settings.extend([
-                ("bootstrap-servers", json!(kafka.bootstrap_servers)),
-                ("schema-registry", json!(kafka.schema_registry)),
-                ("topic-prefix", json!(kafka.topic_prefix)),
-                ("kafka", json!(pairs)),
-            ]);
-        }
+    let mut settings = match name {
+        "command-handler" => vec![
+            ("query-api", json!(url(addresses, "query-api"))),
+            ("state-dir", in_data("command-handler/state")),
+        ],
+        "projector" => vec![("data-dir", in_data("projector/views"))],
+        _ => vec![
+            ("command-api", json!(url(addresses, "command-handler"))),
+            ("views", in_data("projector/views/views.db")),
+        ],
+    };
+    let listen = url(addresses, name).replacen("http://", "", 1);
+    settings.extend([("listen", json!(listen)), ("log-format", json!("text"))]);
+    if name != "query-api" {
+        let pairs = kafka.kafka_properties.iter();
+        let pairs: Vec<String> = pairs.map(|(key, value)| format!("{key}={value}")).collect();
+        settings.extend([
+            ("bootstrap-servers", json!(kafka.bootstrap_servers)),
+            ("schema-registry", json!(kafka.schema_registry)),
+            ("topic-prefix", json!(kafka.topic_prefix)),
+            ("kafka", json!(pairs)),
+        ]);
     }
-    match name {
-        "command-handler" => settings.push(("data-dir", in_data("command-handler/state"))),
-        "projector" => settings.push(("data-dir", in_data("projector/views"))),
-        _ => {}
-    }
-    settings.push(("log-format", json!("text")));
     settings
+}
+
+fn url(addresses: &Addresses, name: &str) -> String {
+    let known = addresses.iter().find(|(known, _)| *known == name);
+    known.map(|(_, address)| address.clone()).unwrap_or_default()
 }
 
 /// Writes a configuration file, which shows to a person what the service is told, and with which that service can be
@@ -170,9 +180,15 @@ mod tests {
             topic_prefix: "a \"quoted\" one-".to_owned(),
             kafka_properties: vec![("security.protocol".to_owned(), "ssl".to_owned())],
         };
+        let addresses = SERVICES.map(|name| (name, "http://127.0.0.1:3".to_owned()));
         for name in SERVICES {
             let file = folder.path().join(name);
-            write(&file, name, &settings(name, 3, folder.path(), &kafka)).unwrap();
+            write(
+                &file,
+                name,
+                &settings(name, &addresses.to_vec(), folder.path(), &kafka),
+            )
+            .unwrap();
             let args = ["foldline", name, "--config", file.to_str().unwrap()];
             let matches = parse_layered(Cli::command(), args).unwrap();
             Cli::from_arg_matches(&matches).unwrap();

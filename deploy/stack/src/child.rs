@@ -2,6 +2,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use crate::data::Home;
 use crate::port::number_of;
 use crate::process::{Launch, Process};
@@ -78,6 +80,27 @@ impl Child {
         if let Some(process) = self.process.take() {
             process.stop().await;
         }
+    }
+
+    /// `kill -9`; returns when it is gone.
+    pub async fn kill(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.kill().await;
+        }
+    }
+
+    /// Holds it with SIGSTOP.
+    pub fn pause(&self) {
+        self.process
+            .iter()
+            .for_each(|process| process.signal(Signal::STOP));
+    }
+
+    /// Lets it go on after [`pause`](Self::pause).
+    pub fn resume(&self) {
+        self.process
+            .iter()
+            .for_each(|process| process.signal(Signal::CONT));
     }
 
     /// What it is called towards the user.

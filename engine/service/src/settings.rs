@@ -103,6 +103,8 @@ fn config_arg() -> Arg {
         .env("FOLDLINE_CONFIG")
         .value_parser(clap::value_parser!(PathBuf))
         .global(true)
+        // Or it would stand under the last heading of the command's own options.
+        .help_heading(None::<&str>)
         .help("A TOML file with settings: its keys are the long flags. Environment and flags win over it")
 }
 
