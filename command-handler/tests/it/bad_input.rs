@@ -37,7 +37,11 @@ async fn what_is_not_json_is_400_with_line_and_column() {
 #[tokio::test]
 async fn each_mistake_in_a_command_is_400_with_a_pointer() {
     let client = Client::when(Then::Accept(1));
-    let rows: [(&str, &[&str]); 9] = [
+    let rows: [(&str, &[&str]); 10] = [
+        (
+            r#"{"type": "SendParcel", "weight": 2.0, "shipping_container": "/containers/7"}"#,
+            &["/weight"],
+        ),
         ("[]", &[""]),
         ("{}", &["/type"]),
         (r#"{"type": 7}"#, &["/type"]),

@@ -313,7 +313,8 @@ impl<A: Aggregate> AggregateType for Typed<A> {
         assumed: Option<&str>,
     ) -> Result<(String, AnyCommand), FormErrors> {
         let (name, tagged) = self.forms.read(body, assumed)?;
-        let command: A::Command = serde_json::from_value(tagged).map_err(FormErrors::unforeseen)?;
+        let command: A::Command =
+            serde_path_to_error::deserialize(tagged).map_err(|error| FormErrors::unforeseen(&error, body))?;
         Ok((name, AnyCommand(Box::new(command))))
     }
 

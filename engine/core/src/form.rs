@@ -6,6 +6,7 @@ use jsonschema::error::ValidationErrorKind;
 use jsonschema::{ValidationError, Validator};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use serde_path_to_error::Segment;
 
 use crate::CommandType;
 use crate::schema::snake_case;
@@ -32,9 +33,18 @@ impl FormErrors {
         }])
     }
 
-    /// What the schema allows and serde does not.
-    pub(crate) fn unforeseen(error: serde_json::Error) -> Self {
-        Self::one("", error.to_string())
+    /// What the schema allows and the Rust type does not, a number past its range for instance.
+    pub(crate) fn unforeseen(error: &serde_path_to_error::Error<serde_json::Error>, sent: &Value) -> Self {
+        let mut pointer = String::new();
+        for segment in error.path() {
+            match segment {
+                Segment::Map { key } => pointer.push_str(&format!("/{key}")),
+                Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+                // The command's type, which is beside its fields.
+                Segment::Enum { .. } | Segment::Unknown => {}
+            }
+        }
+        Self::one(&as_sent(&pointer, sent), error.inner().to_string())
     }
 }
 
