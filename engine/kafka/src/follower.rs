@@ -326,6 +326,8 @@ impl Follower {
     fn consumer(&self, says_at_end: bool, fetch_wait_ms: u32) -> Result<BaseConsumer, FollowError> {
         self.kafka
             .client()
+            // librdkafka asks for a group, though nothing is subscribed to and nothing committed.
+            .set("group.id", format!("{}foldline-follower", self.kafka.topic_prefix))
             .set("isolation.level", "read_committed")
             .set("enable.partition.eof", says_at_end.to_string())
             .set("enable.auto.commit", "false")
