@@ -8,7 +8,14 @@ use foldline_domains::installed;
 use crate::folder;
 
 /// What the engine itself refuses by.
-const OF_THE_ENGINE: [&str; 3] = ["unknown-aggregate", "sequence-mismatch", "command-id-reused"];
+const OF_THE_ENGINE: [&str; 6] = [
+    "unknown-aggregate",
+    "sequence-mismatch",
+    "command-id-reused",
+    "invalid-token",
+    "token-not-reached",
+    "decision-failed",
+];
 
 fn codes() -> BTreeSet<String> {
     let domains = installed();
@@ -27,8 +34,8 @@ fn every_code_has_a_page_that_shows_it() {
         let path = folder("docs/errors").join(format!("{code}.md"));
         let page = fs::read_to_string(&path).unwrap_or_default();
         assert!(
-            page.starts_with(&format!("# {code}\n")),
-            "docs/errors/{code}.md is to begin with its name"
+            page.starts_with(&format!("# {code} (")),
+            "docs/errors/{code}.md is to begin with its name and status"
         );
         let shown = format!("\"type\": \"/problems/{code}\"");
         assert!(page.contains(&shown), "docs/errors/{code}.md is to show {shown}");

@@ -4,7 +4,7 @@
 //! schema that they were written by; the `.json` beside it what today's code reads in them. Bytes are added,
 //! with `FOLDLINE_WRITE_GOLDEN=1 cargo test -p foldline-domains golden`, and never edited.
 
-mod samples;
+pub mod samples;
 
 use std::fmt::Write as _;
 use std::fs;

@@ -1,9 +1,12 @@
 //! What must hold of every installed domain, ours and an adopter's: its schemas are kept, its events of every
 //! revision are read, its refusals are explained.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod contract;
 mod errors;
 mod golden;
+mod installed;
 
 use std::path::PathBuf;
 

@@ -1,154 +1,23 @@
 //! Given / when / then for each rule. In all of these, the order's customer is 7, who lives at home; customer 8
 //! lives elsewhere. The menu has the items 43 and 44, 45 was removed from it, and 46 is priced in euro.
 
+mod fixture;
 mod properties;
 mod views;
 
-use foldline_core::testing::{Given, aggregate_id, given, new_id};
-use foldline_core::{Link, Rejection};
+use foldline_core::testing::{aggregate_id, new_id};
+use foldline_core::{Aggregate, Link, Rejection};
 use uuid::Uuid;
 
-use super::OrderCommand::{
-    AddItemToOrder, CancelOrder, ChangeItemQuantity, OpenOrder, PlaceOrder, RemoveItemFromOrder,
-    SetDeliveryAddress,
+use self::fixture::{
+    add, added, at_home, change, changed, deliver_to, delivered_to, item, money, open, opened, placed,
+    remove, removed, restaurant,
 };
-use super::OrderEvent::{
-    DeliveryAddressSet, ItemAddedToOrder, ItemQuantityChanged, ItemRemovedFromOrder, OrderCancelled,
-    OrderOpened, OrderPlaced,
-};
-use super::{ITEMS_MAX, Order, OrderCommand, OrderEvent, OrderRejection, OrderedItem, ToOrderItem};
-use crate::restaurant::Money;
-use crate::restaurant::customers::{Customer, CustomerEvent};
+use super::OrderCommand::{CancelOrder, ChangeItemQuantity, PlaceOrder, RemoveItemFromOrder};
+use super::OrderEvent::{ItemAddedToOrder, OrderCancelled};
+use super::{ITEMS_MAX, Order, OrderEvent, OrderRejection};
 use crate::restaurant::menu::{MenuEvent, MenuItem};
 use crate::restaurant::table::every_command_in_every_state;
-
-fn money(amount: i64, currency: &str) -> Money {
-    let currency = currency.to_owned();
-    Money { amount, currency }
-}
-
-/// What items 43 and 44 cost.
-fn price_of(menu_item: &str) -> Money {
-    money(if menu_item == "43" { 450 } else { 1200 }, "USD")
-}
-
-/// These events of the order, in the restaurant that is described above.
-fn restaurant(events: impl IntoIterator<Item = OrderEvent>) -> Given<Order> {
-    let on_menu = |description: &str, price: Money| {
-        let description = description.to_owned();
-        MenuEvent::MenuItemAdded { description, price }
-    };
-    let customer = |email: &str, location: &str| {
-        let (email, token) = (email.to_owned(), String::new());
-        let (nickname, location) = ("home".to_owned(), location.to_owned());
-        let added = CustomerEvent::AddressAdded { nickname, location };
-        [CustomerEvent::CustomerSignedUp { email, token }, added]
-    };
-    given(events)
-        .and::<MenuItem>("43", [on_menu("Soup", price_of("43"))])
-        .and::<MenuItem>("44", [on_menu("Steak", price_of("44"))])
-        .and::<MenuItem>(
-            "45",
-            [on_menu("Eel", money(900, "USD")), MenuEvent::MenuItemRemoved {}],
-        )
-        .and::<MenuItem>("46", [on_menu("Wurst", money(300, "EUR"))])
-        .and::<Customer>("7", customer("ada@example.org", "1 Main St"))
-        .and::<Customer>("8", customer("bea@example.org", "2 Side St"))
-}
-
-// Commands
-
-fn open(customer: &str) -> OrderCommand {
-    let customer = Link::new(customer);
-    OpenOrder { customer }
-}
-
-fn add(menu_item: &str, quantity: i32) -> OrderCommand {
-    let menu_item = Link::new(menu_item);
-    AddItemToOrder { menu_item, quantity }
-}
-
-/// The link to an item of this order. Its id is made of the number, unlike that of any menu item.
-fn item(number: u128) -> Link<ToOrderItem> {
-    Link::to([aggregate_id().as_str(), &Uuid::from_u128(number).to_string()])
-}
-
-fn change(number: u128, quantity: i32) -> OrderCommand {
-    let order_item = item(number);
-    ChangeItemQuantity { order_item, quantity }
-}
-
-fn remove(number: u128) -> OrderCommand {
-    let order_item = item(number);
-    RemoveItemFromOrder { order_item }
-}
-
-fn deliver_to(address: &str) -> OrderCommand {
-    let address = Link::new(address);
-    SetDeliveryAddress { address }
-}
-
-// Events
-
-fn opened() -> OrderEvent {
-    let customer_id = "7".parse().unwrap();
-    OrderOpened { customer_id }
-}
-
-fn added(number: u128, menu_item: &str, quantity: i32) -> OrderEvent {
-    ItemAddedToOrder {
-        order_item_id: Uuid::from_u128(number),
-        menu_item_id: menu_item.parse().unwrap(),
-        description: if menu_item == "43" { "Soup" } else { "Steak" }.to_owned(),
-        price: price_of(menu_item),
-        quantity,
-    }
-}
-
-fn changed(number: u128, menu_item: &str, previous_quantity: i32, quantity: i32) -> OrderEvent {
-    ItemQuantityChanged {
-        order_item_id: Uuid::from_u128(number),
-        menu_item_id: menu_item.parse().unwrap(),
-        price: price_of(menu_item),
-        previous_quantity,
-        quantity,
-    }
-}
-
-fn removed(number: u128, menu_item: &str, quantity: i32) -> OrderEvent {
-    ItemRemovedFromOrder {
-        order_item_id: Uuid::from_u128(number),
-        menu_item_id: menu_item.parse().unwrap(),
-        price: price_of(menu_item),
-        quantity,
-    }
-}
-
-fn delivered_to(location: &str) -> OrderEvent {
-    DeliveryAddressSet {
-        customer_id: "7".parse().unwrap(),
-        nickname: "home".to_owned(),
-        location: location.to_owned(),
-    }
-}
-
-fn at_home() -> OrderEvent {
-    delivered_to("1 Main St")
-}
-
-fn placed(items: &[(u128, &str, i32)], total: i64) -> OrderEvent {
-    let ordered = |(number, menu_item, quantity): &(u128, &str, i32)| OrderedItem {
-        order_item_id: Uuid::from_u128(*number),
-        menu_item_id: menu_item.parse().unwrap(),
-        price: price_of(menu_item),
-        quantity: *quantity,
-    };
-    OrderPlaced {
-        customer_id: "7".parse().unwrap(),
-        items: items.iter().map(ordered).collect(),
-        total: money(total, "USD"),
-    }
-}
 
 // The talk's own example
 
@@ -276,7 +145,7 @@ fn an_order_holds_only_so_many_items() {
     restaurant(full.clone())
         .when(add("/menu/items/43", 1))
         .then_rejects(OrderRejection::Full);
-    let possible = foldline_core::Aggregate::possible(&restaurant(full).state());
+    let possible = restaurant(full).state().possible();
     assert!(!possible.contains(&"AddItemToOrder"), "{possible:?}");
 }
 

@@ -3,23 +3,23 @@ use foldline_core::{Aggregate, Link};
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::super::{Order, OrderCommand, OrderEvent};
-use super::{
-    AddItemToOrder, CancelOrder, ChangeItemQuantity, OpenOrder, OrderCancelled, OrderPlaced, PlaceOrder,
-    RemoveItemFromOrder, SetDeliveryAddress, added, at_home, changed, opened, placed, removed, restaurant,
+use super::super::OrderCommand::{
+    AddItemToOrder, CancelOrder, ChangeItemQuantity, OpenOrder, PlaceOrder, RemoveItemFromOrder,
+    SetDeliveryAddress,
 };
+use super::super::OrderEvent::{OrderCancelled, OrderPlaced};
+use super::super::{Order, OrderCommand, OrderEvent, ToOrderItem};
+use super::fixture::{added, at_home, changed, opened, placed, removed, restaurant};
 use crate::restaurant::table::any_commands_keep_the_rules;
 
 /// An item that the n-th command may have made: see `any_commands_keep_the_rules`.
-fn order_item() -> impl Strategy<Value = OrderItemLink> {
+fn order_item() -> impl Strategy<Value = Link<ToOrderItem>> {
     (0..6_u128).prop_map(|number| {
         let command_id = Uuid::from_u128(2 * number);
         let item = Uuid::new_v5(&command_id, &0_u32.to_be_bytes());
         Link::to([aggregate_id().as_str(), &item.to_string()])
     })
 }
-
-type OrderItemLink = Link<super::ToOrderItem>;
 
 fn command() -> impl Strategy<Value = OrderCommand> {
     let menu_item = prop::sample::select(vec!["43", "44", "45", "46", "47"]);

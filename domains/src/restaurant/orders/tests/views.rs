@@ -1,11 +1,12 @@
-use foldline_core::testing::rows;
+use foldline_core::testing::{aggregate_id, rows};
 use serde_json::{Value, json};
 
-use super::super::{Order, OrderEvent, OrderStatus, Orders};
-use super::{OrderCancelled, added, at_home, changed, item, opened, placed, removed};
+use super::super::OrderEvent::OrderCancelled;
+use super::super::{Order, OrderEvent, OrderStatus, OrderView, Orders};
+use super::fixture::{added, at_home, changed, item, opened, placed, removed};
 
-fn row(events: impl IntoIterator<Item = OrderEvent>) -> super::super::OrderView {
-    let id = foldline_core::testing::aggregate_id();
+fn row(events: impl IntoIterator<Item = OrderEvent>) -> OrderView {
+    let id = aggregate_id();
     let rows = rows::<Orders>().after::<Order>(id.as_str(), events);
     rows.row(id.as_str()).unwrap()
 }
@@ -36,7 +37,7 @@ fn a_row_shows_the_order_with_prices_subtotals_and_total() {
     assert_eq!(
         serde_json::to_value(row(events)).unwrap(),
         json!({
-            "id": foldline_core::testing::aggregate_id(),
+            "id": aggregate_id(),
             "customer": "/customers/7",
             "status": "PLACED",
             "items": [
