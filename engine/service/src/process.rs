@@ -26,11 +26,19 @@ where
     S: Args,
     F: Future<Output = anyhow::Result<()>>,
 {
-    let command = Command::new(name).about(about).version(env!("CARGO_PKG_VERSION"));
-    let command = Process::<S>::augment_args(command);
-    let matches = parse_layered(command, std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let matches = parse_layered(command::<S>(name, about), std::env::args_os());
+    let matches = matches.unwrap_or_else(|error| error.exit());
     let process = Process::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     run_process(process, run)
+}
+
+fn command<S: Args>(name: &'static str, about: &'static str) -> Command {
+    let command = Process::<S>::augment_args(Command::new(name));
+    // Last, because clap takes the doc comments of structs for it too.
+    command
+        .about(about)
+        .long_about(None)
+        .version(env!("CARGO_PKG_VERSION"))
 }
 
 /// Runs a service until a signal, or until it fails.
@@ -64,5 +72,40 @@ where
             error!(error = format!("{failure:#}"), "failed");
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, CommandFactory, Parser};
+
+    use super::{Process, command};
+
+    /// Settings.
+    #[derive(Args)]
+    struct Settings {}
+
+    #[derive(Parser)]
+    enum Program {
+        /// Serves.
+        ///
+        /// For long.
+        Serve(Process<Settings>),
+    }
+
+    #[test]
+    fn help_tells_what_the_service_does() {
+        let help = command::<Settings>("serve", "Serves.")
+            .render_long_help()
+            .to_string();
+        assert!(help.starts_with("Serves.\n"), "{help}");
+    }
+
+    #[test]
+    fn help_of_a_subcommand_tells_what_the_service_does() {
+        let mut program = Program::command();
+        let serve = program.find_subcommand_mut("serve").unwrap();
+        let help = serve.render_long_help().to_string();
+        assert!(help.starts_with("Serves.\n\nFor long."), "{help}");
     }
 }

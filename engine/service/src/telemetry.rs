@@ -14,7 +14,13 @@ use tracing_subscriber::util::SubscriberInitExt;
 #[command(next_help_heading = "Logs")]
 pub struct TelemetrySettings {
     /// What to log: error, warn, info, debug or trace, or a filter such as `info,foldline_kafka=debug`.
-    #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
+    // These two tell at `info` what they do to their files.
+    #[arg(
+        long,
+        env = "RUST_LOG",
+        default_value = "info,fjall=warn,lsm_tree=warn",
+        value_name = "FILTER"
+    )]
     pub log_level: String,
     /// How to log; without it, text on a terminal and JSON elsewhere.
     #[arg(long, env = "FOLDLINE_LOG_FORMAT", value_enum, value_name = "FORMAT")]
