@@ -54,6 +54,22 @@ pub enum Test {
     AtLeast(FieldValue),
 }
 
+impl Test {
+    /// Whether a value meets it. For lists that no store keeps; stores do the same.
+    pub fn holds_for(&self, value: &FieldValue) -> bool {
+        if *value == FieldValue::Missing {
+            return false;
+        }
+        match self {
+            Self::In(values) => values.contains(value),
+            Self::Less(than) => value < than,
+            Self::AtMost(than) => value <= than,
+            Self::Greater(than) => value > than,
+            Self::AtLeast(than) => value >= than,
+        }
+    }
+}
+
 /// One part of an order. Rows without a value come before all others, or after them if it is descending.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sort {

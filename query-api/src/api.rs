@@ -1,0 +1,122 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use foldline_core::{AggregateInfo, Domains, Field, ViewInfo};
+use foldline_views::{HISTORY, ID, ViewStore};
+
+use crate::consistency::{Consistent, Scope};
+use crate::readers::Readers;
+
+/// What the read API runs on.
+pub struct Api {
+    pub(crate) consistent: Consistent,
+    pub(crate) views: Vec<Arc<ViewResource>>,
+    pub(crate) histories: Vec<Arc<HistoryResource>>,
+    pub(crate) wait_default: Duration,
+    pub(crate) wait_max: Duration,
+    readers: Arc<Readers>,
+    domains: Domains,
+}
+
+/// What the operator decides about it.
+#[derive(Debug, Clone)]
+pub struct ApiOptions {
+    /// What links to commands begin with.
+    pub command_api: String,
+    /// How long a read with a token waits if the request does not say.
+    pub wait_default: Duration,
+    /// How long it waits at most.
+    pub wait_max: Duration,
+    /// How many reads run at once.
+    pub readers: usize,
+}
+
+/// A view, as the API serves it.
+pub(crate) struct ViewResource {
+    pub(crate) info: ViewInfo,
+    /// What a list can be filtered and sorted by: the declared fields and the id.
+    pub(crate) fields: Vec<Field>,
+    pub(crate) scope: Scope,
+    /// Whether the row is a fold of the one aggregate that it is about: its sequence then says all.
+    pub(crate) is_fold: bool,
+    /// Where the commands of the aggregate that a row is about are, if there is one: `{here}/{id}/commands`.
+    pub(crate) commands: Option<String>,
+}
+
+/// The history of an aggregate type, as the API serves it.
+pub(crate) struct HistoryResource {
+    pub(crate) path: &'static str,
+    /// Qualified.
+    pub(crate) aggregate: String,
+    pub(crate) scope: Scope,
+}
+
+impl Api {
+    /// Reads from the store; call it in a runtime.
+    pub fn new(store: impl ViewStore + 'static, domains: &Domains, options: &ApiOptions) -> Arc<Self> {
+        let readers = Arc::new(Readers::new(Box::new(store), options.readers));
+        let aggregates = || domains.aggregates().iter().map(|aggregate| aggregate.info());
+        let views = domains.views().iter().map(|view| {
+            let info = view.info();
+            let subject = aggregates().find(|aggregate| aggregate.path == info.path);
+            Arc::new(ViewResource::new(info, subject, &options.command_api))
+        });
+        let histories = aggregates().filter(|aggregate| !aggregate.is_internal());
+        let histories = histories.map(|aggregate| Arc::new(HistoryResource::new(aggregate)));
+        Arc::new(Self {
+            consistent: Consistent::new(Arc::clone(&readers)),
+            views: views.collect(),
+            histories: histories.collect(),
+            wait_default: options.wait_default,
+            wait_max: options.wait_max,
+            readers,
+            domains: domains.clone(),
+        })
+    }
+
+    /// What keeps reads from being answered, for people.
+    pub fn missing(&self) -> Vec<String> {
+        match self.readers.read_here(|snapshot| snapshot.missing(&self.domains)) {
+            Ok(missing) => missing
+                .into_iter()
+                .map(|view| format!("the view {view}, which the projector has not made in this version yet"))
+                .collect(),
+            Err(error) => vec![error.to_string()],
+        }
+    }
+}
+
+impl ViewResource {
+    fn new(info: &ViewInfo, subject: Option<&AggregateInfo>, command_api: &str) -> Self {
+        let mut fields = info.fields.to_vec();
+        if !fields.iter().any(|field| field.name == ID.name) {
+            fields.push(ID);
+        }
+        let qualified = |source: &&str| format!("{}.{source}", info.domain);
+        let is_fold = subject.is_some_and(|subject| info.sources == [subject.name.as_str()]);
+        Self {
+            fields,
+            scope: Scope {
+                projection: info.name.to_owned(),
+                aggregates: info.sources.iter().map(qualified).collect(),
+            },
+            is_fold,
+            commands: subject.map(|subject| format!("{}{}", command_api.trim_end_matches('/'), subject.path)),
+            info: info.clone(),
+        }
+    }
+}
+
+impl HistoryResource {
+    fn new(info: &AggregateInfo) -> Self {
+        let aggregate = info.qualified_name();
+        Self {
+            path: info.path,
+            scope: Scope {
+                projection: HISTORY.to_owned(),
+                aggregates: vec![aggregate.clone()],
+            },
+            aggregate,
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Reading what one has written: a read waits until its view has come as far as the client has seen.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use foldline_core::{Token, TokenError};
+use foldline_views::{CheckpointKey, Position, Snapshot, StoreError};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::readers::Readers;
+
+/// How often the positions are read while somebody waits, for all who wait together.
+const PAUSE: Duration = Duration::from_millis(3);
+
+/// What a read depends on: a projection, and the aggregate types whose positions count for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Scope {
+    pub(crate) projection: String,
+    /// By their qualified names.
+    pub(crate) aggregates: Vec<String>,
+}
+
+/// What a client asks for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Asked {
+    /// The tokens, as they came: what is read must have seen all of them.
+    pub(crate) tokens: Vec<String>,
+    /// How long the client waits for it.
+    pub(crate) wait: Duration,
+}
+
+/// What a client gets.
+pub(crate) struct Shown<T> {
+    pub(crate) value: T,
+    /// What the view had seen when it was read.
+    pub(crate) token: Token,
+}
+
+/// Why it gets nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error("the view {projection} has not come as far as the token")]
+    Behind {
+        projection: String,
+        wanted: Token,
+        seen: Token,
+    },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Reads, and waits for what is to be read.
+pub(crate) struct Consistent {
+    readers: Arc<Readers>,
+    progress: watch::Sender<Positions>,
+    somebody_waits: Arc<Notify>,
+    follower: JoinHandle<()>,
+}
+
+type Positions = Vec<(CheckpointKey, Position)>;
+
+/// One attempt.
+enum Attempt<T> {
+    Shown(Shown<T>),
+    Behind { wanted: Token, seen: Token },
+    Token(TokenError),
+}
+
+impl Consistent {
+    /// Call it in a runtime.
+    pub(crate) fn new(readers: Arc<Readers>) -> Self {
+        let (progress, _) = watch::channel(Positions::new());
+        let somebody_waits = Arc::new(Notify::new());
+        let follow = follow(
+            Arc::clone(&readers),
+            progress.clone(),
+            Arc::clone(&somebody_waits),
+        );
+        Self {
+            readers,
+            progress,
+            somebody_waits,
+            follower: tokio::spawn(follow),
+        }
+    }
+
+    /// Reads, as soon as the projection has seen what is asked for.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        scope: &Scope,
+        asked: &Asked,
+        read: impl Fn(&dyn Snapshot) -> Result<T, StoreError> + Clone + Send + 'static,
+    ) -> Result<Shown<T>, ReadError> {
+        let deadline = Instant::now() + asked.wait;
+        loop {
+            let (at, tokens, read) = (scope.clone(), asked.tokens.clone(), read.clone());
+            let attempt = self
+                .readers
+                .read(move |snapshot| attempt(snapshot, &at, &tokens, read));
+            let (wanted, seen) = match attempt.await? {
+                Attempt::Shown(shown) => return Ok(shown),
+                Attempt::Token(error) => return Err(error.into()),
+                Attempt::Behind { wanted, seen } => (wanted, seen),
+            };
+            if !self.reaches(scope, &wanted, deadline).await {
+                metrics::counter!("query_reads_behind_total", "projection" => scope.projection.clone())
+                    .increment(1);
+                let projection = scope.projection.clone();
+                return Err(ReadError::Behind {
+                    projection,
+                    wanted,
+                    seen,
+                });
+            }
+        }
+    }
+
+    /// Waits until the projection has seen it. False if the time is up first.
+    async fn reaches(&self, scope: &Scope, wanted: &Token, deadline: Instant) -> bool {
+        let mut progress = self.progress.subscribe();
+        self.somebody_waits.notify_one();
+        let reached = async {
+            // Only news count: what was read before we came may be of a file that is gone.
+            while progress.changed().await.is_ok() {
+                if scope.seen("", &progress.borrow_and_update()).covers(wanted) {
+                    return;
+                }
+            }
+        };
+        timeout_at(deadline, reached).await.is_ok()
+    }
+}
+
+impl Drop for Consistent {
+    fn drop(&mut self) {
+        self.follower.abort();
+    }
+}
+
+/// Reads the positions for as long as somebody waits for them, and sleeps otherwise.
+async fn follow(readers: Arc<Readers>, progress: watch::Sender<Positions>, somebody_waits: Arc<Notify>) {
+    loop {
+        somebody_waits.notified().await;
+        while progress.receiver_count() > 0 {
+            match readers.read(|snapshot| snapshot.all_positions()).await {
+                Ok(positions) => {
+                    progress.send_replace(positions);
+                }
+                // Those who wait get it from their own read when their time is up.
+                Err(error) => tracing::debug!(%error, "cannot read the positions"),
+            }
+            sleep(PAUSE).await;
+        }
+    }
+}
+
+fn attempt<T>(
+    snapshot: &dyn Snapshot,
+    scope: &Scope,
+    tokens: &[String],
+    read: impl Fn(&dyn Snapshot) -> Result<T, StoreError>,
+) -> Result<Attempt<T>, StoreError> {
+    let cluster = snapshot.cluster_id()?;
+    let seen = scope.seen(&cluster, &snapshot.positions(&scope.projection)?);
+    let mut wanted = Token::new(&cluster);
+    for text in tokens {
+        match Token::parse(text, &cluster) {
+            Ok(token) => wanted.join(&token),
+            Err(error) => return Ok(Attempt::Token(error)),
+        }
+    }
+    let wanted = scope.only(&cluster, &wanted);
+    if !seen.covers(&wanted) {
+        return Ok(Attempt::Behind { wanted, seen });
+    }
+    let value = read(snapshot)?;
+    Ok(Attempt::Shown(Shown { value, token: seen }))
+}
+
+impl Scope {
+    fn has(&self, aggregate: &str) -> bool {
+        self.aggregates.iter().any(|name| name == aggregate)
+    }
+
+    /// What the projection has seen.
+    fn seen(&self, cluster: &str, positions: &[(CheckpointKey, Position)]) -> Token {
+        let mut token = Token::new(cluster);
+        for (key, position) in positions {
+            // Before its first event, a partition has seen nothing.
+            if key.projection == self.projection && self.has(&key.aggregate) && position.command_offset >= 0 {
+                token.see(&key.aggregate, key.partition, position.command_offset);
+            }
+        }
+        token
+    }
+
+    /// The part of a token that the projection can have seen.
+    fn only(&self, cluster: &str, token: &Token) -> Token {
+        let mut part = Token::new(cluster);
+        for (aggregate, partition, offset) in token.positions() {
+            if self.has(aggregate) {
+                part.see(aggregate, partition, offset);
+            }
+        }
+        part
+    }
+}

@@ -1,0 +1,69 @@
+//! The only part that knows a status code.
+
+mod body;
+mod call;
+mod entries;
+mod events;
+mod failure;
+mod index;
+mod rows;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+
+use crate::api::{Api, HistoryResource, ViewResource};
+
+/// What a handler works on: a resource of the API.
+struct Resource<R> {
+    api: Arc<Api>,
+    of: Arc<R>,
+}
+
+impl<R> Clone for Resource<R> {
+    fn clone(&self) -> Self {
+        Self {
+            api: Arc::clone(&self.api),
+            of: Arc::clone(&self.of),
+        }
+    }
+}
+
+/// The routes of all views and histories, and the index. Errors of the router itself, such as an unknown path, are
+/// left to [`foldline_service::app`].
+pub fn router(api: &Arc<Api>) -> Router {
+    let mut router = Router::new().route("/", get(index::index).with_state(Arc::clone(api)));
+    for view in &api.views {
+        router = router.merge(view_routes(api, view));
+    }
+    for history in &api.histories {
+        router = router.merge(history_routes(api, history));
+    }
+    router
+}
+
+fn view_routes(api: &Arc<Api>, view: &Arc<ViewResource>) -> Router {
+    let path = view.info.path;
+    let mut routes = Router::new()
+        .route(path, get(rows::list))
+        .route(&format!("{path}/{{id}}"), get(rows::one));
+    for (list, fields) in view.info.lists {
+        let handler = move |resource, id, parts| entries::list(list, fields, resource, id, parts);
+        routes = routes.route(&format!("{path}/{{id}}/{list}"), get(handler));
+    }
+    routes.with_state(Resource {
+        api: Arc::clone(api),
+        of: Arc::clone(view),
+    })
+}
+
+fn history_routes(api: &Arc<Api>, history: &Arc<HistoryResource>) -> Router {
+    let path = format!("{}/{{id}}/events", history.path);
+    Router::new()
+        .route(&path, get(events::list))
+        .with_state(Resource {
+            api: Arc::clone(api),
+            of: Arc::clone(history),
+        })
+}

@@ -1,0 +1,138 @@
+//! Bodies and links.
+
+use foldline_core::AggregateId;
+use http::HeaderValue;
+use http::header::LINK;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Map, Value};
+
+use axum::response::Response;
+
+use crate::api::ViewResource;
+use crate::params::Params;
+
+/// What a query parameter does not carry as it is. More than has to be, so that links need no thought.
+const IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b',');
+
+/// Where a page stands among the others.
+pub(super) struct PageLinks {
+    this: String,
+    first: String,
+    next: Option<String>,
+}
+
+impl PageLinks {
+    /// `turn` is the parameter that the next page has another value of, with that value.
+    pub(super) fn new(path: &str, params: &Params, turn: &str, next: Option<String>) -> Self {
+        let first: Params = params.iter().filter(|(name, _)| name != turn).cloned().collect();
+        let next = next.map(|value| {
+            let mut params = first.clone();
+            params.push((turn.to_owned(), value));
+            url(path, &params)
+        });
+        Self {
+            this: url(path, params),
+            first: url(path, &first),
+            next,
+        }
+    }
+
+    /// The page: links, then the items, each of them JSON.
+    pub(super) fn body(&self, items: &[String]) -> String {
+        let next = self.next.clone().map_or(Value::Null, Value::String);
+        format!(
+            "{{\"self\":{},\"first\":{},\"next\":{next},\"items\":[{}]}}",
+            Value::String(self.this.clone()),
+            Value::String(self.first.clone()),
+            items.join(",")
+        )
+    }
+
+    /// The same links, as a header (RFC 8288).
+    pub(super) fn add_to(&self, mut response: Response) -> Response {
+        let mut links = format!("<{}>; rel=\"self\", <{}>; rel=\"first\"", self.this, self.first);
+        if let Some(next) = &self.next {
+            links += &format!(", <{next}>; rel=\"next\"");
+        }
+        if let Ok(links) = HeaderValue::from_str(&links) {
+            response.headers_mut().insert(LINK, links);
+        }
+        response
+    }
+}
+
+fn url(path: &str, params: &Params) -> String {
+    let encoded = |text: &str| utf8_percent_encode(text, IN_QUERY).to_string();
+    let pairs: Vec<String> = params
+        .iter()
+        .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)))
+        .collect();
+    if pairs.is_empty() {
+        return path.to_owned();
+    }
+    format!("{path}?{}", pairs.join("&"))
+}
+
+/// Where one can go on from a row. Ids need no escapes.
+pub(super) fn row_links(view: &ViewResource, id: &AggregateId) -> Map<String, Value> {
+    let path = format!("{}/{id}", view.info.path);
+    let mut links = Map::new();
+    links.insert("self".to_owned(), path.clone().into());
+    if let Some(commands) = &view.commands {
+        links.insert("events".to_owned(), format!("{path}/events").into());
+        links.insert("commands".to_owned(), format!("{commands}/{id}/commands").into());
+    }
+    for (list, _) in view.info.lists {
+        links.insert((*list).to_owned(), format!("{path}/{list}").into());
+    }
+    links
+}
+
+/// The row, with the links as its last member. It is text from its store to the client: nothing is parsed.
+pub(super) fn with_links(doc: &str, links: Map<String, Value>) -> String {
+    let links = Value::Object(links);
+    match doc.trim_end().strip_suffix('}') {
+        Some(empty) if empty.trim() == "{" => format!("{{\"links\":{links}}}"),
+        Some(open) if open.starts_with('{') => format!("{open},\"links\":{links}}}"),
+        // A view whose rows are no objects has no place for them.
+        _ => doc.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, Value, json};
+
+    use super::{PageLinks, with_links};
+
+    #[test]
+    fn links_join_any_row() {
+        let mut links = Map::new();
+        links.insert("self".to_owned(), "/a/1".into());
+        let shown = |doc: &str| serde_json::from_str::<Value>(&with_links(doc, links.clone())).unwrap();
+        assert_eq!(shown("{}"), json!({ "links": { "self": "/a/1" } }));
+        assert_eq!(
+            shown("{\"a\":{}}"),
+            json!({ "a": {}, "links": { "self": "/a/1" } })
+        );
+        assert_eq!(shown("7"), json!(7));
+    }
+
+    #[test]
+    fn a_link_is_ascii_whatever_is_asked() {
+        let params = vec![
+            ("name[gte]".to_owned(), "grün & \"x\"\n".to_owned()),
+            ("cursor".to_owned(), "abc".to_owned()),
+        ];
+        let links = PageLinks::new("/a", &params, "cursor", Some("def".to_owned()));
+        assert_eq!(links.first, "/a?name%5Bgte%5D=gr%C3%BCn%20%26%20%22x%22%0A");
+        assert_eq!(links.this, format!("{}&cursor=abc", links.first));
+        assert_eq!(links.next, Some(format!("{}&cursor=def", links.first)));
+        serde_json::from_str::<Value>(&links.body(&["1".to_owned()])).unwrap();
+    }
+}

@@ -1,0 +1,106 @@
+use std::time::Duration;
+
+use axum::extract::Query;
+use axum::response::{IntoResponse, Response};
+use foldline_core::Token;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use super::failure::Failure;
+use crate::api::Api;
+use crate::consistency::Asked;
+use crate::params::Params;
+
+/// How far a client has seen, and how far an answer has.
+pub(super) const CONSISTENCY_TOKEN: HeaderName = HeaderName::from_static("consistency-token");
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// What every read is asked with.
+pub(super) struct Call {
+    pub(super) path: String,
+    /// The parameters but for the consistency token.
+    pub(super) params: Params,
+    pub(super) asked: Asked,
+    /// The wait that the client chose, as far as we follow it.
+    preferred: Option<Duration>,
+    if_none_match: Vec<String>,
+}
+
+impl Call {
+    pub(super) fn new(api: &Api, parts: &Parts) -> Result<Self, Failure> {
+        let Query(all) = Query::<Params>::try_from_uri(&parts.uri).map_err(|_| Failure::Query)?;
+        let (tokens, params): (Params, Params) =
+            all.into_iter().partition(|(name, _)| name == "consistency_token");
+        let of_header = values(&parts.headers, &CONSISTENCY_TOKEN);
+        let of_query = tokens.iter().flat_map(|(_, value)| value.split(','));
+        let tokens = of_header.into_iter().chain(of_query.map(str::trim));
+        let preferred = wait(&parts.headers).map(|wait| wait.min(api.wait_max));
+        Ok(Self {
+            path: parts.uri.path().to_owned(),
+            params,
+            asked: Asked {
+                tokens: tokens.map(str::to_owned).collect(),
+                wait: preferred.unwrap_or(api.wait_default).min(api.wait_max),
+            },
+            preferred,
+            if_none_match: values(&parts.headers, &IF_NONE_MATCH)
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
+        })
+    }
+
+    /// The answer: 304 if the client has it already.
+    pub(super) fn respond(&self, token: &Token, etag: Option<&str>, body: String) -> Response {
+        let known = etag.is_some_and(|etag| self.knows(etag));
+        let mut response = if known {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            ([(CONTENT_TYPE, "application/json")], body).into_response()
+        };
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        set(headers, CONSISTENCY_TOKEN, &token.to_string());
+        if let Some(etag) = etag {
+            set(headers, ETAG, etag);
+        }
+        if let Some(preferred) = self.preferred {
+            let applied = format!("wait={}", preferred.as_secs());
+            set(headers, PREFERENCE_APPLIED, &applied);
+        }
+        response
+    }
+
+    fn knows(&self, etag: &str) -> bool {
+        let mut known = self.if_none_match.iter();
+        known.any(|known| known == "*" || known.trim_start_matches("W/") == etag)
+    }
+}
+
+/// Sets a header of ours, whose values are ASCII.
+pub(super) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// The values in all headers of that name.
+fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a str> {
+    let texts = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    texts.flat_map(|text| text.split(',')).map(str::trim).collect()
+}
+
+/// `Prefer: wait=N` in seconds (RFC 7240). Preferences that we do not know, or cannot read, are left aside.
+fn wait(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = values(headers, &PREFER).into_iter().find_map(|preference| {
+        let (name, value) = preference.split_once('=')?;
+        let is_wait = name.trim().eq_ignore_ascii_case("wait");
+        value.trim().trim_matches('"').parse().ok().filter(|_| is_wait)
+    });
+    seconds.map(Duration::from_secs)
+}

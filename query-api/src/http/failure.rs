@@ -1,0 +1,135 @@
+use axum::response::{IntoResponse, Response};
+use foldline_core::Token;
+use foldline_service::Problem;
+use foldline_views::StoreError;
+use http::StatusCode;
+use serde_json::{Map, Value};
+
+use super::call::{CONSISTENCY_TOKEN, set};
+use crate::consistency::ReadError;
+use crate::params::BadParameter;
+
+/// Why a read has no answer.
+pub(super) enum Failure {
+    /// The query cannot be taken apart.
+    Query,
+    Parameter(BadParameter),
+    Read(ReadError),
+    /// Nothing is at this path, in a store that has seen this.
+    NotFound {
+        path: String,
+        seen: Token,
+    },
+}
+
+impl From<BadParameter> for Failure {
+    fn from(error: BadParameter) -> Self {
+        Self::Parameter(error)
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        Self::Read(error)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Query => {
+                let problem = invalid_parameter();
+                problem.detail("the query is not name=value&...").into_response()
+            }
+            Self::Parameter(error) => bad_parameter(error).into_response(),
+            Self::NotFound { path, seen } => {
+                let problem = Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here");
+                let mut response = problem.detail(format!("there is no {path}")).into_response();
+                set(response.headers_mut(), CONSISTENCY_TOKEN, &seen.to_string());
+                response
+            }
+            Self::Read(ReadError::Token(error)) => Problem::new(
+                StatusCode::BAD_REQUEST,
+                "invalid-consistency-token",
+                "The consistency token cannot be understood",
+            )
+            .detail(error.to_string())
+            .into_response(),
+            Self::Read(ReadError::Behind {
+                projection,
+                wanted,
+                seen,
+            }) => behind(&projection, &wanted, &seen),
+            Self::Read(ReadError::Store(error)) => store(&error).into_response(),
+        }
+    }
+}
+
+fn invalid_parameter() -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "invalid-parameter",
+        "A query parameter means nothing here",
+    )
+}
+
+fn bad_parameter(error: BadParameter) -> Problem {
+    let problem = invalid_parameter()
+        .detail(format!("{}: {}", error.parameter, error.detail))
+        .with("parameter", error.parameter);
+    if error.allowed.is_empty() {
+        return problem;
+    }
+    problem.with("allowed", error.allowed)
+}
+
+fn behind(projection: &str, wanted: &Token, seen: &Token) -> Response {
+    let detail = format!(
+        "the view {projection} has not seen all that the consistency token names; ask again, or wait longer \
+         with Prefer: wait=N"
+    );
+    let problem = Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "view-behind",
+        "The view has not come that far yet",
+    );
+    let mut response = problem
+        .detail(detail)
+        .with("view", projection)
+        .with("wanted", positions(wanted))
+        .with("seen", positions(seen))
+        .retry_after(1)
+        .into_response();
+    set(response.headers_mut(), CONSISTENCY_TOKEN, &seen.to_string());
+    response
+}
+
+/// The offsets of commands, by aggregate type and partition.
+fn positions(token: &Token) -> Map<String, Value> {
+    token
+        .positions()
+        .map(|(aggregate, partition, offset)| (format!("{aggregate}/{partition}"), offset.into()))
+        .collect()
+}
+
+fn store(error: &StoreError) -> Problem {
+    let away = Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "unavailable",
+        "The views cannot be read now",
+    )
+    .retry_after(1);
+    match error {
+        StoreError::NotThere(_) => away.detail("there are no views yet: the projector has not made them"),
+        StoreError::OtherPlace => bad_parameter(BadParameter {
+            parameter: "cursor".to_owned(),
+            detail: error.to_string(),
+            allowed: Vec::new(),
+        }),
+        StoreError::Database(_) | StoreError::Corrupt { .. } => {
+            // What it says is for whoever runs us, not for clients.
+            tracing::error!(%error, "cannot read the views");
+            away
+        }
+    }
+}

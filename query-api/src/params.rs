@@ -1,0 +1,308 @@
+//! How a list is asked for.
+//!
+//! | parameter | means |
+//! |---|---|
+//! | `status=OPEN` | equal; given several times, one of them |
+//! | `total.amount[gte]=1000` | `lt`, `lte`, `gt`, `gte`; all that are given hold |
+//! | `sort=-total.amount,id` | by these fields, descending with `-`; ties by id |
+//! | `limit=50` | at most so many |
+//! | `cursor=...` | goes on where a page with the same filters and order ended |
+
+use std::fmt::Write;
+
+use foldline_core::{Field, FieldKind};
+use foldline_views::{FieldValue, Filter, ListQuery, Sort, Test};
+use uuid::Uuid;
+
+use crate::cursor;
+
+/// How many entries a page has if the client does not say.
+const LIMIT_DEFAULT: usize = 50;
+/// How many it has at most.
+const LIMIT_MAX: usize = 500;
+
+/// Query parameters, decoded.
+pub(crate) type Params = Vec<(String, String)>;
+
+/// A parameter that means nothing here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BadParameter {
+    pub(crate) parameter: String,
+    pub(crate) detail: String,
+    /// What would do in its place.
+    pub(crate) allowed: Vec<String>,
+}
+
+/// What a client asks of a list.
+#[derive(Debug, Clone)]
+pub(crate) struct ListRequest {
+    pub(crate) query: ListQuery,
+    /// Names filters and order, so that a cursor is not taken for one of another list.
+    pub(crate) fingerprint: Uuid,
+}
+
+/// Reads the parameters of the list at this path, which may be filtered and sorted by these fields.
+pub(crate) fn list_request(
+    path: &str,
+    params: &Params,
+    fields: &[Field],
+) -> Result<ListRequest, BadParameter> {
+    let mut filters = Vec::new();
+    let mut sort = Vec::new();
+    let mut limit = LIMIT_DEFAULT;
+    let mut cursor = None;
+    for (name, value) in params {
+        match name.as_str() {
+            "sort" => sort.extend(sort_of(value, fields)?),
+            "limit" => limit = limit_of(value)?,
+            "cursor" => cursor = Some(value),
+            _ => add_filter(&mut filters, name, value, fields)?,
+        }
+    }
+    let fingerprint = fingerprint(path, &filters, &sort);
+    let after = cursor
+        .map(|text| cursor::decode(text, fingerprint))
+        .transpose()
+        .map_err(|error| bad("cursor", error.to_string(), Vec::new()))?;
+    Ok(ListRequest {
+        query: ListQuery {
+            filters,
+            sort,
+            limit,
+            after,
+        },
+        fingerprint,
+    })
+}
+
+/// Reads `limit`.
+pub(crate) fn limit_of(text: &str) -> Result<usize, BadParameter> {
+    match text.parse() {
+        Ok(limit) if (1..=LIMIT_MAX).contains(&limit) => Ok(limit),
+        _ => {
+            let detail = format!("{text:?} is not a number from 1 to {LIMIT_MAX}");
+            Err(bad("limit", detail, vec![format!("1..{LIMIT_MAX}")]))
+        }
+    }
+}
+
+/// Reads `after`, a sequence.
+pub(crate) fn after_of(text: &str) -> Result<i64, BadParameter> {
+    match text.parse() {
+        Ok(after) if after >= 0 => Ok(after),
+        _ => {
+            let detail = format!("{text:?} is no sequence: a whole number from 0");
+            Err(bad("after", detail, Vec::new()))
+        }
+    }
+}
+
+/// How many events a page has if the client does not say.
+pub(crate) fn limit_default() -> usize {
+    LIMIT_DEFAULT
+}
+
+/// A parameter that has no meaning where it stands.
+pub(crate) fn unknown(name: &str, allowed: Vec<String>) -> BadParameter {
+    bad(name, format!("there is no parameter {name:?} here"), allowed)
+}
+
+fn bad(parameter: &str, detail: String, allowed: Vec<String>) -> BadParameter {
+    BadParameter {
+        parameter: parameter.to_owned(),
+        detail,
+        allowed,
+    }
+}
+
+fn sort_of(text: &str, fields: &[Field]) -> Result<Vec<Sort>, BadParameter> {
+    let one = |part: &str| {
+        let name = part.strip_prefix('-').unwrap_or(part);
+        let field = fields.iter().find(|field| field.name == name);
+        let field = *field.ok_or_else(|| {
+            let allowed = fields.iter().map(|field| field.name.to_owned()).collect();
+            bad("sort", format!("the list cannot be sorted by {name:?}"), allowed)
+        })?;
+        let descending = part.starts_with('-');
+        Ok(Sort { field, descending })
+    };
+    text.split(',').map(one).collect()
+}
+
+fn add_filter(
+    filters: &mut Vec<Filter>,
+    name: &str,
+    text: &str,
+    fields: &[Field],
+) -> Result<(), BadParameter> {
+    let (field_name, operator) = match name.strip_suffix(']').and_then(|name| name.split_once('[')) {
+        Some((field, operator)) => (field, operator),
+        None => (name, ""),
+    };
+    let Some(field) = fields.iter().find(|field| field.name == field_name).copied() else {
+        let names = fields.iter().map(|field| field.name.to_owned());
+        let others = ["sort", "limit", "cursor", "consistency_token"].map(str::to_owned);
+        return Err(unknown(name, names.chain(others).collect()));
+    };
+    let value = value_of(text, field.kind).map_err(|detail| bad(name, detail, Vec::new()))?;
+    let test = match operator {
+        "" => {
+            // Equal to one of the values, if there are several.
+            for filter in filters.iter_mut().filter(|filter| filter.field == field) {
+                if let Test::In(values) = &mut filter.test {
+                    values.push(value);
+                    return Ok(());
+                }
+            }
+            Test::In(vec![value])
+        }
+        "lt" => Test::Less(value),
+        "lte" => Test::AtMost(value),
+        "gt" => Test::Greater(value),
+        "gte" => Test::AtLeast(value),
+        _ => {
+            let allowed = ["lt", "lte", "gt", "gte"].map(|operator| format!("{field_name}[{operator}]"));
+            let detail = format!("{operator:?} is no comparison");
+            return Err(bad(name, detail, allowed.into()));
+        }
+    };
+    filters.push(Filter { field, test });
+    Ok(())
+}
+
+fn value_of(text: &str, kind: FieldKind) -> Result<FieldValue, String> {
+    match kind {
+        FieldKind::Text => Ok(FieldValue::Text(text.to_owned())),
+        FieldKind::Number => match text.parse() {
+            Ok(number) => Ok(FieldValue::Number(number)),
+            Err(_) => Err(format!("{text:?} is no whole number")),
+        },
+        FieldKind::Boolean => match text.parse() {
+            Ok(yes) => Ok(FieldValue::Boolean(yes)),
+            Err(_) => Err(format!("{text:?} is neither true nor false")),
+        },
+    }
+}
+
+/// The same for the same conditions, in whatever order they are given.
+fn fingerprint(path: &str, filters: &[Filter], sort: &[Sort]) -> Uuid {
+    let mut conditions: Vec<String> = filters
+        .iter()
+        .map(|filter| {
+            let mut test = filter.test.clone();
+            if let Test::In(values) = &mut test {
+                values.sort();
+                values.dedup();
+            }
+            format!("{} {test:?}", filter.field.name)
+        })
+        .collect();
+    conditions.sort();
+    let mut text = format!("{path} {conditions:?}");
+    for Sort { field, descending } in sort {
+        // Writing to a string does not fail.
+        let _ = write!(text, " {} {descending}", field.name);
+    }
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use foldline_core::Field;
+    use foldline_views::{FieldValue, Place, Test};
+
+    use super::{BadParameter, ListRequest, Params, cursor, list_request};
+
+    const FIELDS: &[Field] = &[
+        Field::text("status"),
+        Field::number("total.amount"),
+        Field::boolean("paid"),
+    ];
+
+    fn parse(params: &[(&str, &str)]) -> Result<ListRequest, BadParameter> {
+        let params: Params = params
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        list_request("/orders", &params, FIELDS)
+    }
+
+    #[test]
+    fn a_filter_that_is_given_twice_takes_either() {
+        let request = parse(&[("status", "OPEN"), ("paid", "true"), ("status", "PLACED")]).unwrap();
+        assert_eq!(request.query.filters.len(), 2);
+        let text = |text: &str| FieldValue::Text(text.to_owned());
+        assert_eq!(
+            request.query.filters[0].test,
+            Test::In(vec![text("OPEN"), text("PLACED")])
+        );
+    }
+
+    #[test]
+    fn both_ends_of_a_range_hold() {
+        let request = parse(&[("total.amount[gte]", "1"), ("total.amount[lt]", "-9")]).unwrap();
+        let tests: Vec<_> = request
+            .query
+            .filters
+            .into_iter()
+            .map(|filter| filter.test)
+            .collect();
+        assert_eq!(
+            tests,
+            [
+                Test::AtLeast(FieldValue::Number(1)),
+                Test::Less(FieldValue::Number(-9))
+            ]
+        );
+    }
+
+    #[test]
+    fn what_means_nothing_is_refused_by_name() {
+        let cases = [
+            ("colour", "red", "status"),
+            ("status[like]", "x", "status[lt]"),
+            ("sort", "-colour", "total.amount"),
+            ("limit", "501", "1..500"),
+        ];
+        for (name, value, allowed) in cases {
+            let error = parse(&[(name, value)]).unwrap_err();
+            assert_eq!(error.parameter, name);
+            assert!(error.allowed.contains(&allowed.to_owned()), "{error:?}");
+        }
+        for (name, value) in [
+            ("total.amount", "1.5"),
+            ("paid", "yes"),
+            ("limit", "0"),
+            ("cursor", "?"),
+        ] {
+            assert_eq!(parse(&[(name, value)]).unwrap_err().parameter, name);
+        }
+    }
+
+    #[test]
+    fn a_cursor_goes_with_its_filters_and_order_whatever_the_limit() {
+        let place = Place(vec![FieldValue::Text("7".to_owned())]);
+        let first = parse(&[("status", "OPEN"), ("paid", "true")]).unwrap();
+        let cursor = cursor::encode(first.fingerprint, &place);
+        let next = parse(&[
+            ("paid", "true"),
+            ("limit", "7"),
+            ("cursor", &cursor),
+            ("status", "OPEN"),
+        ]);
+        assert_eq!(next.unwrap().query.after, Some(place));
+        let others: [&[(&str, &str)]; 3] = [
+            &[("cursor", &cursor)],
+            &[("status", "PLACED"), ("paid", "true"), ("cursor", &cursor)],
+            &[
+                ("status", "OPEN"),
+                ("paid", "true"),
+                ("sort", "status"),
+                ("cursor", &cursor),
+            ],
+        ];
+        for other in others {
+            assert_eq!(parse(other).unwrap_err().parameter, "cursor");
+        }
+    }
+}

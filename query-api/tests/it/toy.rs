@@ -1,0 +1,300 @@
+//! A domain with a view of one aggregate and a view of two, and the API over them.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use foldline_core::{
+    Aggregate, AggregateId, Context, Domain, Domains, Field, Projection, RefusalKind, Rejection, Source,
+    Timestamp, Token, from, schemars,
+};
+use foldline_query_api::{Api, ApiOptions, router};
+use foldline_service::{Health, HttpSettings, Shutdown, app};
+use foldline_views::{
+    Batch, CheckpointKey, CheckpointMove, HistoryEvent, NewRow, Position, RowChange, SqliteStore, ViewStore,
+    ViewWriter,
+};
+use http::{HeaderMap, Request, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tempfile::TempDir;
+use tower::ServiceExt;
+use uuid::Uuid;
+
+pub const CLUSTER: &str = "cluster-a";
+pub const COATS: &str = "wardrobe.coats";
+pub const TAGS: &str = "wardrobe.tags";
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum Command {
+    /// Hangs it up.
+    HangUp {},
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum Event {
+    /// It hangs.
+    HungUp {},
+}
+
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("never")]
+pub struct Never;
+
+impl Rejection for Never {
+    const CODES: &'static [&'static str] = &["never"];
+    fn code(&self) -> &'static str {
+        "never"
+    }
+    fn kind(&self) -> RefusalKind {
+        RefusalKind::State
+    }
+}
+
+macro_rules! aggregate {
+    ($name:ident, $text:literal, $path:literal) => {
+        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+        struct $name {}
+        impl Aggregate for $name {
+            const NAME: &'static str = $text;
+            const PATH: &'static str = $path;
+            const CREATE: &'static str = "HangUp";
+            type Command = Command;
+            type Event = Event;
+            type Rejection = Never;
+            fn decide(&self, _: &Command, _: &Context<'_>) -> Result<Vec<Event>, Never> {
+                Ok(vec![Event::HungUp {}])
+            }
+            fn evolve(&mut self, _: &Event) {}
+            fn possible(&self) -> Vec<&'static str> {
+                vec!["HangUp"]
+            }
+        }
+    };
+}
+aggregate!(Coat, "coats", "/cloakroom/coats");
+aggregate!(Tag, "tags", "/tags");
+
+#[derive(Clone, Serialize, Deserialize, schemars::JsonSchema)]
+struct Row {}
+
+/// A fold of one aggregate.
+struct Coats;
+impl Projection for Coats {
+    const NAME: &'static str = "coats";
+    const PATH: &'static str = "/cloakroom/coats";
+    const FIELDS: &'static [Field] = &[
+        Field::text("colour"),
+        Field::number("price.amount"),
+        Field::boolean("wet"),
+    ];
+    const LISTS: &'static [(&'static str, &'static [Field])] =
+        &[("pockets", &[Field::text("side"), Field::number("coins")])];
+    type View = Row;
+    fn sources() -> Vec<Source<Row>> {
+        vec![from::<Coat, _>(|_| vec![], |row, _, _| row)]
+    }
+}
+
+/// Made of two.
+struct Tags;
+impl Projection for Tags {
+    const NAME: &'static str = "tags";
+    const PATH: &'static str = "/tags";
+    const FIELDS: &'static [Field] = &[];
+    type View = Row;
+    fn sources() -> Vec<Source<Row>> {
+        vec![
+            from::<Tag, _>(|_| vec![], |row, _, _| row),
+            from::<Coat, _>(|_| vec![], |row, _, _| row),
+        ]
+    }
+}
+
+pub fn domains() -> Domains {
+    let domain = Domain::new("wardrobe")
+        .aggregate::<Coat>()
+        .aggregate::<Tag>()
+        .view::<Coats>()
+        .view::<Tags>();
+    Domains::new([domain]).unwrap()
+}
+
+/// The API over a store that is empty, and may not even be there.
+pub struct Fixture {
+    folder: TempDir,
+    pub app: Router,
+}
+
+/// What a client got.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+impl Fixture {
+    /// Call it in a runtime.
+    pub fn new() -> Self {
+        Self::over(&domains())
+    }
+
+    /// An empty store for other domains.
+    pub fn of(domains: &Domains) -> Self {
+        let fixture = Self::over(domains);
+        let store = SqliteStore::new(fixture.folder.path().join("views.db"));
+        drop(store.writer(domains, CLUSTER).unwrap());
+        fixture
+    }
+
+    fn over(domains: &Domains) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options = ApiOptions {
+            command_api: "http://commands.example/".to_owned(),
+            wait_default: Duration::from_secs(30),
+            wait_max: Duration::from_secs(60),
+            readers: 4,
+        };
+        let api = Api::new(
+            SqliteStore::new(folder.path().join("views.db")),
+            domains,
+            &options,
+        );
+        let routes = router(&api);
+        let health = Health::new(&Shutdown::new(), move || api.missing());
+        Self {
+            app: app(routes, health, &HttpSettings::default()),
+            folder,
+        }
+    }
+
+    pub fn writer(&self) -> Box<dyn ViewWriter> {
+        let store = SqliteStore::new(self.folder.path().join("views.db"));
+        store.writer(&domains(), CLUSTER).unwrap()
+    }
+
+    /// With these rows in the view, and the writer that wrote them.
+    pub fn with(view: &str, rows: &[(&str, &str)]) -> (Self, Box<dyn ViewWriter>) {
+        let fixture = Self::new();
+        let mut writer = fixture.writer();
+        let rows = rows.iter().map(|(id, doc)| put(view, id, doc)).collect();
+        commit(&mut *writer, rows, vec![]);
+        (fixture, writer)
+    }
+
+    pub async fn get(&self, uri: &str) -> Answer {
+        self.get_with(uri, &[]).await
+    }
+
+    pub async fn get_with(&self, uri: &str, headers: &[(&str, &str)]) -> Answer {
+        self.ask("GET", uri, headers).await
+    }
+
+    pub async fn ask(&self, method: &str, uri: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = Request::builder().method(method).uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        ask(self.app.clone(), request).await
+    }
+}
+
+/// Asks, and reads all of the answer.
+pub async fn ask(app: Router, request: Request<Body>) -> Answer {
+    let response = app.oneshot(request).await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = axum::body::to_bytes(response.into_body(), usize::MAX)
+        .await
+        .unwrap();
+    Answer {
+        status,
+        headers,
+        body: serde_json::from_slice(&body).unwrap_or_default(),
+    }
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers[name].to_str().unwrap()
+    }
+
+    #[track_caller]
+    pub fn is_problem(&self, status: u16, code: &str) {
+        assert_eq!(self.status, status, "{}", self.body);
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(self.body["type"], format!("/problems/{code}"), "{}", self.body);
+        assert_eq!(self.body["status"], status);
+    }
+
+    pub fn ids(&self) -> String {
+        let items = self.body["items"].as_array().unwrap().iter();
+        items.map(|item| item["id"].as_str().unwrap()).collect()
+    }
+
+    pub fn token(&self) -> Token {
+        self.header("consistency-token").parse().unwrap()
+    }
+}
+
+pub fn id(text: &str) -> AggregateId {
+    text.parse().unwrap()
+}
+
+/// A row at sequence 3, written for the 5th time.
+pub fn put(view: &str, row: &str, doc: &str) -> RowChange {
+    RowChange {
+        view: view.to_owned(),
+        id: id(row),
+        row: Some(NewRow {
+            doc: doc.to_owned(),
+            listed: true,
+            sequence: 3,
+            version: 5,
+        }),
+    }
+}
+
+pub fn commit(writer: &mut dyn ViewWriter, rows: Vec<RowChange>, moves: Vec<CheckpointMove>) {
+    let batch = Batch {
+        rows,
+        moves,
+        ..Batch::default()
+    };
+    writer.commit(&batch).unwrap();
+}
+
+/// The projection has applied the command at this offset of partition 2, and nothing before.
+pub fn applied(projection: &str, aggregate: &str, command_offset: i64) -> CheckpointMove {
+    CheckpointMove {
+        key: CheckpointKey {
+            projection: projection.to_owned(),
+            aggregate: aggregate.to_owned(),
+            partition: 2,
+        },
+        from: Position::START,
+        to: Position {
+            next_offset: 100,
+            command_offset,
+        },
+    }
+}
+
+pub fn event(aggregate: &str, row: &str, sequence: i64) -> HistoryEvent {
+    HistoryEvent {
+        aggregate: aggregate.to_owned(),
+        id: id(row),
+        sequence,
+        partition: 2,
+        offset: sequence,
+        event_id: Uuid::from_u128(sequence.unsigned_abs().into()),
+        event_type: "HungUp".to_owned(),
+        occurred_at: Timestamp(1),
+        recorded_at: Timestamp(2),
+        command_id: Uuid::nil(),
+        correlation_id: "c".to_owned(),
+        actor: None,
+        json: format!("{{\"event_type\":\"HungUp\",\"sequence\":{sequence}}}"),
+    }
+}
