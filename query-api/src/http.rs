@@ -49,8 +49,11 @@ fn view_routes(api: &Arc<Api>, view: &Arc<ViewResource>) -> Router {
         .route(path, get(rows::list))
         .route(&format!("{path}/{{id}}"), get(rows::one));
     for (list, fields) in view.info.lists {
-        let handler = move |resource, id, parts| entries::list(list, fields, resource, id, parts);
-        routes = routes.route(&format!("{path}/{{id}}/{list}"), get(handler));
+        let all = move |resource, id, parts| entries::list(list, fields, resource, id, parts);
+        let one = move |resource, ids, parts| entries::one(list, resource, ids, parts);
+        routes = routes
+            .route(&format!("{path}/{{id}}/{list}"), get(all))
+            .route(&format!("{path}/{{id}}/{list}/{{entry}}"), get(one));
     }
     routes.with_state(Resource {
         api: Arc::clone(api),

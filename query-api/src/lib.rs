@@ -1,7 +1,7 @@
 //! The read API: views and histories over HTTP. It reads what the projector writes, and writes nothing.
 //!
-//! For a view at `/orders`: `/orders` is the list, `/orders/{id}` a row, `/orders/{id}/items` a list within it,
-//! and `/orders/{id}/events` the history of the aggregate behind it. `/` is the index. How a list is asked for
+//! For a view at `/orders`: `/orders` is the list, `/orders/{id}` a row, `/orders/{id}/items` a list within it (and
+//! `/orders/{id}/items/{item}` one of its entries), and `/orders/{id}/events` the history of the aggregate behind it. `/` is the index. How a list is asked for
 //! stands in `params`, how a read waits for what the client has seen in `consistency`.
 
 mod api;

@@ -11,16 +11,16 @@ pub struct Settings {
     /// Where the read API, the health checks and the metrics are served.
     #[arg(
         long,
-        env = "FOLDLINE_LISTEN",
+        env = "FOLDLINE_QUERY_API_LISTEN",
         default_value = "127.0.0.1:8080",
         value_name = "ADDRESS"
     )]
     pub listen: SocketAddr,
-    /// The SQLite file that the projector writes.
+    /// The SQLite file that the projector writes: views.db in its data-dir.
     #[arg(
         long,
         env = "FOLDLINE_VIEWS",
-        default_value = "data/views.db",
+        default_value = ".foldline/projector/views.db",
         value_name = "FILE"
     )]
     pub views: PathBuf,
@@ -33,10 +33,10 @@ pub struct Settings {
     )]
     pub command_api: String,
     /// How long a read with a consistency token waits for the view if the request does not say so (`Prefer: wait=N`).
-    #[arg(long, env = "FOLDLINE_WAIT_DEFAULT", default_value = "2s", value_parser = parse_duration, value_name = "TIME")]
+    #[arg(long, env = "FOLDLINE_READ_WAIT", default_value = "2s", value_parser = parse_duration, value_name = "TIME")]
     pub wait_default: Duration,
     /// How long a read with a consistency token waits at most, whatever the request says.
-    #[arg(long, env = "FOLDLINE_WAIT_MAX", default_value = "10s", value_parser = parse_duration, value_name = "TIME")]
+    #[arg(long, env = "FOLDLINE_READ_WAIT_MAX", default_value = "10s", value_parser = parse_duration, value_name = "TIME")]
     pub wait_max: Duration,
     /// How many reads of the views run at once; more wait their turn.
     #[arg(long, env = "FOLDLINE_READERS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..), value_name = "N")]

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use super::failure::Failure;
 use crate::api::Api;
 use crate::consistency::Asked;
-use crate::params::Params;
+use crate::params::{BadParameter, Params, unknown};
 
 /// How far a client has seen, and how far an answer has.
 pub(super) const CONSISTENCY_TOKEN: HeaderName = HeaderName::from_static("consistency-token");
@@ -50,6 +50,14 @@ impl Call {
                 .map(str::to_owned)
                 .collect(),
         })
+    }
+
+    /// For what is one thing: the consistency token is all it takes.
+    pub(super) fn takes_no_parameters(&self) -> Result<(), BadParameter> {
+        match self.params.first() {
+            Some((name, _)) => Err(unknown(name, vec!["consistency_token".to_owned()])),
+            None => Ok(()),
+        }
     }
 
     /// The answer: 304 if the client has it already.

@@ -3,6 +3,7 @@ use axum::response::Response;
 use foldline_core::Field;
 use foldline_views::StoreError;
 use http::request::Parts;
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::Resource;
@@ -33,6 +34,41 @@ pub(super) async fn list(
     let items: Vec<String> = page.entries.iter().map(Value::to_string).collect();
     let response = call.respond(&token, Some(&etag(&view, &row)), links.body(&items));
     Ok(links.add_to(response))
+}
+
+/// `GET /orders/{id}/items/{item}`: the entry that has this path as a link in one of its fields, as views write
+/// it for what others refer to.
+pub(super) async fn one(
+    list: &'static str,
+    State(Resource { api, of: view }): State<Resource<ViewResource>>,
+    Path((id, entry)): Path<(String, String)>,
+    parts: Parts,
+) -> Result<Response, Failure> {
+    let call = Call::new(&api, &parts)?;
+    call.takes_no_parameters()?;
+    let (row, token) = find(&api, &view, &call, &id).await?;
+    let path = format!("{}/{id}/{list}/{entry}", view.info.path);
+    let found = entries_of(&row.doc, list)?
+        .into_iter()
+        .find(|entry| links_to(entry, &path));
+    match found {
+        Some(entry) => Ok(call.respond(&token, Some(&etag(&view, &row)), entry.to_string())),
+        None => Err(Failure::NotFound {
+            path: call.path,
+            seen: token,
+        }),
+    }
+}
+
+/// Whether a field of the entry holds this path, however it is escaped there.
+fn links_to(entry: &Value, path: &str) -> bool {
+    let mut fields = entry.as_object().into_iter().flat_map(|fields| fields.values());
+    let is_path = |text: &str| {
+        percent_decode_str(text)
+            .decode_utf8()
+            .is_ok_and(|text| text == path)
+    };
+    fields.any(|value| value.as_str().is_some_and(is_path))
 }
 
 /// The entries, none if the row has no such list.

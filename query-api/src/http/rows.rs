@@ -14,7 +14,7 @@ use super::failure::Failure;
 use crate::api::{Api, ViewResource};
 use crate::consistency::Shown;
 use crate::cursor;
-use crate::params::{list_request, unknown};
+use crate::params::list_request;
 
 /// `GET /orders`
 pub(super) async fn list(
@@ -47,9 +47,7 @@ pub(super) async fn one(
     parts: Parts,
 ) -> Result<Response, Failure> {
     let call = Call::new(&api, &parts)?;
-    if let Some((name, _)) = call.params.first() {
-        return Err(unknown(name, vec!["consistency_token".to_owned()]).into());
-    }
+    call.takes_no_parameters()?;
     let (row, token) = find(&api, &view, &call, &id).await?;
     let body = with_links(&row.doc, row_links(&view, &row.id));
     Ok(call.respond(&token, Some(&etag(&view, &row)), body))

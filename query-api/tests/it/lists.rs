@@ -124,3 +124,18 @@ async fn a_list_within_a_row_is_a_list_too() {
         .await
         .is_problem(404, "not-found");
 }
+
+#[tokio::test]
+async fn an_entry_is_served_where_its_link_says() {
+    let doc = r#"{"pockets":[{"pocket":"/cloakroom/coats/a/pockets/left%20one","coins":3},{"pocket":"/x"}]}"#;
+    let (fixture, _writer) = Fixture::with("coats", &[("a", doc)]);
+    let answer = fixture.get("/cloakroom/coats/a/pockets/left%20one").await;
+    assert_eq!((answer.status.as_u16(), &answer.body["coins"]), (200, &json!(3)));
+    assert_eq!(answer.header("etag"), "\"3\"");
+    for uri in [
+        "/cloakroom/coats/a/pockets/left",
+        "/cloakroom/coats/b/pockets/left%20one",
+    ] {
+        fixture.get(uri).await.is_problem(404, "not-found");
+    }
+}
