@@ -28,7 +28,6 @@ pub(crate) use self::options::DevOptions;
 /// Runs until a signal.
 pub(crate) async fn run(options: DevOptions, domains: Domains) -> anyhow::Result<()> {
     let existing = options.existing_kafka()?;
-    options.ports.check_distinct()?;
     let shutdown = Shutdown::on_signals()?;
     let console = Arc::new(Console::new());
     let folders = Folders::open(&options)?;

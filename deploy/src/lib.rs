@@ -33,7 +33,10 @@ pub fn main(domains: Domains) -> ExitCode {
     let matches = parse_layered(Cli::command(), std::env::args_os()).unwrap_or_else(|error| error.exit());
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match cli.command.unwrap_or(Command::Dev(Box::new(cli.dev))) {
-        Command::Dev(options) => block_on(dev::run(*options, domains)),
+        Command::Dev(options) => {
+            options.check().unwrap_or_else(|error| usage(&error));
+            block_on(dev::run(*options, domains))
+        }
         Command::CommandHandler(process) => run_process(*process, |settings, shutdown| {
             foldline_command_handler::run(settings, domains, shutdown)
         }),
@@ -46,6 +49,12 @@ pub fn main(domains: Domains) -> ExitCode {
         Command::Topics(command) => block_on(topics::run(command, domains)),
         Command::Schemas(command) => block_on(schemas::run(command, domains)),
     }
+}
+
+/// What clap cannot check by itself ends as what it can.
+fn usage(error: &anyhow::Error) -> ! {
+    let kind = clap::error::ErrorKind::ValueValidation;
+    Cli::command().error(kind, format!("{error:#}")).exit()
 }
 
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {

@@ -109,13 +109,20 @@ pub(crate) struct Ports {
 }
 
 impl DevOptions {
+    /// Finds what the options say together and cannot mean.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        self.existing_kafka()?;
+        self.kafka("", "")?;
+        self.ports.check_distinct()
+    }
+
     /// The Kafka that is there already, if one was given.
     pub(crate) fn existing_kafka(&self) -> anyhow::Result<Option<KafkaSettings>> {
         match (&self.bootstrap_servers, &self.schema_registry) {
             (None, None) => Ok(None),
             (Some(servers), Some(registry)) => self.kafka(servers, registry).map(Some),
-            (Some(_), None) => bail!("--bootstrap-servers needs --schema-registry too, or leave both away"),
-            (None, Some(_)) => bail!("--schema-registry needs --bootstrap-servers too, or leave both away"),
+            (Some(_), None) => bail!("--bootstrap-servers needs --schema-registry, or leave both away"),
+            (None, Some(_)) => bail!("--schema-registry needs --bootstrap-servers, or leave both away"),
         }
     }
 
@@ -158,7 +165,7 @@ impl Ports {
     }
 
     /// Each is free when it is looked at, so two that are the same would only be found when one starts.
-    pub(crate) fn check_distinct(&self) -> anyhow::Result<()> {
+    fn check_distinct(&self) -> anyhow::Result<()> {
         let mut all = self.all();
         all.sort_by_key(|(_, number)| *number);
         for pair in all.windows(2) {
