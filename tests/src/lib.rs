@@ -1,1 +1,20 @@
-//! foldline-tests
+//! The harness of the end-to-end tests: a real broker and registry, the services as processes of their own.
+//!
+//! One broker serves all tests of a run. Each test has a topic prefix of its own, so none sees another one's
+//! records, and folders of its own.
+
+pub mod cloakroom;
+pub mod log;
+pub mod stack;
+
+use foldline_core::Domains;
+
+/// The installed domains, and the one from outside.
+pub fn domains() -> Domains {
+    Domains::new([
+        foldline_domains::counter::domain(),
+        foldline_domains::restaurant::domain(),
+        cloakroom::domain(),
+    ])
+    .expect("the declarations fit")
+}

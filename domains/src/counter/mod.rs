@@ -67,7 +67,7 @@ impl Rejection for CounterRejection {
 }
 
 /// The fold of a counter's events: all that its decisions need.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Counter {
     started: bool,
 }

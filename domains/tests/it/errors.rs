@@ -12,7 +12,7 @@ const OF_THE_ENGINE: [&str; 6] = [
     "unknown-aggregate",
     "sequence-mismatch",
     "command-id-reused",
-    "invalid-token",
+    "invalid-consistency-token",
     "token-not-reached",
     "decision-failed",
 ];

@@ -25,8 +25,11 @@ impl<T> Payload for T where
 ///
 /// Pure: no clock, no randomness, no I/O. A decision that is taken again after a crash must come out the same,
 /// so whatever it needs is in the command, in the state or in the [`Context`].
+///
+/// States are kept on local disk, as a cache of the log. That is why they are serializable, in a form without
+/// field names: no `untagged`, `flatten` or `skip_serializing_if`. Their JSON Schema tells a changed form.
 pub trait Aggregate:
-    Default + Clone + PartialEq + Debug + Serialize + DeserializeOwned + Send + Sync + 'static
+    Default + Clone + PartialEq + Debug + Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static
 {
     /// Names the topics, `orders`. Changing it orphans every event ever written.
     const NAME: &'static str;

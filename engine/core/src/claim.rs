@@ -9,7 +9,7 @@ use crate::{Aggregate, Context, RefusalKind, Rejection, Unique};
 /// The engine reserves a value before the transaction that needs it, under an id made from the command's. A
 /// crash in between loses nothing: the command is decided again, and asks again under the same id. It leaks
 /// nothing either: the value is released in the same transaction that records the event which gives it up.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Claim {
     holder: Option<String>,
 }

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 
+use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -413,13 +414,13 @@ fn fingerprint<P: Payload>(
     Ok(Uuid::new_v5(&Uuid::NAMESPACE_OID, &asked))
 }
 
-/// States have no schema of their own. What stands for it: the events that they are folded from, and the
-/// stored form of an empty one, which shows most changes of a state's fields.
+/// The form of the stored states, and of the events that they are folded from.
 fn shape_of<A: Aggregate>(events: &RecordCodec) -> Uuid {
-    let mut shape = events.schema().to_string().into_bytes();
-    shape.extend(postcard::to_stdvec(&A::default()).unwrap_or_default());
-    shape.extend(std::any::type_name::<A>().as_bytes());
-    Uuid::new_v5(&Uuid::NAMESPACE_OID, &shape)
+    let state = SchemaSettings::draft2020_12()
+        .into_generator()
+        .into_root_schema_for::<A>();
+    let shape = format!("{} {}", state.to_value(), events.schema());
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, shape.as_bytes())
 }
 
 /// A metadata field of a record.

@@ -1,13 +1,14 @@
 use std::collections::BTreeMap;
 
 use foldline_core::{Aggregate, Context, Unique};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::email::{folded, is_email};
 use super::{CustomerCommand, CustomerEvent, CustomerRejection};
 
 /// A customer, as the fold of the customer's events.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub enum Customer {
     /// Not signed up yet.
     #[default]
@@ -17,7 +18,7 @@ pub enum Customer {
 }
 
 /// What is known of a customer.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Profile {
     email: String,
     token: String,

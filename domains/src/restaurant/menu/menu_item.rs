@@ -1,11 +1,12 @@
 use foldline_core::{Aggregate, Context};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{MenuCommand, MenuEvent, MenuRejection};
 use crate::restaurant::Money;
 
 /// An item of the menu, as the fold of its events.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub enum MenuItem {
     /// Not there yet.
     #[default]
@@ -17,7 +18,7 @@ pub enum MenuItem {
 }
 
 /// What is sold, and for how much.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Offer {
     /// What it is, for guests.
     pub description: String,

@@ -1,4 +1,5 @@
 use foldline_core::{Aggregate, AggregateId, Context, Link};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -12,7 +13,7 @@ use crate::restaurant::menu::{MenuItem, ToMenuItem};
 pub const ITEMS_MAX: usize = 1000;
 
 /// An order, as the fold of its events.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub enum Order {
     /// Not there yet.
     #[default]
@@ -26,7 +27,7 @@ pub enum Order {
 }
 
 /// What is in an order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Contents {
     customer_id: AggregateId,
     items: Vec<Item>,
@@ -34,7 +35,7 @@ pub struct Contents {
 }
 
 /// An item of an order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Item {
     order_item_id: Uuid,
     menu_item_id: AggregateId,
@@ -43,7 +44,7 @@ pub struct Item {
 }
 
 /// Where an order goes; the address is one of its customer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Delivery {
     nickname: String,
     location: String,

@@ -1,0 +1,80 @@
+//! The broker and the registry that all tests of a run share.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use foldline_core::Domains;
+use foldline_kafka::{KafkaSettings, TopicPlan, apply_topics, register_schemas};
+use foldline_stack::{Quiet, Stack, StackOptions};
+use tokio::sync::OnceCell;
+
+static STACK: OnceCell<Stack> = OnceCell::const_new();
+static TESTS: AtomicU32 = AtomicU32::new(0);
+
+/// Fewer than the 12 of production: a test's system is up sooner.
+pub const PARTITIONS: i32 = 4;
+
+/// The workspace's folder.
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The shared broker and registry. The first to ask starts them; they end with this process.
+pub async fn shared() -> &'static Stack {
+    STACK
+        .get_or_init(async || {
+            // What is logged is shown with a failed test; RUST_LOG says how much.
+            let filter = tracing_subscriber::EnvFilter::from_default_env();
+            let _ = tracing_subscriber::fmt()
+                .with_env_filter(filter)
+                .with_test_writer()
+                .try_init();
+            let stack = StackOptions::new(workspace().join(".foldline/cache"), folder().join("stack"));
+            Stack::start(stack, &Quiet)
+                .await
+                .expect("the broker and the registry start")
+        })
+        .await
+}
+
+/// A folder for this run, in which what earlier runs have left is removed.
+pub fn folder() -> PathBuf {
+    let all = workspace().join("target/it");
+    let own = all.join(std::process::id().to_string());
+    if !own.exists() {
+        let entries = fs::read_dir(&all).into_iter().flatten().flatten();
+        for old in entries.filter(|entry| !Path::new("/proc").join(entry.file_name()).exists()) {
+            let _ = fs::remove_dir_all(old.path());
+        }
+        fs::create_dir_all(&own).expect("a folder under target");
+    }
+    own
+}
+
+/// A name that no other test has.
+pub fn unique_name(test: &str) -> String {
+    format!("{test}-{}", TESTS.fetch_add(1, Ordering::SeqCst))
+}
+
+/// Kafka with topics and schemas of this test alone.
+pub async fn kafka(test: &str, domains: &Domains) -> KafkaSettings {
+    let stack = shared().await;
+    let kafka = KafkaSettings {
+        bootstrap_servers: stack.bootstrap_servers().to_owned(),
+        schema_registry: stack.registry_url().to_owned(),
+        topic_prefix: format!("{}-", unique_name(test)),
+        kafka_properties: Vec::new(),
+    };
+    let plan = TopicPlan {
+        partitions: PARTITIONS,
+        ..TopicPlan::default()
+    };
+    apply_topics(&kafka, domains, &plan)
+        .await
+        .expect("topics are made");
+    register_schemas(&kafka, domains)
+        .await
+        .expect("schemas are registered");
+    kafka
+}
