@@ -1,7 +1,7 @@
 //! The outcome of a command as an answer.
 
 use axum::response::{IntoResponse, Response};
-use foldline_core::{AggregateInfo, CommandResult, Outcome, RecordedEvent, Refusal, RefusalKind};
+use foldline_core::{AggregateInfo, CommandResult, Outcome, RecordedEvent, Refusal, RefusalKind, Sequence};
 use foldline_service::Problem;
 use http::header::{CACHE_CONTROL, ETAG, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -33,7 +33,7 @@ pub(super) fn decided(
         Outcome::Refused(refusal) => refused(info, result, &refusal, sent).into_response(),
     };
     let headers = response.headers_mut();
-    set(headers, ETAG, &format!("\"{}\"", result.sequence));
+    set_etag(headers, result.sequence);
     set(
         headers,
         HeaderName::from_static("consistency-token"),
@@ -153,6 +153,13 @@ fn view_of(api: &Api, info: &AggregateInfo, result: &CommandResult) -> String {
 
 pub(super) fn outcome_link(command_id: Uuid) -> String {
     format!("/commands/{command_id}")
+}
+
+/// What does not exist has no ETag.
+pub(super) fn set_etag(headers: &mut HeaderMap, sequence: Sequence) {
+    if sequence > 0 {
+        set(headers, ETAG, &format!("\"{sequence}\""));
+    }
 }
 
 fn finish(headers: &mut HeaderMap, applied: Option<String>) {

@@ -4,10 +4,10 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use foldline_core::{AggregateId, AggregateInfo, CommandType};
 use foldline_service::Problem;
-use http::header::{CACHE_CONTROL, ETAG};
+use http::header::CACHE_CONTROL;
 use serde_json::{Value, json};
 
-use super::{Surface, create_command, link_of, problem};
+use super::{Surface, answer, create_command, link_of, problem};
 
 /// `GET {path}/commands`: of the aggregate type.
 pub(super) async fn get_forms(State(surface): State<Surface>) -> Response {
@@ -46,11 +46,9 @@ pub(super) async fn get_possible(
         "sequence": sequence,
         "commands": possible_forms(info, &id, &possible),
     });
-    let headers = [
-        (ETAG, format!("\"{sequence}\"")),
-        (CACHE_CONTROL, "no-store".to_owned()),
-    ];
-    Ok((headers, axum::Json(body)).into_response())
+    let mut response = ([(CACHE_CONTROL, "no-store")], axum::Json(body)).into_response();
+    answer::set_etag(response.headers_mut(), sequence);
+    Ok(response)
 }
 
 fn possible_forms(info: &AggregateInfo, id: &AggregateId, possible: &[&str]) -> Vec<Value> {

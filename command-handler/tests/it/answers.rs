@@ -73,7 +73,7 @@ async fn each_kind_of_refusal_has_its_status() {
     ] {
         let refusal = Refusal::engine("a-rule", kind, "it is so".into());
         let answer = Client::when(Then::Refuse(refusal)).post(TO_ONE, SEND, &[]).await;
-        answer.is_problem(status, "a-rule", &[]);
+        answer.is_refusal(status, "a-rule", &[]);
     }
 }
 
@@ -87,7 +87,7 @@ async fn a_refusal_names_the_rule_the_field_and_where_the_aggregate_stands() {
     };
     let client = Client::when(Then::Refuse(refusal));
     let answer = client.post(TO_ONE, SEND, &[]).await;
-    answer.is_problem(409, "container-full", &["/shippingContainer"]);
+    answer.is_refusal(409, "container-full", &["/shippingContainer"]);
     let body = &answer.body;
     assert_eq!(body["title"], "Container full");
     assert_eq!(body["detail"], "container 7 is full");

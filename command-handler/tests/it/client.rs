@@ -1,5 +1,6 @@
 //! Requests to the write API, in this process.
 
+use std::path::Path;
 use std::time::Duration;
 
 use axum::Router;
@@ -92,9 +93,23 @@ impl Answer {
         self.headers[name].to_str().unwrap()
     }
 
-    /// Checks that it is a problem, and where it puts the blame.
+    /// Checks that it is a problem that has a page, and where it puts the blame.
     #[track_caller]
     pub fn is_problem(&self, status: u16, code: &str, pointers: &[&str]) {
+        self.is_refusal(status, code, pointers);
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../docs/errors/{code}.md"));
+        let page = std::fs::read_to_string(&page).unwrap_or_default();
+        assert!(
+            page.starts_with(&format!("# {code} ({status})")),
+            "docs/errors/{code}.md"
+        );
+        let title = format!("\"title\": {}", self.body["title"]);
+        assert!(page.contains(&title), "docs/errors/{code}.md is to show {title}");
+    }
+
+    /// As [`is_problem`](Self::is_problem), for rules of the domain that there is in these tests alone.
+    #[track_caller]
+    pub fn is_refusal(&self, status: u16, code: &str, pointers: &[&str]) {
         assert_eq!(self.status, status, "{}", self.body);
         assert_eq!(self.header("content-type"), "application/problem+json");
         assert_eq!(self.body["type"], format!("/problems/{code}"), "{}", self.body);

@@ -34,6 +34,7 @@ async fn the_commands_of_an_aggregate_are_links_and_say_which_are_possible() {
 async fn only_creating_is_possible_where_nothing_is() {
     let answer = with_one_parcel().get("/parcels/p-2/commands").await;
     assert_eq!(answer.body["exists"], false);
+    assert!(!answer.headers.contains_key("etag"));
     assert_eq!(answer.body["commands"][0]["possible"], true);
     assert_eq!(answer.body["commands"][1]["possible"], false);
 }

@@ -4,7 +4,8 @@ use foldline_core::schemars::{self, JsonSchema};
 use foldline_core::{Aggregate, Context, Domain, Domains, Link, LinkTarget, RefusalKind, Rejection};
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(crate = "schemars")]
 pub struct Parcel {
     sent: bool,
 }

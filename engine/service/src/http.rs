@@ -11,8 +11,8 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
-use tower_http::trace::TraceLayer;
-use tracing::{error, info_span};
+use tower_http::trace::{DefaultOnFailure, TraceLayer};
+use tracing::{Level, error, info_span};
 
 use crate::{Health, Problem, parse_duration};
 
@@ -55,7 +55,10 @@ impl Default for HttpSettings {
 pub fn app(routes: Router, health: Health, settings: &HttpSettings) -> Router {
     // Matched before the layers, so that they know the route.
     let routes = routes.fallback(|| async { StatusCode::NOT_FOUND });
-    let trace = TraceLayer::new_for_http().make_span_with(|request: &Request| {
+    // Who answers with an error that somebody must act on has logged it as one.
+    let failures = DefaultOnFailure::new().level(Level::WARN);
+    let trace = TraceLayer::new_for_http().on_failure(failures);
+    let trace = trace.make_span_with(|request: &Request| {
         let id = request.extensions().get::<RequestId>();
         let id = id
             .and_then(|id| id.header_value().to_str().ok())
