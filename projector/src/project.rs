@@ -9,20 +9,21 @@
 //! checks that the sequence of each aggregate has neither gap nor repeat, and the views follow it in this.
 
 mod folding;
+mod plan;
 mod rows;
 #[cfg(test)]
 mod tests;
 
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use foldline_core::{AggregateId, AggregateType, DecodedEvent, Domains, Sequence, ViewType};
-use foldline_kafka::LogRecord;
-use foldline_views::{Batch, CheckpointKey, HISTORY, Parked, Position, Row};
+use foldline_core::{AggregateId, AggregateType, Domains, ViewType};
+use foldline_views::{Batch, CheckpointKey, HISTORY, Parked, Position};
 
 use self::folding::Folding;
+pub use self::plan::{Folded, Loaded, Needs, Outcome, Plan};
 
 /// The history stands first: views look at what it has found.
 const HISTORY_INDEX: usize = 0;
@@ -54,71 +55,6 @@ type Place = (usize, usize, i32);
 
 /// What one projection sees of one aggregate: projection, aggregate type, aggregate.
 type Stream = (usize, usize, AggregateId);
-
-/// A batch, with what it touches.
-pub struct Plan {
-    items: Vec<Item>,
-}
-
-/// A record, with what it touches.
-struct Item {
-    record: LogRecord,
-    aggregate: usize,
-    /// The aggregate. A record without a readable key stands for one of its own, so that it can be parked.
-    id: AggregateId,
-    /// By projection, the rows that the event touches, or why that cannot be said. Only those that have not
-    /// seen it yet.
-    touched: Vec<(usize, Result<Vec<AggregateId>, String>)>,
-}
-
-/// What a batch needs from the store.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Needs {
-    /// By view, the rows.
-    pub rows: BTreeMap<String, BTreeSet<AggregateId>>,
-    /// By aggregate type (qualified), the aggregates whose last sequence is asked for.
-    pub sequences: BTreeMap<String, BTreeSet<AggregateId>>,
-}
-
-/// What the store has of it. What is not there is not in it.
-#[derive(Debug, Default)]
-pub struct Loaded {
-    /// By view.
-    pub rows: HashMap<String, Vec<Row>>,
-    /// By aggregate type (qualified).
-    pub sequences: HashMap<String, HashMap<AggregateId, Sequence>>,
-}
-
-/// What a batch comes to.
-#[derive(Debug, Default)]
-pub struct Folded {
-    /// For the store: one transaction.
-    pub batch: Batch,
-    /// How many events had which outcome, by projection.
-    pub counts: BTreeMap<(String, Outcome), u64>,
-}
-
-/// What became of an event in a projection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Outcome {
-    /// It is in the rows.
-    Applied,
-    /// It lies before the projection's checkpoint: it is in the rows already.
-    Skipped,
-    /// Its aggregate is parked.
-    Parked,
-}
-
-impl Outcome {
-    /// In metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Skipped => "skipped",
-            Self::Parked => "parked",
-        }
-    }
-}
 
 impl Projector {
     /// The history and every view of the domains, as the store has left them.
@@ -202,35 +138,6 @@ impl Projector {
         })
     }
 
-    /// What each record touches.
-    pub fn plan(&self, records: Vec<LogRecord>) -> Plan {
-        Plan {
-            items: records
-                .into_iter()
-                .filter_map(|record| self.item(record))
-                .collect(),
-        }
-    }
-
-    /// What a plan needs from the store.
-    pub fn needs(&self, plan: &Plan) -> Needs {
-        let mut needs = Needs::default();
-        for item in &plan.items {
-            for (projection, ids) in &item.touched {
-                let projection = &self.projections[*projection];
-                if projection.view.is_none() {
-                    let qualified = &self.aggregates[item.aggregate].qualified;
-                    let sequences = needs.sequences.entry(qualified.clone()).or_default();
-                    sequences.insert(item.id.clone());
-                } else if let Ok(ids) = ids {
-                    let rows = needs.rows.entry(projection.name.clone()).or_default();
-                    rows.extend(ids.iter().cloned());
-                }
-            }
-        }
-        needs
-    }
-
     /// Folds a batch: every row in memory, however many events touch it, and then one write of it.
     pub fn fold(&self, plan: &Plan, loaded: Loaded) -> Folded {
         let mut folding = Folding::new(self, &plan.items, loaded);
@@ -250,44 +157,6 @@ impl Projector {
                 self.parked.insert(stream, parked.clone());
             }
         }
-    }
-
-    fn item(&self, record: LogRecord) -> Option<Item> {
-        let (domain, name) = {
-            let info = record.aggregate.info();
-            (&info.domain, &info.name)
-        };
-        let aggregate = self.aggregates.iter().position(|known| {
-            let info = known.kind.info();
-            info.name == *name && info.domain == *domain
-        })?;
-        let due = |reader: &&usize| {
-            let place = (**reader, aggregate, record.partition);
-            record.offset >= self.position(place).next_offset
-        };
-        let readers = self.aggregates[aggregate].readers.iter().filter(due);
-        let touched = readers.map(|reader| (*reader, self.touched(*reader, name, &record)));
-        Some(Item {
-            touched: touched.collect(),
-            aggregate,
-            id: id_of(&record),
-            record,
-        })
-    }
-
-    fn touched(
-        &self,
-        reader: usize,
-        aggregate: &str,
-        record: &LogRecord,
-    ) -> Result<Vec<AggregateId>, String> {
-        let (Some(view), Ok(event)) = (&self.projections[reader].view, &record.event) else {
-            return Ok(Vec::new());
-        };
-        let mut ids = unless_it_panics(|| view.keys(aggregate, event))?;
-        ids.sort_unstable();
-        ids.dedup();
-        Ok(ids)
     }
 
     fn position(&self, place: Place) -> Position {
@@ -323,15 +192,6 @@ impl Projector {
     }
 }
 
-impl Item {
-    fn event(&self) -> Result<&DecodedEvent, String> {
-        self.record
-            .event
-            .as_ref()
-            .map_err(|unreadable| unreadable.reason.clone())
-    }
-}
-
 fn read_by(kind: &Arc<dyn AggregateType>, projections: &[Projection]) -> Option<Aggregate> {
     let info = kind.info();
     let reads = |projection: &Projection| match &projection.view {
@@ -349,16 +209,6 @@ fn read_by(kind: &Arc<dyn AggregateType>, projections: &[Projection]) -> Option<
         kind: Arc::clone(kind),
         qualified: info.qualified_name(),
         readers,
-    })
-}
-
-fn id_of(record: &LogRecord) -> AggregateId {
-    if let Ok(event) = &record.event {
-        return event.meta.aggregate_id.clone();
-    }
-    record.id.clone().unwrap_or_else(|| {
-        let id = format!("~unkeyed.{}.{}", record.partition, record.offset);
-        id.parse().expect("made of characters that ids are made of")
     })
 }
 

@@ -50,6 +50,8 @@ pub(crate) async fn run(
         .name("projector".to_owned())
         .spawn(move || {
             let result = worker.run(writer.as_mut());
+            // The process may end as soon as it has the result: the database is closed before that.
+            drop(writer);
             // Nobody listens only if the process is ending anyway.
             let _ = ended.send(result);
         })?;
@@ -69,6 +71,7 @@ async fn cluster(
     shutdown: &Shutdown,
     status: &Status,
 ) -> anyhow::Result<Option<Cluster>> {
+    status.waits("Kafka has not answered yet");
     while !shutdown.is_triggered() {
         match check_topics(&settings.kafka, domains).await {
             Ok(cluster) => return Ok(Some(cluster)),

@@ -107,7 +107,7 @@ fn may_pass(error: &StepError) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, HashMap};
     use std::path::Path;
 
     use foldline_core::AggregateId;
@@ -115,7 +115,7 @@ mod tests {
 
     use super::{StepError, catch_up};
     use crate::Projector;
-    use crate::toy::{Log, Spec, TabEvent, bar};
+    use crate::toy::{Log, Memory, Spec, TabEvent, bar};
 
     /// A projector that has just been started, or started again after it was killed.
     fn start(path: &Path) -> (Box<dyn ViewWriter>, Projector) {
@@ -182,6 +182,18 @@ mod tests {
             ]),
             positions,
         }
+    }
+
+    #[test]
+    fn a_database_that_fails_for_a_moment_is_tried_again() {
+        let mut log = Log::default();
+        log.open("a").spend("a", &[], 3);
+        let records: fn(&Log) -> Vec<_> = |log| log.specs.iter().map(Spec::record).collect();
+        let (mut projector, mut memory) = (Projector::new(bar(), HashMap::new(), []), Memory::default());
+        memory.failures = 1;
+        let done = catch_up(&mut projector, &mut memory, records(&log)).unwrap();
+        assert_eq!((done.events, memory.failures, memory.commits), (2, 0, 1));
+        assert_eq!(memory.history.len(), 2);
     }
 
     #[test]

@@ -1,22 +1,25 @@
 //! The events, as they stand on their topics: what projectors read.
 
+mod consumer;
+
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foldline_core::{AggregateId, AggregateType, DecodedEvent};
-use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::Offset;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Message, OwnedMessage};
-use rdkafka::{ClientConfig, Offset, Statistics, TopicPartitionList};
 use tokio::task::spawn_blocking;
 
+use self::consumer::{LogContext, assign, check_range, range};
 use crate::{
     Cluster, Compatibility, KafkaSettings, ReadError, RecordReader, Registry, RegistryError, Subject,
 };
 
-const REQUEST_MAX: Duration = Duration::from_secs(10);
+/// How often it is said that reading is disturbed.
+const SAY_AGAIN: Duration = Duration::from_secs(30);
 
 /// The event topics of some aggregate types, every partition of them, from given offsets on.
 ///
@@ -28,6 +31,8 @@ pub struct EventLog {
     topics: HashMap<String, Topic>,
     /// A record that could not be read while the registry was away. It comes first once that is back.
     waiting: Option<OwnedMessage>,
+    /// When it was last said that reading is disturbed; `None` if it is not.
+    disturbed: Option<Instant>,
     /// Where reading began.
     starts: HashMap<Place, i64>,
     /// The partitions whose end, as it was at the start, has not been reached yet.
@@ -124,12 +129,6 @@ enum Failure {
     Bad(String),
 }
 
-/// Keeps the ends of the partitions, which librdkafka learns with every fetch and tells in its statistics.
-#[derive(Default)]
-struct LogContext {
-    ends: Mutex<HashMap<Place, i64>>,
-}
-
 impl EventLog {
     /// Opens the topics. `start` gives, for an aggregate type's qualified name and a partition, the offset to
     /// begin at; one that is not there is an error, never a silent jump to another place.
@@ -164,6 +163,7 @@ impl EventLog {
             consumer,
             topics,
             waiting: None,
+            disturbed: None,
             starts,
             ahead,
         })
@@ -178,8 +178,8 @@ impl EventLog {
             match self.read(&message) {
                 Ok(record) => records.push(record),
                 Err(away) => {
-                    tracing::warn!(error = %away, "events wait for the schema registry");
                     self.waiting = Some(message);
+                    self.say(&away);
                     std::thread::sleep(deadline.saturating_duration_since(Instant::now()));
                     return Ok(records);
                 }
@@ -190,17 +190,24 @@ impl EventLog {
                 true => deadline.saturating_duration_since(Instant::now()),
                 false => Duration::ZERO,
             };
-            match self.consumer.poll(wait) {
+            let error = match self.consumer.poll(wait) {
                 None => break,
-                Some(Err(error)) => self.outlast(error)?,
+                Some(Err(error)) => error,
                 Some(Ok(message)) => match self.read(&message) {
-                    Ok(record) => records.push(record),
+                    Ok(record) => {
+                        records.push(record);
+                        continue;
+                    }
                     Err(_) => {
                         self.waiting = Some(message.detach());
                         break;
                     }
                 },
-            }
+            };
+            self.outlast(error)?;
+        }
+        if !records.is_empty() && self.disturbed.take().is_some() {
+            tracing::info!("events are read again");
         }
         Ok(records)
     }
@@ -270,17 +277,25 @@ impl EventLog {
         })
     }
 
-    /// Most errors pass: librdkafka connects again by itself.
-    fn outlast(&self, error: KafkaError) -> Result<(), EventLogError> {
+    /// Most errors pass: librdkafka connects again by itself, and tells of each try.
+    fn outlast(&mut self, error: KafkaError) -> Result<(), EventLogError> {
         match error {
             KafkaError::MessageConsumptionFatal(_) => Err(EventLogError::Client(error)),
             KafkaError::MessageConsumption(
                 RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange,
             ) => Err(self.out_of_range(error)),
             error => {
-                tracing::warn!(%error, "reading events is disturbed");
+                self.say(&error);
                 Ok(())
             }
+        }
+    }
+
+    /// Says that reading is disturbed; not each time.
+    fn say(&mut self, error: &dyn std::error::Error) {
+        if self.disturbed.is_none_or(|said| said.elapsed() > SAY_AGAIN) {
+            tracing::warn!(%error, "reading events is disturbed, and goes on as soon as it can");
+            self.disturbed = Some(Instant::now());
         }
     }
 
@@ -313,120 +328,5 @@ impl Topic {
             )));
         }
         Ok(event)
-    }
-}
-
-impl LogContext {
-    fn ends(&self) -> MutexGuard<'_, HashMap<Place, i64>> {
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl ClientContext for LogContext {
-    fn stats(&self, statistics: Statistics) {
-        let mut ends = self.ends();
-        for (name, topic) in statistics.topics {
-            for (partition, seen) in topic.partitions {
-                // Negative: nothing was fetched yet. Partition -1 is librdkafka's own.
-                if seen.ls_offset >= 0 && partition >= 0 {
-                    ends.insert((name.clone(), partition), seen.ls_offset);
-                }
-            }
-        }
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "Kafka is disturbed");
-    }
-}
-
-impl ConsumerContext for LogContext {}
-
-fn consumer_config(kafka: &KafkaSettings) -> ClientConfig {
-    let mut config = kafka.client();
-    config
-        // librdkafka asks for a group, though nothing is subscribed to and nothing committed.
-        .set("group.id", format!("{}foldline-event-log", kafka.topic_prefix))
-        .set("isolation.level", "read_committed")
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        // A log that begins later than we want to read must not be read from elsewhere.
-        .set("auto.offset.reset", "error")
-        .set("check.crcs", "true")
-        // A fetch waits at the broker until there is something, and is answered at once then. The bound is for
-        // other requests, which queue up behind it.
-        .set("fetch.wait.max.ms", "100")
-        .set("fetch.min.bytes", "1")
-        // By default a full queue stops the fetching for a second.
-        .set("fetch.queue.backoff.ms", "10")
-        .set("fetch.message.max.bytes", "4194304")
-        .set("queued.max.messages.kbytes", "131072")
-        .set("statistics.interval.ms", "1000");
-    config
-}
-
-type Assigned = (BaseConsumer<LogContext>, HashMap<Place, i64>);
-
-/// A consumer that reads from `starts` on, and the ends that it has to reach.
-fn assign(kafka: &KafkaSettings, starts: &HashMap<Place, i64>) -> Result<Assigned, EventLogError> {
-    let unavailable = |source| EventLogError::Unavailable {
-        servers: kafka.bootstrap_servers.clone(),
-        source,
-    };
-    let config = consumer_config(kafka);
-    let consumer = config.create_with_context(LogContext::default());
-    let consumer: BaseConsumer<LogContext> = consumer.map_err(EventLogError::Client)?;
-    let mut wanted = TopicPartitionList::new();
-    let mut ahead = HashMap::new();
-    for (place, start) in starts {
-        let (low, high) = range(&consumer, place).map_err(unavailable)?;
-        check_range(place, *start, (low, high))?;
-        wanted
-            .add_partition_offset(&place.0, place.1, Offset::Offset(*start))
-            .map_err(EventLogError::Client)?;
-        if *start < high {
-            ahead.insert(place.clone(), high);
-        }
-        consumer.context().ends().insert(place.clone(), high);
-    }
-    consumer.assign(&wanted).map_err(EventLogError::Client)?;
-    Ok((consumer, ahead))
-}
-
-/// The first offset that is there, and the end of what is committed.
-fn range(consumer: &BaseConsumer<LogContext>, (topic, partition): &Place) -> Result<(i64, i64), KafkaError> {
-    consumer.fetch_watermarks(topic, *partition, REQUEST_MAX)
-}
-
-fn check_range(place: &Place, position: i64, (low, high): (i64, i64)) -> Result<(), EventLogError> {
-    if (low..=high).contains(&position) {
-        return Ok(());
-    }
-    Err(EventLogError::Truncated {
-        topic: place.0.clone(),
-        partition: place.1,
-        position,
-        low,
-        high,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{EventLogError, check_range};
-
-    #[test]
-    fn a_log_that_was_cut_is_told_from_one_that_is_only_at_its_end() {
-        let place = ("restaurant.orders.events".to_owned(), 3);
-        for position in [5, 7, 9] {
-            assert!(check_range(&place, position, (5, 9)).is_ok(), "{position}");
-        }
-        for position in [0, 4, 10] {
-            let error = check_range(&place, position, (5, 9)).unwrap_err();
-            assert!(
-                matches!(error, EventLogError::Truncated { low: 5, high: 9, .. }),
-                "{error}"
-            );
-        }
     }
 }

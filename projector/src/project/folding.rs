@@ -3,8 +3,9 @@ use std::collections::{BTreeMap, HashMap};
 use foldline_core::{AggregateId, DecodedEvent, Sequence};
 use foldline_views::{Batch, CheckpointKey, CheckpointMove, HistoryEvent, Parked, Position};
 
+use super::plan::{Folded, Item, Loaded, Outcome};
 use super::rows::Rows;
-use super::{Folded, HISTORY_INDEX, Item, Loaded, Outcome, Place, Projector, Stream};
+use super::{HISTORY_INDEX, Place, Projector, Stream};
 
 /// A batch, half folded.
 pub(super) struct Folding<'a> {

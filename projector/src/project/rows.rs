@@ -3,7 +3,8 @@ use std::collections::{BTreeMap, HashMap};
 use foldline_core::{AggregateId, Sequence, ViewState, ViewType};
 use foldline_views::{NewRow, Row, RowChange};
 
-use super::{Item, unless_it_panics};
+use super::plan::Item;
+use super::unless_it_panics;
 
 /// The rows that a batch touches, while it is folded.
 pub(super) struct Rows<'a> {
