@@ -44,7 +44,7 @@ fn menu(command_handler: &str, query_api: &str) -> String {
         r#"{"type": "AddMenuItem", "description": "Feijoada", "price": {"amount": 1250, "currency": "USD"}}"#;
     format!(
         "Paste these into another terminal:
-  seen=$(curl -sSi {command_handler}/menu/items/{id}/commands -H 'Content-Type: application/json' -d '{body}' | tee /dev/stderr | tr -d '\\r' | sed -n 's/^consistency-token: //p')
+  seen=$(curl -sSi {command_handler}/menu/items/{id}/commands -H 'Content-Type: application/json' -d '{body}' | tee -a /dev/stderr | tr -d '\\r' | sed -n 's/^consistency-token: //p')
   curl -sS -w '\\n' \"{query_api}/menu/items/{id}?consistency_token=$seen\"
   curl -sS -w '\\n' \"{query_api}/menu/items/{id}/events?consistency_token=$seen\"
 The first is a command, the second the view that it made, the third the history that stays. Views follow within

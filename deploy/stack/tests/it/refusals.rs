@@ -1,7 +1,6 @@
 //! What a stack refuses before it starts anything, and what it says then.
 
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -68,12 +67,10 @@ async fn a_missing_java_is_named_with_the_command_that_installs_it() {
 async fn an_old_java_is_named_with_its_version() {
     let data = tempfile::tempdir().unwrap();
     let java = data.path().join("java");
-    std::fs::write(
+    write_script(
         &java,
         "#!/bin/sh\necho 'openjdk version \"11.0.2\" 2019-01-15' >&2\n",
-    )
-    .unwrap();
-    std::fs::set_permissions(&java, std::fs::Permissions::from_mode(0o755)).unwrap();
+    );
     let mut options = options(data.path());
     options.tools = Tools {
         path: data.path().into(),
