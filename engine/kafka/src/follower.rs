@@ -7,22 +7,23 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use foldline_core::{AggregateId, CommandResult, Sequence, State};
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult};
+use foldline_core::{AggregateId, Sequence};
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::KafkaSettings;
 use crate::catalog::{Catalog, Installed, Slice};
+use crate::fold::Folding;
 use crate::registry::ReadError;
-use crate::store::{Log, Position, Store, StoreError};
+use crate::store::{Log, Store, StoreError};
 use crate::waiters::Waiters;
 
-const REQUEST_MAX: Duration = Duration::from_secs(10);
 /// Records that are folded between two writes to the store.
 const BATCH_MAX: usize = 10_000;
 
@@ -92,10 +93,10 @@ impl FollowError {
 
 /// Folds the partitions that nobody in this process leads.
 pub(crate) struct Follower {
-    kafka: KafkaSettings,
-    catalog: Arc<Catalog>,
-    store: Store,
-    waiters: Arc<Waiters>,
+    pub(crate) kafka: KafkaSettings,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) store: Store,
+    pub(crate) waiters: Arc<Waiters>,
     /// Held while a partition changes hands, so that no record is folded by two.
     followed: Mutex<HashSet<Slice>>,
     has_changed: AtomicBool,
@@ -201,7 +202,7 @@ impl Follower {
     /// Folds what is there.
     fn fold_next(
         &self,
-        consumer: &BaseConsumer,
+        consumer: &BaseConsumer<Quiet>,
         assigned: &Assigned,
         wait: Duration,
     ) -> Result<usize, FollowError> {
@@ -223,111 +224,19 @@ impl Follower {
         Ok(count)
     }
 
-    /// Folds the partitions of each topic up to its end as of now.
-    fn catch_up(&self, slices: &[Slice]) -> Result<(), FollowError> {
-        let mut types: Vec<usize> = slices.iter().map(|slice| slice.index).collect();
-        types.sort_unstable();
-        types.dedup();
-        for index in types {
-            let of_type: Vec<Slice> = slices
-                .iter()
-                .copied()
-                .filter(|slice| slice.index == index)
-                .collect();
-            for log in [Log::Events, Log::Results] {
-                self.catch_up_topic(&of_type, log)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A topic at a time, because the client says at which partition's end it is, but not of which topic.
-    fn catch_up_topic(&self, slices: &[Slice], log: Log) -> Result<(), FollowError> {
-        let Some(first) = slices.first() else {
-            return Ok(());
-        };
-        let installed = Arc::clone(self.catalog.get(*first));
-        let topic = topic_of(&installed, log);
-        let consumer = self.consumer(true, 5)?;
-        let partitions = slices.iter().map(|slice| slice.partition);
-        self.wait_for_the_end_to_be_stable(&consumer, topic, partitions)?;
-        let assigned = self.assign_some(&consumer, slices.iter().map(|slice| (*slice, log)))?;
-        let mut behind: HashSet<i32> = slices.iter().map(|slice| slice.partition).collect();
-        let mut folding = Folding::new(self);
-        let (started_at, mut count) = (Instant::now(), 0_u64);
-        while !behind.is_empty() {
-            match consumer.poll(REQUEST_MAX) {
-                Some(Ok(message)) => {
-                    if let Some((slice, log)) = assigned.find(&message) {
-                        folding.fold(slice, log, &message)?;
-                        count += 1;
-                    }
-                    if count.is_multiple_of(BATCH_MAX as u64) {
-                        folding.apply()?;
-                        folding = Folding::new(self);
-                        tracing::info!(topic, folded = count, "catching up");
-                    }
-                }
-                Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    behind.remove(&partition);
-                }
-                Some(Err(source)) => return Err(kafka_error(topic, source)),
-                None => {
-                    let timed_out = KafkaError::MessageConsumption(RDKafkaErrorCode::RequestTimedOut);
-                    return Err(kafka_error(topic, timed_out));
-                }
-            }
-        }
-        folding.apply()?;
-        tracing::debug!(topic, folded = count, took = ?started_at.elapsed(), "caught up");
-        Ok(())
-    }
-
-    /// Waits until no transaction is open below the end as it is now.
-    ///
-    /// A predecessor's transaction may be committed and not yet marked so in this partition: what it wrote
-    /// lies above the last stable offset, which is where a committed reader thinks the end is.
-    fn wait_for_the_end_to_be_stable(
+    /// A consumer of committed records, with a queue of its own.
+    pub(crate) fn consumer(
         &self,
-        committed: &BaseConsumer,
-        topic: &str,
-        partitions: impl Iterator<Item = i32>,
-    ) -> Result<(), FollowError> {
-        let uncommitted: KafkaResult<BaseConsumer> = self
-            .kafka
-            .client()
-            .set("isolation.level", "read_uncommitted")
-            .create();
-        let uncommitted = uncommitted.map_err(|source| kafka_error(topic, source))?;
-        for partition in partitions {
-            let end = |consumer: &BaseConsumer| {
-                let marks = consumer.fetch_watermarks(topic, partition, REQUEST_MAX);
-                marks
-                    .map(|(_, end)| end)
-                    .map_err(|source| kafka_error(topic, source))
-            };
-            let high = end(&uncommitted)?;
-            let started_at = Instant::now();
-            while end(committed)? < high {
-                if started_at.elapsed() > crate::producer::TRANSACTION_MAX * 3 {
-                    tracing::warn!(
-                        topic,
-                        partition,
-                        high,
-                        "a transaction is open for a long time; waiting for it"
-                    );
-                }
-                std::thread::sleep(Duration::from_millis(2));
-            }
-        }
-        Ok(())
-    }
-
-    fn consumer(&self, says_at_end: bool, fetch_wait_ms: u32) -> Result<BaseConsumer, FollowError> {
+        says_at_end: bool,
+        fetch_wait_ms: u32,
+    ) -> Result<BaseConsumer<Quiet>, FollowError> {
         self.kafka
             .client()
             // librdkafka asks for a group, though nothing is subscribed to and nothing committed.
-            .set("group.id", format!("{}foldline-follower", self.kafka.topic_prefix))
+            .set(
+                "group.id",
+                format!("{}foldline-follower", self.kafka.topic_prefix),
+            )
             .set("isolation.level", "read_committed")
             .set("enable.partition.eof", says_at_end.to_string())
             .set("enable.auto.commit", "false")
@@ -335,22 +244,23 @@ impl Follower {
             .set("auto.offset.reset", "error")
             .set("fetch.wait.max.ms", fetch_wait_ms.to_string())
             .set("fetch.queue.backoff.ms", "2")
-            .create()
+            .create_with_context(Quiet)
             .map_err(|source| kafka_error("the log", source))
     }
 
     fn assign(
         &self,
-        consumer: &BaseConsumer,
+        consumer: &BaseConsumer<Quiet>,
         slices: impl Iterator<Item = Slice>,
     ) -> Result<Assigned, FollowError> {
         let both = slices.flat_map(|slice| [(slice, Log::Events), (slice, Log::Results)]);
         self.assign_some(consumer, both)
     }
 
-    fn assign_some(
+    /// Reads from where the store stands.
+    pub(crate) fn assign_some(
         &self,
-        consumer: &BaseConsumer,
+        consumer: &BaseConsumer<Quiet>,
         logs: impl Iterator<Item = (Slice, Log)>,
     ) -> Result<Assigned, FollowError> {
         let mut assigned = Assigned::default();
@@ -374,17 +284,30 @@ impl Follower {
     }
 }
 
+/// Says of a disturbance what is worth saying: that the end of a partition is reached is none.
+pub(crate) struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if !matches!(error, KafkaError::PartitionEOF(_)) {
+            tracing::warn!(%error, reason, "reading the log");
+        }
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
 /// The lock is free for this long between two looks, so that a partition can change hands.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 const NOTHING_TO_FOLLOW: Duration = Duration::from_millis(20);
 
 #[derive(Default)]
-struct Assigned {
+pub(crate) struct Assigned {
     topics: HashMap<String, (usize, Log)>,
 }
 
 impl Assigned {
-    fn find(&self, message: &BorrowedMessage<'_>) -> Option<(Slice, Log)> {
+    pub(crate) fn find(&self, message: &BorrowedMessage<'_>) -> Option<(Slice, Log)> {
         let (index, log) = self.topics.get(message.topic())?;
         Some((
             Slice {
@@ -396,133 +319,6 @@ impl Assigned {
     }
 }
 
-/// What is folded and not yet in the store.
-struct Folding<'a> {
-    follower: &'a Follower,
-    states: HashMap<(usize, AggregateId), (State, Sequence)>,
-    results: Vec<(Slice, CommandResult)>,
-    positions: HashMap<(Slice, Log), Position>,
-}
-
-impl<'a> Folding<'a> {
-    fn new(follower: &'a Follower) -> Self {
-        Self {
-            follower,
-            states: HashMap::new(),
-            results: Vec::new(),
-            positions: HashMap::new(),
-        }
-    }
-
-    fn fold(&mut self, slice: Slice, log: Log, message: &BorrowedMessage<'_>) -> Result<(), FollowError> {
-        let installed = Arc::clone(self.follower.catalog.get(slice));
-        let unreadable = |source| FollowError::Record {
-            topic: message.topic().to_owned(),
-            partition: message.partition(),
-            offset: message.offset(),
-            source,
-        };
-        let value = message.payload().unwrap_or_default();
-        let command_offset = match log {
-            Log::Events => self.fold_event(&installed, message, value, &unreadable)?,
-            Log::Results => {
-                let datum = installed
-                    .results
-                    .reader
-                    .datum(&installed.result_codec, value)
-                    .map_err(unreadable)?;
-                let result: CommandResult = installed
-                    .result_codec
-                    .decode_meta(&datum)
-                    .map_err(|error| unreadable(error.into()))?;
-                let command_offset = result.command_offset;
-                self.results.push((slice, result));
-                command_offset
-            }
-        };
-        self.positions.insert(
-            (slice, log),
-            Position {
-                next: message.offset() + 1,
-                command_offset,
-            },
-        );
-        Ok(())
-    }
-
-    fn fold_event(
-        &mut self,
-        installed: &Arc<Installed>,
-        message: &BorrowedMessage<'_>,
-        value: &[u8],
-        unreadable: &dyn Fn(ReadError) -> FollowError,
-    ) -> Result<i64, FollowError> {
-        let aggregate = &installed.aggregate;
-        let datum = installed
-            .events
-            .reader
-            .datum(aggregate.event_codec(), value)
-            .map_err(unreadable)?;
-        let decoded = aggregate
-            .decode_event(&datum)
-            .map_err(|error| unreadable(error.into()))?;
-        let meta = decoded.meta;
-        let key = (installed.index, meta.aggregate_id.clone());
-        let (state, last) = match self.states.get_mut(&key) {
-            Some(known) => known,
-            None => {
-                let known = self.follower.store.state(installed, &meta.aggregate_id)?;
-                self.states
-                    .entry(key)
-                    .or_insert(known.unwrap_or_else(|| (aggregate.initial(), 0)))
-            }
-        };
-        if meta.sequence != *last + 1 {
-            return Err(FollowError::Sequence {
-                topic: message.topic().to_owned(),
-                partition: message.partition(),
-                offset: message.offset(),
-                id: meta.aggregate_id,
-                found: meta.sequence,
-                last: *last,
-            });
-        }
-        aggregate.evolve(state, &decoded.event);
-        *last = meta.sequence;
-        Ok(meta.command_offset)
-    }
-
-    fn apply(self) -> Result<(), FollowError> {
-        let follower = self.follower;
-        let mut changes = follower.store.changes();
-        for ((index, id), (state, sequence)) in &self.states {
-            changes.state(&follower.catalog.types()[*index], id, state, *sequence);
-        }
-        for (slice, result) in &self.results {
-            // A repeated command has its first outcome for ever.
-            if !result.replayed && !is_reuse(result) {
-                changes.result(follower.catalog.get(*slice), *slice, result);
-            }
-        }
-        for ((slice, log), position) in &self.positions {
-            changes.position(follower.catalog.get(*slice), *slice, *log, *position);
-        }
-        changes.apply()?;
-        for (_, result) in &self.results {
-            follower.waiters.answer(result);
-        }
-        Ok(())
-    }
-}
-
-/// The outcome of another command under an id that has one already: it must not take its place.
-pub(crate) fn is_reuse(result: &CommandResult) -> bool {
-    matches!(
-        result.decided(),
-        foldline_core::Outcome::Refused(refusal) if refusal.kind == foldline_core::RefusalKind::CommandId
-    )
-}
-
 pub(crate) fn topic_of(installed: &Installed, log: Log) -> &str {
     match log {
         Log::Events => &installed.events.name,
@@ -530,7 +326,7 @@ pub(crate) fn topic_of(installed: &Installed, log: Log) -> &str {
     }
 }
 
-fn kafka_error(topic: &str, source: KafkaError) -> FollowError {
+pub(crate) fn kafka_error(topic: &str, source: KafkaError) -> FollowError {
     let topic = topic.to_owned();
     match source.rdkafka_error_code() {
         Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {

@@ -11,8 +11,10 @@
 //!   - [`Gateway`]: hands commands in and answers out.
 
 mod catalog;
+mod catch_up;
 mod engine;
 mod event_log;
+mod fold;
 mod follower;
 mod gateway;
 mod producer;

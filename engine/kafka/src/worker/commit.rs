@@ -16,7 +16,7 @@ use super::decide::{Decided, Decision, Made};
 use super::intake::{Content, DeadLetter, Taken};
 use super::{BatchError, Shared, Worker, reserve};
 use crate::catalog::{Installed, Slice};
-use crate::follower::is_reuse;
+use crate::fold::is_remembered;
 use crate::registry::begin_wire_format;
 use crate::store::{Log, Position, StoreError};
 
@@ -91,7 +91,7 @@ impl Worker {
             if !made.events.is_empty() {
                 commands.insert((taken.slice, Log::Events), taken.offset);
             }
-            if !made.result.replayed && !is_reuse(&made.result) {
+            if is_remembered(&made.result) {
                 changes.result(catalog.get(taken.slice), taken.slice, &made.result);
             }
         }

@@ -17,6 +17,7 @@ use super::intake::{Content, Taken};
 use super::reserve::{Reservations, Want};
 use super::{BatchError, Cache, Shared, Worker};
 use crate::catalog::{Catalog, Installed, Slice};
+use crate::fold::TOO_EARLY;
 use crate::store::{Log, Store, StoreError};
 
 /// How long a command waits until what its sender has seen is known here.
@@ -255,7 +256,11 @@ impl<'a> Deciding<'a> {
         let token = match Token::parse(text, &self.shared.catalog.cluster_id) {
             Ok(token) => token,
             Err(error) => {
-                let refusal = Refusal::engine("invalid-token", RefusalKind::Malformed, error.to_string());
+                let refusal = Refusal::engine(
+                    "invalid-consistency-token",
+                    RefusalKind::Malformed,
+                    error.to_string(),
+                );
                 return Ok(Some(Refusal {
                     field: Some("consistency_token".to_owned()),
                     ..refusal
@@ -267,11 +272,7 @@ impl<'a> Deciding<'a> {
             if started_at.elapsed() > TOKEN_WAIT_MAX {
                 let detail =
                     "what its consistency token has seen is not known here yet; send it again".to_owned();
-                return Ok(Some(Refusal::engine(
-                    "token-not-reached",
-                    RefusalKind::State,
-                    detail,
-                )));
+                return Ok(Some(Refusal::engine(TOO_EARLY, RefusalKind::State, detail)));
             }
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -529,8 +530,10 @@ fn failed(meta: &CommandMeta, panic: &(dyn Any + Send)) -> Refusal {
         .downcast_ref::<String>()
         .map(String::as_str)
         .or(panic.downcast_ref::<&str>().copied());
-    let detail = format!("deciding on it failed: {}", said.unwrap_or("a panic"));
-    tracing::error!(command_id = %meta.command_id, command_type = meta.command_type, detail, "a decision panicked");
+    let said = said.unwrap_or_default();
+    tracing::error!(command_id = %meta.command_id, command_type = meta.command_type, said, "a decision panicked");
+    // What a panic says is not meant for clients.
+    let detail = "deciding on it failed, which is a bug; the command handler's log says more".to_owned();
     Refusal::engine("decision-failed", RefusalKind::Failed, detail)
 }
 

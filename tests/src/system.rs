@@ -1,0 +1,205 @@
+//! The three services as processes, on topics of their own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use foldline_kafka::KafkaSettings;
+use foldline_stack::{Child, Port, Quiet};
+
+use crate::client::Client;
+use crate::{domains, stack};
+
+const READY_MAX: Duration = Duration::from_secs(60);
+
+/// One of the three services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// Commands in, events out.
+    CommandHandler,
+    /// Events in, views out.
+    Projector,
+    /// Views out.
+    QueryApi,
+}
+
+impl Service {
+    /// All of them, writers first.
+    pub const ALL: [Self; 3] = [Self::CommandHandler, Self::Projector, Self::QueryApi];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::CommandHandler => "command-handler",
+            Self::Projector => "projector",
+            Self::QueryApi => "query-api",
+        }
+    }
+
+    fn index(self) -> usize {
+        Self::ALL
+            .iter()
+            .position(|service| *service == self)
+            .expect("it is one of all")
+    }
+}
+
+/// A running system. Dropping it kills what runs.
+pub struct System {
+    /// Where Kafka is, and which topics are this system's.
+    pub kafka: KafkaSettings,
+    folder: PathBuf,
+    program: PathBuf,
+    services: Vec<Child>,
+}
+
+impl System {
+    /// Starts everything, and returns when all are ready. `program` is `foldline-under-test`.
+    pub async fn start(test: &str, program: &str) -> Self {
+        let system = Self::open(test, program).await;
+        Self::started(system).await
+    }
+
+    /// As [`start`](Self::start), on a broker of the test's own.
+    pub async fn start_on(kafka: KafkaSettings, test: &str, program: &str) -> Self {
+        let system = Self::open_on(kafka, test, program).await;
+        Self::started(system).await
+    }
+
+    async fn started(mut system: Self) -> Self {
+        for service in Service::ALL {
+            system.launch(service);
+        }
+        for service in Service::ALL {
+            system.wait_until_ready(service).await;
+        }
+        system
+    }
+
+    async fn open(test: &str, program: &str) -> Self {
+        let kafka = stack::kafka(test, &domains()).await;
+        Self::open_on(kafka, test, program).await
+    }
+
+    async fn open_on(kafka: KafkaSettings, test: &str, program: &str) -> Self {
+        let folder = stack::folder().join(stack::unique_name(test));
+        let mut services = Vec::new();
+        for service in Service::ALL {
+            let home = folder.join(service.name());
+            let child = Child::open(service.name(), &home, &Port::any(), &Quiet).await;
+            services.push(child.expect("a folder and a port for a service"));
+        }
+        Self {
+            kafka,
+            folder,
+            program: program.into(),
+            services,
+        }
+    }
+
+    /// Starts a service that is not running, and returns when it is ready.
+    pub async fn restart(&mut self, service: Service) {
+        self.launch(service);
+        self.wait_until_ready(service).await;
+    }
+
+    /// Starts a service that is not running.
+    pub fn launch(&mut self, service: Service) {
+        let mut command = Command::new(&self.program);
+        command.arg(service.name()).args(self.arguments(service));
+        self.services[service.index()]
+            .start(command)
+            .expect("a service starts");
+    }
+
+    fn arguments(&self, service: Service) -> Vec<String> {
+        let path = |path: &Path| path.display().to_string();
+        let mut arguments = vec!["--listen".to_owned(), format!("127.0.0.1:{}", self.port(service))];
+        let mut add = |name: &str, value: String| arguments.extend([format!("--{name}"), value]);
+        add("log-format", "text".to_owned());
+        if service != Service::QueryApi {
+            add("bootstrap-servers", self.kafka.bootstrap_servers.clone());
+            add("schema-registry", self.kafka.schema_registry.clone());
+            add("topic-prefix", self.kafka.topic_prefix.clone());
+        }
+        match service {
+            Service::CommandHandler => {
+                add("state-dir", path(&self.state_folder()));
+                add("query-api", self.url(Service::QueryApi));
+            }
+            Service::Projector => add("data-dir", path(&self.views_folder())),
+            Service::QueryApi => {
+                add("views", path(&self.views_folder().join("views.db")));
+                add("command-api", self.url(Service::CommandHandler));
+            }
+        }
+        arguments
+    }
+
+    /// Returns when a service says that it is ready.
+    pub async fn wait_until_ready(&self, service: Service) {
+        let client = Client::new(&self.url(service));
+        let child = &self.services[service.index()];
+        let ready = child.ready(READY_MAX, || client.is_ready()).await;
+        if let Err(error) = ready {
+            panic!(
+                "{} is not ready: {error}\n{}",
+                service.name(),
+                self.log_of(service)
+            );
+        }
+    }
+
+    /// SIGTERM; returns when it is gone.
+    pub async fn stop(&mut self, service: Service) {
+        self.services[service.index()].stop().await;
+    }
+
+    /// SIGKILL; returns when it is gone.
+    pub async fn kill(&mut self, service: Service) {
+        self.services[service.index()].kill().await;
+    }
+
+    /// SIGSTOP.
+    pub fn pause(&self, service: Service) {
+        self.services[service.index()].pause();
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self, service: Service) {
+        self.services[service.index()].resume();
+    }
+
+    /// A client of the write API.
+    pub fn write(&self) -> Client {
+        Client::new(&self.url(Service::CommandHandler))
+    }
+
+    /// A client of the read API.
+    pub fn read(&self) -> Client {
+        Client::new(&self.url(Service::QueryApi))
+    }
+
+    /// Where a service is.
+    pub fn url(&self, service: Service) -> String {
+        format!("http://127.0.0.1:{}", self.port(service))
+    }
+
+    /// What the command handler keeps and may lose.
+    pub fn state_folder(&self) -> PathBuf {
+        self.folder.join("state")
+    }
+
+    /// What the projector keeps and may lose.
+    pub fn views_folder(&self) -> PathBuf {
+        self.folder.join("views")
+    }
+
+    /// What a service has logged since it was last started.
+    pub fn log_of(&self, service: Service) -> String {
+        std::fs::read_to_string(self.services[service.index()].log()).unwrap_or_default()
+    }
+
+    fn port(&self, service: Service) -> u16 {
+        self.services[service.index()].port()
+    }
+}
