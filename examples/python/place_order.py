@@ -1,8 +1,5 @@
-"""An upstream producer: places an order by writing commands to Kafka, and waits for what becomes of them.
-
-It knows Foldline's topics and schemas, and none of its code. Without --customer and --item it first makes a customer
-and two menu items over HTTP.
-"""
+"""An upstream producer: places an order by writing commands to Kafka, and waits for what becomes of them. Without
+--customer and --item it first makes a customer and two menu items over HTTP."""
 
 import argparse
 import json
@@ -44,7 +41,7 @@ def main():
 def command(order, command_type, seen, **payload):
     """A record of the command topic: the payload stands in the field that is called as the type, in snake case."""
     field = "".join("_" + letter.lower() if letter.isupper() else letter for letter in command_type).lstrip("_")
-    # What we have just made may not be known to the orders yet. With the token of what made it, they wait for it.
+    # What was just made may not be known to the orders yet. With the token of what made it, they wait for it.
     token = next((seen[link] for link in payload.values() if link in seen), None)
     return {"command_id": str(uuid.uuid4()), "command_type": command_type, "aggregate_id": order,
             "issued_at": datetime.now(timezone.utc), "actor": "place_order.py", "consistency_token": token,
@@ -66,7 +63,7 @@ def publish(options, registry, topic, commands):
 
 def at_the_end(options, topic):
     """A consumer that sees what is written from now on."""
-    consumer = Consumer({"bootstrap.servers": options.bootstrap_servers, "group.id": f"place-order-{uuid.uuid4()}",
+    consumer = Consumer({"bootstrap.servers": options.bootstrap_servers, "group.id": "place_order.py",
                          "enable.auto.commit": False})
     partitions = [TopicPartition(topic, number) for number in consumer.list_topics(topic, 10).topics[topic].partitions]
     for partition in partitions:
@@ -106,13 +103,13 @@ def make_customer_and_menu(api):
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bootstrap-servers", default="127.0.0.1:9092")
     parser.add_argument("--schema-registry", default="http://127.0.0.1:8085/apis/ccompat/v7")
     parser.add_argument("--topic-prefix", default="")
     parser.add_argument("--write-api", default="http://127.0.0.1:8081", help="only used without --customer")
-    parser.add_argument("--customer", help="/customers/{id}")
-    parser.add_argument("--address", default="home", help="the nickname of one of the customer's addresses")
+    parser.add_argument("--customer", help="/customers/{id}, who has an address")
+    parser.add_argument("--address", default="home", help="its nickname")
     parser.add_argument("--item", action="append", help="/menu/items/{id}; the first is ordered once, the second twice")
     options = parser.parse_args()
     if bool(options.customer) != bool(options.item):
