@@ -21,6 +21,9 @@ const LIMIT_DEFAULT: usize = 50;
 /// How many it has at most.
 const LIMIT_MAX: usize = 500;
 
+/// How many parameters a list takes: each condition costs the store something.
+const PARAMS_MAX: usize = 100;
+
 /// Query parameters, decoded.
 pub(crate) type Params = Vec<(String, String)>;
 
@@ -47,13 +50,17 @@ pub(crate) fn list_request(
     params: &Params,
     fields: &[Field],
 ) -> Result<ListRequest, BadParameter> {
+    if let Some((name, _)) = params.get(PARAMS_MAX) {
+        let detail = format!("a list takes at most {PARAMS_MAX} parameters");
+        return Err(bad(name, detail, Vec::new()));
+    }
     let mut filters = Vec::new();
     let mut sort = Vec::new();
     let mut limit = LIMIT_DEFAULT;
     let mut cursor = None;
     for (name, value) in params {
         match name.as_str() {
-            "sort" => sort.extend(sort_of(value, fields)?),
+            "sort" => add_sort(&mut sort, value, fields)?,
             "limit" => limit = limit_of(value)?,
             "cursor" => cursor = Some(value),
             _ => add_filter(&mut filters, name, value, fields)?,
@@ -115,18 +122,21 @@ fn bad(parameter: &str, detail: String, allowed: Vec<String>) -> BadParameter {
     }
 }
 
-fn sort_of(text: &str, fields: &[Field]) -> Result<Vec<Sort>, BadParameter> {
-    let one = |part: &str| {
+fn add_sort(sort: &mut Vec<Sort>, text: &str, fields: &[Field]) -> Result<(), BadParameter> {
+    for part in text.split(',') {
         let name = part.strip_prefix('-').unwrap_or(part);
-        let field = fields.iter().find(|field| field.name == name);
-        let field = *field.ok_or_else(|| {
+        let Some(field) = fields.iter().find(|field| field.name == name).copied() else {
             let allowed = fields.iter().map(|field| field.name.to_owned()).collect();
-            bad("sort", format!("the list cannot be sorted by {name:?}"), allowed)
-        })?;
+            let detail = format!("the list cannot be sorted by {name:?}");
+            return Err(bad("sort", detail, allowed));
+        };
+        if sort.iter().any(|sort| sort.field == field) {
+            return Err(bad("sort", format!("{name:?} stands there twice"), Vec::new()));
+        }
         let descending = part.starts_with('-');
-        Ok(Sort { field, descending })
-    };
-    text.split(',').map(one).collect()
+        sort.push(Sort { field, descending });
+    }
+    Ok(())
 }
 
 fn add_filter(
@@ -269,7 +279,9 @@ mod tests {
             assert_eq!(error.parameter, name);
             assert!(error.allowed.contains(&allowed.to_owned()), "{error:?}");
         }
+        assert_eq!(parse(&[("status", "x"); 101]).unwrap_err().parameter, "status");
         for (name, value) in [
+            ("sort", "status,-status"),
             ("total.amount", "1.5"),
             ("paid", "yes"),
             ("limit", "0"),

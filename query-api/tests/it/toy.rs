@@ -53,7 +53,7 @@ impl Rejection for Never {
 
 macro_rules! aggregate {
     ($name:ident, $text:literal, $path:literal) => {
-        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
         struct $name {}
         impl Aggregate for $name {
             const NAME: &'static str = $text;

@@ -30,6 +30,14 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Statements that a connection keeps compiled: lists have one for each combination of filters and order.
 const STATEMENTS_MAX: usize = 256;
 
+/// What the writer keeps of the file in memory, in KiB. Ids are spread over the indexes: with less, it reads pages
+/// again and again that it has just written.
+const WRITER_CACHE_KIB: i64 = 64 * 1024;
+
+/// How many pages the log may have before it is copied into the file. A page that many commits touch is then copied
+/// once; more would only make the log long.
+const WAL_PAGES: i64 = 8 * 1024;
+
 impl SqliteStore {
     /// The store in this file. Nothing is opened yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
@@ -46,6 +54,8 @@ impl ViewStore for SqliteStore {
         connection
             .pragma_update(None, "journal_mode", "wal")
             .and_then(|()| connection.pragma_update(None, "synchronous", "normal"))
+            .and_then(|()| connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB))
+            .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES))
             .map_err(database)?;
         let epoch = schema::prepare(&mut connection, &self.path, domains, cluster_id)?;
         Ok(Box::new(SqliteWriter::new(connection, &self.path, epoch)))
