@@ -76,11 +76,10 @@ def wait_for(consumer, registry, command_ids, seconds=30):
     deserialize, outcomes, end = AvroDeserializer(registry), {}, time.monotonic() + seconds
     while len(outcomes) < len(command_ids) and time.monotonic() < end:
         message = consumer.poll(1)
-        if message is None or message.error():
-            continue
-        result = deserialize(message.value(), SerializationContext(message.topic(), MessageField.VALUE))
-        if result["command_id"] in command_ids:
-            outcomes[result["command_id"]] = result
+        if message and not message.error():
+            result = deserialize(message.value(), SerializationContext(message.topic(), MessageField.VALUE))
+            if result["command_id"] in command_ids:
+                outcomes[result["command_id"]] = result
     consumer.close()
     if len(outcomes) < len(command_ids):
         sys.exit(f"only {len(outcomes)} of {len(command_ids)} commands were decided within {seconds} s")
