@@ -24,11 +24,11 @@ pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) dev: DevOptions,
     #[command(subcommand)]
-    pub(crate) command: Option<Command>,
+    pub(crate) action: Option<Action>,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum Action {
     /// Run everything on this machine, for development [the default].
     Dev(Box<DevOptions>),
     /// Run the write side: commands in over HTTP and Kafka, events out.

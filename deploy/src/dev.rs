@@ -33,16 +33,17 @@ pub(crate) async fn run(options: DevOptions, domains: Domains) -> anyhow::Result
     let folders = Folders::open(&options)?;
 
     let starting = System::start(&options, existing, &folders, &domains, &console);
-    let system = tokio::select! {
-        started = starting => started,
+    let started = tokio::select! {
+        started = starting => Some(started),
         // What was started so far is killed as it is dropped, which Kafka takes as it takes a crash.
-        () = shutdown.wait() => Ok(None),
+        () = shutdown.wait() => None,
     };
     console.clear();
-    let Some(mut system) = system? else {
+    let Some(started) = started else {
         console.line("stopped before everything was up");
         return Ok(());
     };
+    let mut system = started?;
     print!("{}", first_steps::text(&system.addresses, &domains));
     let ended = tokio::select! {
         ended = system.keep(&console) => ended,
@@ -82,7 +83,7 @@ impl System {
         folders: &Folders,
         domains: &Domains,
         console: &Arc<Console>,
-    ) -> anyhow::Result<Option<Self>> {
+    ) -> anyhow::Result<Self> {
         let mut services = Services::open(&options.ports, folders, console.as_ref()).await?;
         let (stack, kafka) = match existing {
             Some(kafka) => (None, kafka),
@@ -102,11 +103,11 @@ impl System {
             query_api: services.address("query-api"),
             data: folders.data().display().to_string(),
         };
-        Ok(Some(Self {
+        Ok(Self {
             services,
             stack,
             addresses,
-        }))
+        })
     }
 
     /// Waits for Kafka or the registry to end, which they should not, and starts them again. Ends if that fails.

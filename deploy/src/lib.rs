@@ -25,29 +25,29 @@ use clap::{CommandFactory, FromArgMatches};
 use foldline_core::Domains;
 use foldline_service::{parse_layered, run_process};
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Action, Cli};
 use crate::commands::{schemas, topics};
 
 /// Does what the command line says. A failure is one line on stderr and the exit code 1; a wrong command line is 2.
 pub fn main(domains: Domains) -> ExitCode {
     let matches = parse_layered(Cli::command(), std::env::args_os()).unwrap_or_else(|error| error.exit());
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    match cli.command.unwrap_or(Command::Dev(Box::new(cli.dev))) {
-        Command::Dev(options) => {
+    match cli.action.unwrap_or(Action::Dev(Box::new(cli.dev))) {
+        Action::Dev(options) => {
             options.check().unwrap_or_else(|error| usage(&error));
             block_on(dev::run(*options, domains))
         }
-        Command::CommandHandler(process) => run_process(*process, |settings, shutdown| {
+        Action::CommandHandler(process) => run_process(*process, |settings, shutdown| {
             foldline_command_handler::run(settings, domains, shutdown)
         }),
-        Command::Projector(process) => run_process(*process, |settings, shutdown| {
+        Action::Projector(process) => run_process(*process, |settings, shutdown| {
             foldline_projector::run(settings, domains, shutdown)
         }),
-        Command::QueryApi(process) => run_process(*process, |settings, shutdown| {
+        Action::QueryApi(process) => run_process(*process, |settings, shutdown| {
             foldline_query_api::run(settings, domains, shutdown)
         }),
-        Command::Topics(command) => block_on(topics::run(command, domains)),
-        Command::Schemas(command) => block_on(schemas::run(command, domains)),
+        Action::Topics(command) => block_on(topics::run(command, domains)),
+        Action::Schemas(command) => block_on(schemas::run(command, domains)),
     }
 }
 

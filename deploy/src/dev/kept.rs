@@ -1,3 +1,4 @@
+use std::convert::Infallible;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,8 @@ const BACKOFF_MIN: Duration = Duration::from_millis(500);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// Who has run for so long has recovered.
 const RECOVERED: Duration = Duration::from_secs(60);
+/// Who is not ready after it is asked why.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Makes the command that starts a service.
 pub(crate) type Starter = Box<dyn Fn() -> Command + Send + Sync>;
@@ -90,29 +93,49 @@ async fn keep(child: &mut Child, starter: &Starter, console: &Console) {
     }
 }
 
-/// Waits as long as it takes: a service that has much to read is not ill. It can be seen what it waits for.
+/// Waits as long as it takes: a service that has much to read is not ill. What it waits for is shown.
 async fn ready(child: &Child, console: &Console) -> Result<(), StackError> {
     let (name, started) = (child.name(), Instant::now());
     let what = format!("starting {name}");
     console.begin(&what);
-    let url = format!("http://127.0.0.1:{}/readyz", child.port());
-    let client = reqwest::Client::builder()
+    let address = format!("http://127.0.0.1:{}", child.port());
+    let http = reqwest::Client::builder()
         .no_proxy()
         .timeout(Duration::from_secs(2))
         .build()
         .expect("a plain client can be made");
+    let readyz = format!("{address}/readyz");
     let answers = || async {
-        let answer = client.get(&url).send().await;
+        let answer = http.get(&readyz).send().await;
         answer.is_ok_and(|answer| answer.status().is_success())
     };
-    child.ready(Duration::MAX, answers).await?;
+    tokio::select! {
+        ready = child.ready(Duration::MAX, answers) => ready?,
+        never = tell_what_is_missing(name, &readyz, &http, console) => match never {},
+    }
     let after = started.elapsed().as_secs_f32();
-    console.end(
-        &what,
-        &format!(
-            "{name} is ready at http://127.0.0.1:{} after {after:.1} s",
-            child.port()
-        ),
-    );
+    console.end(&what, &format!("{name} is ready at {address} after {after:.1} s"));
     Ok(())
+}
+
+/// Says from time to time what a service waits for, if it is something else than before.
+async fn tell_what_is_missing(
+    name: &str,
+    readyz: &str,
+    http: &reqwest::Client,
+    console: &Console,
+) -> Infallible {
+    let mut told = String::new();
+    loop {
+        sleep(PATIENCE).await;
+        let Ok(answer) = http.get(format!("{readyz}?verbose")).send().await else {
+            continue;
+        };
+        let problem = answer.json::<serde_json::Value>().await.unwrap_or_default();
+        let missing = problem["detail"].as_str().unwrap_or_default();
+        if !missing.is_empty() && missing != told {
+            console.line(&format!("{name} waits: {missing}"));
+            missing.clone_into(&mut told);
+        }
+    }
 }
