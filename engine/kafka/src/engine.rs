@@ -22,6 +22,8 @@ use crate::worker::{Post, Shared, Worker, WorkerError};
 use crate::{KafkaSettings, RegistryError, TopicsError, check_topics};
 
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+const PULSE_EVERY: Duration = Duration::from_secs(1);
+const PULSE_MAX: Duration = Duration::from_secs(2);
 
 /// How the write side of a process works.
 #[derive(Debug, Clone, Args)]
@@ -97,6 +99,7 @@ pub struct Engine {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     joined: Vec<(String, Arc<AtomicBool>)>,
+    is_kafka_there: Arc<AtomicBool>,
     failed: watch::Receiver<Option<Arc<EngineError>>>,
 }
 
@@ -108,7 +111,7 @@ impl Engine {
         domains: &Domains,
     ) -> Result<Self, EngineError> {
         let catalog = Arc::new(load_catalog(kafka, domains).await?);
-        let store = Store::open(&settings.state_dir, &catalog)?;
+        let store = open_store(settings, &catalog).await?;
         let waiters = Arc::new(Waiters::new(settings.waiting_max));
         let gateway = Gateway::new(kafka, Arc::clone(&catalog), store.clone(), Arc::clone(&waiters))?;
         let (fail, failed) = watch::channel(None);
@@ -126,10 +129,13 @@ impl Engine {
             runtime: Handle::current(),
             is_stopped: AtomicBool::new(false),
         });
+        let is_kafka_there = Arc::new(AtomicBool::new(true));
+        tokio::spawn(feel_the_pulse(Arc::clone(&shared), Arc::clone(&is_kafka_there)));
         let mut engine = Self {
             shared,
             threads: vec![thread],
             joined: Vec::new(),
+            is_kafka_there,
             failed,
         };
         for post in engine.posts(settings) {
@@ -193,9 +199,9 @@ impl Engine {
             .joined
             .iter()
             .filter(|(_, has_joined)| !has_joined.load(Ordering::SeqCst));
-        waiting
-            .map(|(member, _)| format!("worker {member} has no partitions yet"))
-            .collect()
+        let waiting = waiting.map(|(member, _)| format!("worker {member} has no partitions yet"));
+        let away = (!self.is_kafka_there.load(Ordering::SeqCst)).then(|| "Kafka does not answer".to_owned());
+        waiting.chain(away).collect()
     }
 
     /// Returns when the write side cannot go on, with the reason.
@@ -240,6 +246,22 @@ fn work(shared: &Arc<Shared>, post: &Post, has_joined: &Arc<AtomicBool>) -> Resu
         }
     }
     Ok(())
+}
+
+/// Asks Kafka again and again whether it is there: clients are sent elsewhere while it is not.
+async fn feel_the_pulse(shared: Arc<Shared>, is_kafka_there: Arc<AtomicBool>) {
+    while !shared.is_stopped.load(Ordering::SeqCst) {
+        let gateway = shared.gateway.clone();
+        let asked = tokio::task::spawn_blocking(move || gateway.is_kafka_there(PULSE_MAX)).await;
+        is_kafka_there.store(asked.unwrap_or(false), Ordering::SeqCst);
+        tokio::time::sleep(PULSE_EVERY).await;
+    }
+}
+
+async fn open_store(settings: &EngineSettings, catalog: &Arc<Catalog>) -> Result<Store, StoreError> {
+    let (folder, catalog) = (settings.state_dir.clone(), Arc::clone(catalog));
+    let opened = tokio::task::spawn_blocking(move || Store::open(&folder, &catalog));
+    opened.await.expect("opening the store does not panic")
 }
 
 async fn load_catalog(kafka: &KafkaSettings, domains: &Domains) -> Result<Catalog, EngineError> {

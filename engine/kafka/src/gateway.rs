@@ -7,7 +7,7 @@ use foldline_core::{
     AggregateId, AggregateType, AnyCommand, CommandMeta, CommandResult, EncodeError, Sequence, State,
 };
 use rdkafka::error::KafkaError;
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -158,6 +158,21 @@ impl Gateway {
             Some(installed) => self.shared.store.state(installed, id),
             None => Ok(None),
         }
+    }
+
+    /// Asks Kafka for something small. Blocks until it has answered, or has not for too long.
+    pub(crate) fn is_kafka_there(&self, at_most: Duration) -> bool {
+        let topic = self
+            .shared
+            .catalog
+            .types()
+            .first()
+            .map(|installed| installed.commands.name.as_str());
+        self.shared
+            .producer
+            .client()
+            .fetch_metadata(topic, at_most)
+            .is_ok()
     }
 
     /// The cluster that tokens must come from.

@@ -7,6 +7,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch};
 use foldline_core::{AggregateId, CommandResult, Sequence, State};
@@ -17,6 +18,9 @@ use crate::catalog::{Catalog, Installed, Slice};
 
 /// Raised when the layout of keys or values changes: an older folder is then discarded.
 const FORMAT: u32 = 1;
+
+/// How long a predecessor may take to let go of the folder.
+const PREDECESSOR_MAX: Duration = Duration::from_secs(10);
 
 /// The local store is unusable.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +74,7 @@ impl Store {
     /// shape are too.
     pub(crate) fn open(folder: &Path, catalog: &Catalog) -> Result<Self, StoreError> {
         let identity = format!("{FORMAT} {}", catalog.cluster_id);
-        let store = match Self::open_as_it_is(folder) {
+        let store = match Self::open_unlocked(folder) {
             Ok(store) if store.is_of(&identity) => store,
             Ok(store) => {
                 tracing::warn!(folder = %folder.display(), "local store of another cluster or format; discarding it");
@@ -90,6 +94,19 @@ impl Store {
             store.keep_shape(installed)?;
         }
         Ok(store)
+    }
+
+    /// Waits for a predecessor that is just ending.
+    fn open_unlocked(folder: &Path) -> Result<Self, StoreError> {
+        let started_at = Instant::now();
+        loop {
+            match Self::open_as_it_is(folder) {
+                Err(error) if is_locked(&error) && started_at.elapsed() < PREDECESSOR_MAX => {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                other => return other,
+            }
+        }
     }
 
     fn open_as_it_is(folder: &Path) -> Result<Self, StoreError> {
