@@ -50,9 +50,12 @@ pub(crate) async fn run(options: DevOptions, domains: Domains) -> anyhow::Result
         () = shutdown.wait() => Ok(()),
     };
     system.stop(&console).await;
-    if !folders.is_ephemeral() {
-        console.line(&format!("stopped; the data stay in {}", folders.data().display()));
-    }
+    let kept = if folders.is_ephemeral() {
+        "nothing is kept".to_owned()
+    } else {
+        format!("the data stay in {}", folders.data().display())
+    };
+    console.line(&format!("stopped; {kept}"));
     ended
 }
 
