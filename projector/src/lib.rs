@@ -59,7 +59,7 @@ pub struct Settings {
     /// How many events are folded and written at once, at most. Fewer are as soon as no more are there.
     #[arg(
         long,
-        env = "FOLDLINE_BATCH_MAX",
+        env = "FOLDLINE_PROJECTOR_BATCH_MAX",
         default_value_t = 5000,
         value_name = "EVENTS",
         value_parser = clap::value_parser!(u32).range(1..=1_000_000)
