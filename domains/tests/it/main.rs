@@ -6,6 +6,7 @@
 mod contract;
 mod errors;
 mod golden;
+mod guide;
 mod installed;
 
 use std::path::PathBuf;

@@ -1,0 +1,84 @@
+//! `foldline dev`, as `cargo run` starts it, on ports and in a folder of its own.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use foldline_stack::{Child, Port, Quiet};
+
+use crate::stack;
+
+const UP_MAX: Duration = Duration::from_secs(120);
+
+/// The whole system, as a new user starts it.
+pub struct Dev {
+    child: Child,
+    program: PathBuf,
+    folder: PathBuf,
+}
+
+impl Dev {
+    /// Starts it, and returns when it says that everything is up.
+    pub async fn start(test: &str, program: &str) -> Self {
+        let folder = stack::folder().join(stack::unique_name(test));
+        let child = Child::open("dev", &folder.join("dev"), &Port::any(), &Quiet)
+            .await
+            .expect("a folder");
+        let mut dev = Self {
+            child,
+            program: program.into(),
+            folder,
+        };
+        dev.restart().await;
+        dev
+    }
+
+    /// Starts it again on the same data.
+    pub async fn restart(&mut self) {
+        let mut command = Command::new(&self.program);
+        command.arg("dev").arg("--data").arg(self.folder.join("data"));
+        command
+            .arg("--cache")
+            .arg(stack::workspace().join(".foldline/cache"));
+        for port in ["query-api", "command-handler", "projector", "kafka", "registry"] {
+            command.args([&format!("--port-{port}"), "0"]);
+        }
+        self.child.start(command).expect("dev starts");
+        let is_up = async || self.output().contains("Everything is up");
+        self.child.ready(UP_MAX, is_up).await.expect("everything is up");
+    }
+
+    /// SIGTERM; returns when it is gone.
+    pub async fn stop(&mut self) {
+        self.child.stop().await;
+    }
+
+    /// What it has printed.
+    pub fn output(&self) -> String {
+        std::fs::read_to_string(self.child.log()).unwrap_or_default()
+    }
+
+    /// An address that it has printed: `write API`, `read API`, `Kafka`, `schemas`.
+    pub fn address(&self, what: &str) -> String {
+        let output = self.output();
+        let line = output
+            .lines()
+            .find_map(|line| line.trim_start().strip_prefix(what));
+        line.unwrap_or_else(|| panic!("no {what} in {output}"))
+            .trim()
+            .to_owned()
+    }
+
+    /// What it tells the user to paste.
+    pub fn commands_to_paste(&self) -> Vec<String> {
+        let output = self.output();
+        let lines = output
+            .lines()
+            .skip_while(|line| !line.starts_with("Paste these"))
+            .skip(1);
+        lines
+            .take_while(|line| line.starts_with("  "))
+            .map(|line| line.trim().to_owned())
+            .collect()
+    }
+}
