@@ -24,6 +24,7 @@ mod form;
 mod id;
 mod link;
 mod projection;
+mod records;
 mod refusal;
 mod schema;
 mod timestamp;
@@ -41,12 +42,12 @@ pub use domain::{Domain, DomainError, Domains};
 pub use envelope::{CommandMeta, CommandResult, Envelope, EventMeta, Outcome, RecordedEvent};
 pub use erased::{
     AggregateInfo, AggregateType, AnyCommand, AnyEvent, CommandType, DecodedCommand, DecodedEvent, State,
-    result_codec,
 };
 pub use form::{FormError, FormErrors};
 pub use id::{AggregateId, InvalidId, Sequence, partition_of};
 pub use link::{Link, LinkTarget};
 pub use projection::{Field, FieldKind, Projection, Source, from};
+pub use records::result_codec;
 pub use refusal::{Refusal, RefusalKind};
 pub use timestamp::Timestamp;
 pub use token::{Token, TokenError};

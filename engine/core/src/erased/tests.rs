@@ -1,0 +1,202 @@
+use apache_avro::Schema;
+use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::writer::datum::GenericDatumWriter;
+use serde_json::json;
+
+use super::{AnyCommand, AnyEvent};
+use crate::records::result_codec;
+use crate::{
+    Claim, ClaimCommand, ClaimEvent, CommandMeta, CommandResult, DecodeError, Domain, Domains, EventMeta,
+    Outcome, Refusal, RefusalKind, Timestamp,
+};
+
+fn domains() -> Domains {
+    Domains::new([Domain::new("test").aggregate::<Claim>()]).unwrap()
+}
+
+fn event_meta() -> EventMeta {
+    EventMeta {
+        event_id: uuid::Uuid::from_u128(1),
+        event_type: String::new(),
+        aggregate_id: "a-1".parse().unwrap(),
+        sequence: 7,
+        revision: 0,
+        occurred_at: Timestamp(1),
+        recorded_at: Timestamp(2),
+        command_id: uuid::Uuid::from_u128(2),
+        correlation_id: "c".into(),
+        causation_id: "d".into(),
+        actor: Some("ada".into()),
+        index: 0,
+        count: 1,
+        command_offset: 300,
+    }
+}
+
+fn command_meta() -> CommandMeta {
+    CommandMeta {
+        command_id: uuid::Uuid::from_u128(2),
+        command_type: String::new(),
+        aggregate_id: "a-1".parse().unwrap(),
+        issued_at: Timestamp(1),
+        correlation_id: None,
+        causation_id: None,
+        actor: None,
+        expected_sequence: Some(3),
+        consistency_token: None,
+    }
+}
+
+fn released() -> ClaimEvent {
+    ClaimEvent::ValueReleased {
+        value: "v".into(),
+        holder: "h".into(),
+    }
+}
+
+#[test]
+fn an_event_record_is_read_back() {
+    let domains = domains();
+    let claims = &domains.aggregates()[0];
+    let (mut meta, mut bytes) = (event_meta(), Vec::new());
+    let event = AnyEvent(Box::new(released()));
+    claims.encode_event(&mut meta, &event, &mut bytes).unwrap();
+    assert_eq!((meta.event_type.as_str(), meta.revision), ("ValueReleased", 1));
+
+    let decoded = claims.decode_event(&bytes).unwrap();
+    assert_eq!(decoded.meta, meta);
+    assert_eq!(decoded.event.get::<Claim>(), Some(&released()));
+    assert_eq!(
+        claims.event_json(&decoded.event),
+        json!({"value": "v", "holder": "h"})
+    );
+}
+
+#[test]
+fn a_command_record_is_read_back() {
+    let domains = domains();
+    let claims = &domains.aggregates()[0];
+    let (mut meta, mut bytes) = (command_meta(), Vec::new());
+    let command = ClaimCommand::ReserveValue {
+        value: "v".into(),
+        holder: "h".into(),
+    };
+    claims
+        .encode_command(&mut meta, &AnyCommand::new::<Claim>(command), &mut bytes)
+        .unwrap();
+
+    assert_eq!(claims.decode_command(&bytes).unwrap().meta, meta);
+}
+
+#[test]
+fn bytes_that_are_no_record_are_told_apart() {
+    let domains = domains();
+    let claims = &domains.aggregates()[0];
+    let mut bytes = Vec::new();
+    claims
+        .encode_event(&mut event_meta(), &AnyEvent(Box::new(released())), &mut bytes)
+        .unwrap();
+    let error = |bytes: &[u8]| claims.decode_event(bytes).err().unwrap();
+
+    assert!(matches!(error(b""), DecodeError::Avro { .. }));
+    assert!(matches!(
+        error(&bytes[..bytes.len() - 1]),
+        DecodeError::Avro { .. }
+    ));
+    bytes.push(0);
+    assert!(matches!(error(&bytes), DecodeError::TrailingBytes { count: 1 }));
+    let meta_only = {
+        let mut bytes = Vec::new();
+        claims
+            .event_codec()
+            .encode_meta(&event_meta(), &mut bytes)
+            .unwrap();
+        bytes
+    };
+    assert!(matches!(
+        error(&[meta_only.as_slice(), &[0, 0]].concat()),
+        DecodeError::NoPayload { .. }
+    ));
+    let both = [2, 2, b'v', 2, b'h', 2, 2, b'v', 2, b'h'];
+    assert!(matches!(
+        error(&[meta_only.as_slice(), &both].concat()),
+        DecodeError::SeveralPayloads { .. }
+    ));
+}
+
+#[test]
+fn a_record_of_an_older_schema_is_read_by_ours() {
+    let domains = domains();
+    let claims = &domains.aggregates()[0];
+    let mut bytes = Vec::new();
+    claims
+        .encode_event(&mut event_meta(), &AnyEvent(Box::new(released())), &mut bytes)
+        .unwrap();
+    // An older writer that had no actor, no second type, and its fields in another order.
+    let mut older = claims.event_codec().schema().clone();
+    let fields = older["fields"].as_array_mut().unwrap();
+    fields.retain(|field| field["name"] != "actor" && field["name"] != "value_reserved");
+    fields.reverse();
+    let older = Schema::parse(&older).unwrap();
+    let ours = Schema::parse(claims.event_codec().schema()).unwrap();
+    let reader = GenericDatumReader::builder(&ours)
+        .reader_schema(&older)
+        .build()
+        .unwrap();
+    let value = reader.read_value(&mut bytes.as_slice()).unwrap();
+    let writer = GenericDatumWriter::builder(&older).build().unwrap();
+    let old_bytes = writer.write_value_to_vec(value).unwrap();
+
+    let transcoded = claims.event_codec().transcode(&older, &old_bytes).unwrap();
+    let decoded = claims.decode_event(&transcoded).unwrap();
+    assert_eq!(
+        decoded.meta,
+        EventMeta {
+            actor: None,
+            event_type: "ValueReleased".into(),
+            revision: 1,
+            ..event_meta()
+        }
+    );
+    assert_eq!(decoded.event.get::<Claim>(), Some(&released()));
+}
+
+#[test]
+fn a_record_of_another_kind_is_refused() {
+    let domains = domains();
+    let claims = &domains.aggregates()[0];
+    let other = Schema::parse_str(
+        r#"{"type": "record", "name": "Other", "fields": [{"name": "n", "type": "long"}]}"#,
+    )
+    .unwrap();
+    let error = claims.command_codec().transcode(&other, &[2]).unwrap_err();
+    assert!(matches!(error, DecodeError::OtherRecord(_)), "{error}");
+}
+
+#[test]
+fn a_result_record_is_read_back() {
+    let domains = domains();
+    let codec = result_codec(domains.aggregates()[0].info());
+    let refusal = Refusal::engine("value-taken", RefusalKind::State, "\"v\" is taken".into());
+    let result = CommandResult {
+        command_id: uuid::Uuid::from_u128(2),
+        command_type: "ReserveValue".into(),
+        aggregate_id: "a-1".parse().unwrap(),
+        outcome: String::new(),
+        sequence: 7,
+        events: vec![],
+        refusal: None,
+        decided_at: Timestamp(5),
+        correlation_id: "c".into(),
+        command_offset: 9,
+        fingerprint: uuid::Uuid::from_u128(3),
+        replayed: false,
+        consistency_token: "1.x".into(),
+    }
+    .with(Outcome::Refused(refusal.clone()));
+    let mut bytes = Vec::new();
+    codec.encode_meta(&result, &mut bytes).unwrap();
+    let read: CommandResult = codec.decode_meta(&bytes).unwrap();
+    assert_eq!(read, result);
+    assert_eq!(read.decided(), Outcome::Refused(refusal));
+}
