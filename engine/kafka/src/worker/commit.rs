@@ -12,8 +12,9 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
 use rdkafka::topic_partition_list::Offset;
 
-use super::decide::{Decided, Decision, Made};
+use super::decide::{Decided, Decision};
 use super::intake::{Content, DeadLetter, Taken};
+use super::outcome::Made;
 use super::{BatchError, Shared, Worker, reserve};
 use crate::catalog::{Installed, Slice};
 use crate::fold::is_remembered;

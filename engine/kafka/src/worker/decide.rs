@@ -1,48 +1,33 @@
 //! From commands to decisions. Nothing here writes anywhere: what comes out counts when it is committed.
 
-use std::any::Any;
-use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use foldline_core::{
-    AggregateId, AnyEvent, CommandMeta, CommandResult, Context, DecodedCommand, EventMeta, Outcome,
-    RecordedEvent, References, Refusal, RefusalKind, Sequence, State, Timestamp, Token, Unique,
-};
+use foldline_core::{AggregateId, CommandResult, DecodedCommand, Sequence, State, Timestamp, Token};
 use uuid::Uuid;
 
 use super::intake::{Content, Taken};
+use super::outcome::{Made, now, repeat};
 use super::reserve::{Reservations, Want};
 use super::{BatchError, Cache, Shared, Worker};
-use crate::catalog::{Catalog, Installed, Slice};
-use crate::fold::TOO_EARLY;
-use crate::store::{Log, Store, StoreError};
+use crate::catalog::{Installed, Slice};
+use crate::store::{Log, StoreError};
 
-/// How long a command waits until what its sender has seen is known here.
-const TOKEN_WAIT_MAX: Duration = Duration::from_secs(1);
+/// An aggregate: its type's place in the catalog, and its id.
+pub(super) type Key = (usize, AggregateId);
 
 /// A batch, decided.
 pub(super) struct Decided {
     /// One for each record of the batch, in its order.
     pub(super) decisions: Vec<Decision>,
     /// The aggregates that changed, as they are afterwards.
-    pub(super) states: HashMap<(usize, AggregateId), (State, Sequence)>,
+    pub(super) states: HashMap<Key, (State, Sequence)>,
 }
 
 pub(super) enum Decision {
     Made(Box<Made>),
     /// It is no command; see the batch.
     DeadLetter,
-}
-
-/// What became of one command.
-pub(super) struct Made {
-    pub(super) result: CommandResult,
-    pub(super) events: Vec<(EventMeta, AnyEvent)>,
-    /// Unique values that are given up with it.
-    pub(super) released: Vec<Unique>,
 }
 
 enum Step {
@@ -97,14 +82,23 @@ impl Worker {
 }
 
 /// The decisions of one batch, on top of what is committed.
-struct Deciding<'a> {
-    shared: &'a Shared,
+pub(super) struct Deciding<'a> {
+    pub(super) shared: &'a Shared,
     cache: &'a mut Cache,
-    states: HashMap<(usize, AggregateId), (State, Sequence)>,
+    /// The aggregates that have changed in this batch.
+    pub(super) states: HashMap<Key, (State, Sequence)>,
     results: HashMap<(Slice, Uuid), CommandResult>,
-    reservations: Reservations,
-    is_refreshed: bool,
-    now: Timestamp,
+    pub(super) reservations: Reservations,
+    /// Whether other aggregates were read up to their ends for this batch.
+    pub(super) is_refreshed: bool,
+    pub(super) now: Timestamp,
+}
+
+/// A state that was taken from where it was, so that nothing is copied; it is put back, or replaced.
+struct Loaded {
+    state: State,
+    sequence: Sequence,
+    has_changed: bool,
 }
 
 impl<'a> Deciding<'a> {
@@ -125,52 +119,46 @@ impl<'a> Deciding<'a> {
         if let Some(earlier) = self.earlier(&installed, taken.slice, command.meta.command_id)? {
             return Ok(Step::Made(Box::new(repeat(taken, command, earlier, self.now))));
         }
-        let (state, sequence) = self.load(&installed, &command.meta.aggregate_id)?;
+        let key = (installed.index, command.meta.aggregate_id.clone());
+        let loaded = self.load(&installed, &key)?;
+        let sequence = loaded.sequence;
         let outcome = match self.not_now(&installed, &command.meta, sequence)? {
             Some(refusal) => Err(refusal),
-            None => self.ask_the_domain(&installed, &state, command)?,
+            None => self.ask_the_domain(&installed, &loaded.state, command)?,
         };
-        let made = match outcome {
-            Err(refusal) => self.refuse(taken, command, sequence, refusal),
-            Ok(events) => {
-                let mut after = installed.aggregate.clone_state(&state);
-                events
-                    .iter()
-                    .for_each(|event| installed.aggregate.evolve(&mut after, event));
-                let before = installed.aggregate.unique(&state);
-                let holds = installed.aggregate.unique(&after);
-                let wants = self.reservations.missing(&installed, command, &before, &holds);
-                if !wants.is_empty() {
-                    self.put_back(&installed, &command.meta.aggregate_id, state, sequence);
-                    return Ok(Step::Wants(wants));
-                }
-                match self
-                    .reservations
-                    .taken(&installed, &command.meta, &before, &holds)
-                {
-                    Some(refusal) => self.refuse(taken, command, sequence, refusal),
-                    None => {
-                        let released = before
-                            .into_iter()
-                            .filter(|value| !holds.contains(value))
-                            .collect();
-                        let made = self.accept(taken, command, sequence, events, released);
-                        let key = (installed.index, command.meta.aggregate_id.clone());
-                        if made.events.is_empty() {
-                            self.put_back(&installed, &key.1, state, sequence);
-                        } else {
-                            self.states.insert(key, (after, made.result.sequence));
-                        }
-                        return Ok(self.done(taken, made));
-                    }
-                }
+        let events = match outcome {
+            Ok(events) => events,
+            Err(refusal) => {
+                self.put_back(key, loaded);
+                return Ok(self.made(taken, self.refuse(taken, command, sequence, refusal)));
             }
         };
-        self.put_back(&installed, &command.meta.aggregate_id, state, sequence);
-        Ok(self.done(taken, made))
+        let mut after = installed.aggregate.clone_state(&loaded.state);
+        events
+            .iter()
+            .for_each(|event| installed.aggregate.evolve(&mut after, event));
+        let held = installed.aggregate.unique(&loaded.state);
+        let holds = installed.aggregate.unique(&after);
+        let wants = self.reservations.missing(&installed, command, &held, &holds);
+        if !wants.is_empty() {
+            self.put_back(key, loaded);
+            return Ok(Step::Wants(wants));
+        }
+        if let Some(refusal) = self.reservations.taken(&installed, &command.meta, &held, &holds) {
+            self.put_back(key, loaded);
+            return Ok(self.made(taken, self.refuse(taken, command, sequence, refusal)));
+        }
+        let released = held.into_iter().filter(|value| !holds.contains(value)).collect();
+        let made = self.accept(taken, command, sequence, events, released);
+        if made.events.is_empty() {
+            self.put_back(key, loaded);
+        } else {
+            self.states.insert(key, (after, made.result.sequence));
+        }
+        Ok(self.made(taken, made))
     }
 
-    fn done(&mut self, taken: &Taken, made: Made) -> Step {
+    fn made(&mut self, taken: &Taken, made: Made) -> Step {
         self.results
             .insert((taken.slice, made.result.command_id), made.result.clone());
         Step::Made(Box::new(made))
@@ -189,228 +177,36 @@ impl<'a> Deciding<'a> {
         }
     }
 
-    /// Takes the state out of where it is, so that nothing is copied; [`put_back`](Self::put_back) returns it.
-    fn load(&mut self, installed: &Installed, id: &AggregateId) -> Result<(State, Sequence), StoreError> {
-        let key = (installed.index, id.clone());
-        if let Some(found) = self.states.remove(&key) {
-            // It has changed in this batch: should the next decision change nothing, it must be there again.
-            let copy = (installed.aggregate.clone_state(&found.0), found.1);
-            self.states.insert(key, copy);
-            return Ok(found);
+    fn load(&mut self, installed: &Installed, key: &Key) -> Result<Loaded, StoreError> {
+        if let Some((state, sequence)) = self.states.remove(key) {
+            return Ok(Loaded {
+                state,
+                sequence,
+                has_changed: true,
+            });
         }
-        if let Some(found) = self.cache.pop(&key) {
-            return Ok(found);
-        }
-        let found = self.shared.store.state(installed, id)?;
-        Ok(found.unwrap_or_else(|| (installed.aggregate.initial(), 0)))
+        let found = match self.cache.pop(key) {
+            Some(found) => Some(found),
+            None => self.shared.store.state(installed, &key.1)?,
+        };
+        let (state, sequence) = found.unwrap_or_else(|| (installed.aggregate.initial(), 0));
+        Ok(Loaded {
+            state,
+            sequence,
+            has_changed: false,
+        })
     }
 
-    fn put_back(&mut self, installed: &Installed, id: &AggregateId, state: State, sequence: Sequence) {
-        let key = (installed.index, id.clone());
-        if !self.states.contains_key(&key) {
+    fn put_back(&mut self, key: Key, loaded: Loaded) {
+        let Loaded {
+            state,
+            sequence,
+            has_changed,
+        } = loaded;
+        if has_changed {
+            self.states.insert(key, (state, sequence));
+        } else {
             self.cache.put(key, (state, sequence));
-        }
-    }
-
-    /// What the engine itself refuses.
-    fn not_now(
-        &self,
-        installed: &Installed,
-        meta: &CommandMeta,
-        sequence: Sequence,
-    ) -> Result<Option<Refusal>, BatchError> {
-        if let Some(refusal) = self.behind(meta)? {
-            return Ok(Some(refusal));
-        }
-        let info = installed.aggregate.info();
-        let creates = info
-            .commands
-            .iter()
-            .any(|command| command.creates && command.name == meta.command_type);
-        if sequence == 0 && !creates {
-            let detail = format!("there is no {}/{}", info.path, meta.aggregate_id);
-            return Ok(Some(Refusal::engine(
-                "unknown-aggregate",
-                RefusalKind::UnknownAggregate,
-                detail,
-            )));
-        }
-        match meta.expected_sequence {
-            Some(expected) if expected != sequence => {
-                let detail = format!("it is at sequence {sequence}, and {expected} was expected");
-                Ok(Some(Refusal::engine(
-                    "sequence-mismatch",
-                    RefusalKind::Sequence,
-                    detail,
-                )))
-            }
-            _ => Ok(None),
-        }
-    }
-
-    /// Waits until what the sender has seen is known here too.
-    fn behind(&self, meta: &CommandMeta) -> Result<Option<Refusal>, BatchError> {
-        let Some(text) = &meta.consistency_token else {
-            return Ok(None);
-        };
-        let token = match Token::parse(text, &self.shared.catalog.cluster_id) {
-            Ok(token) => token,
-            Err(error) => {
-                let refusal = Refusal::engine(
-                    "invalid-consistency-token",
-                    RefusalKind::Malformed,
-                    error.to_string(),
-                );
-                return Ok(Some(Refusal {
-                    field: Some("consistency_token".to_owned()),
-                    ..refusal
-                }));
-            }
-        };
-        let started_at = Instant::now();
-        while !self.has_reached(&token)? {
-            if started_at.elapsed() > TOKEN_WAIT_MAX {
-                let detail =
-                    "what its consistency token has seen is not known here yet; send it again".to_owned();
-                return Ok(Some(Refusal::engine(TOO_EARLY, RefusalKind::State, detail)));
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        Ok(None)
-    }
-
-    fn has_reached(&self, token: &Token) -> Result<bool, StoreError> {
-        for (name, partition, command_offset) in token.positions() {
-            let Some(installed) = self.shared.catalog.by_name(name) else {
-                continue;
-            };
-            let slice = installed.slice(partition);
-            // Every command has a result, and not every one has events.
-            let position = self.shared.store.position(installed, slice, Log::Results)?;
-            if position.command_offset < command_offset {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// The domain's decision. A no that rests on other aggregates is asked for again on their newest states:
-    /// not known here yet is not the same as unknown.
-    fn ask_the_domain(
-        &mut self,
-        installed: &Installed,
-        state: &State,
-        command: &DecodedCommand,
-    ) -> Result<Result<Vec<AnyEvent>, Refusal>, BatchError> {
-        let (outcome, has_consulted) = self.ask_once(installed, state, command)?;
-        if outcome.is_ok() || !has_consulted || self.is_refreshed {
-            return Ok(outcome);
-        }
-        let info = installed.aggregate.info();
-        let others = info
-            .references
-            .iter()
-            .filter_map(|name| self.shared.catalog.sibling(installed, name));
-        let slices: Vec<Slice> = others.flat_map(|other| other.slices()).collect();
-        self.shared.follower.refresh(&slices)?;
-        self.is_refreshed = true;
-        Ok(self.ask_once(installed, state, command)?.0)
-    }
-
-    fn ask_once(
-        &self,
-        installed: &Installed,
-        state: &State,
-        command: &DecodedCommand,
-    ) -> Result<(Result<Vec<AnyEvent>, Refusal>, bool), BatchError> {
-        let meta = &command.meta;
-        let lookup = Lookup {
-            catalog: &self.shared.catalog,
-            store: &self.shared.store,
-            changed: &self.states,
-            of: installed,
-            failed: RefCell::new(None),
-        };
-        let actor = meta.actor.as_deref();
-        let context = Context::new(
-            meta.command_id,
-            &meta.aggregate_id,
-            meta.issued_at,
-            actor,
-            &lookup,
-        );
-        let decide = || installed.aggregate.decide(state, &command.command, &context);
-        // A command that makes the domain panic would do it for ever, and nothing behind it would be decided.
-        let outcome =
-            catch_unwind(AssertUnwindSafe(decide)).unwrap_or_else(|panic| Err(failed(meta, &*panic)));
-        let has_consulted = context.consulted();
-        match lookup.failed.into_inner() {
-            Some(error) => Err(error.into()),
-            None => Ok((outcome, has_consulted)),
-        }
-    }
-
-    fn refuse(&self, taken: &Taken, command: &DecodedCommand, sequence: Sequence, refusal: Refusal) -> Made {
-        let result = blank(taken, command, sequence, self.now).with(Outcome::Refused(refusal));
-        let released = self.reservations.granted_to(command.meta.command_id);
-        Made {
-            result,
-            events: Vec::new(),
-            released,
-        }
-    }
-
-    fn accept(
-        &self,
-        taken: &Taken,
-        command: &DecodedCommand,
-        sequence: Sequence,
-        events: Vec<AnyEvent>,
-        released: Vec<Unique>,
-    ) -> Made {
-        let meta = &command.meta;
-        // A decision makes a handful of events.
-        let count = i32::try_from(events.len()).unwrap_or(i32::MAX);
-        let correlation_id = correlation_of(meta);
-        let events: Vec<(EventMeta, AnyEvent)> = (0..count)
-            .zip(events)
-            .map(|(index, event)| {
-                let meta = EventMeta {
-                    event_id: EventMeta::id_of(&meta.command_id, index),
-                    event_type: String::new(),
-                    aggregate_id: meta.aggregate_id.clone(),
-                    sequence: sequence + Sequence::from(index) + 1,
-                    revision: 1,
-                    occurred_at: meta.issued_at,
-                    recorded_at: self.now,
-                    command_id: meta.command_id,
-                    correlation_id: correlation_id.clone(),
-                    causation_id: meta.command_id.to_string(),
-                    actor: meta.actor.clone(),
-                    index,
-                    count,
-                    command_offset: taken.offset,
-                };
-                (meta, event)
-            })
-            .collect();
-        let recorded = events.iter().map(|(meta, event)| RecordedEvent {
-            event_id: meta.event_id,
-            event_type: self
-                .shared
-                .catalog
-                .get(taken.slice)
-                .aggregate
-                .event_type(event)
-                .to_owned(),
-            sequence: meta.sequence,
-        });
-        let outcome = Outcome::Accepted(recorded.collect());
-        let result = blank(taken, command, sequence + Sequence::from(count), self.now).with(outcome);
-        Made {
-            result,
-            events,
-            released,
         }
     }
 
@@ -448,97 +244,4 @@ impl<'a> Deciding<'a> {
         }
         Ok(())
     }
-}
-
-/// The states that decisions refer to: those of this batch, then those of the store.
-struct Lookup<'a> {
-    catalog: &'a Catalog,
-    store: &'a Store,
-    changed: &'a HashMap<(usize, AggregateId), (State, Sequence)>,
-    of: &'a Installed,
-    failed: RefCell<Option<StoreError>>,
-}
-
-impl References for Lookup<'_> {
-    fn find(&self, aggregate: &'static str, id: &AggregateId) -> Option<Box<dyn Any>> {
-        let installed = self.catalog.sibling(self.of, aggregate)?;
-        if let Some((state, _)) = self.changed.get(&(installed.index, id.clone())) {
-            return Some(installed.aggregate.clone_state(state));
-        }
-        match self.store.state(installed, id) {
-            Ok(found) => found.map(|(state, _)| state as Box<dyn Any>),
-            Err(error) => {
-                self.failed.replace(Some(error));
-                None
-            }
-        }
-    }
-}
-
-/// The answer that was given before, once more; or a no, if under this id something else was asked.
-fn repeat(taken: &Taken, command: &DecodedCommand, earlier: CommandResult, now: Timestamp) -> Made {
-    let result = if earlier.fingerprint == command.fingerprint {
-        CommandResult {
-            replayed: true,
-            ..earlier
-        }
-    } else {
-        let detail = format!(
-            "{} was the id of another command, a {}",
-            earlier.command_id, earlier.command_type
-        );
-        let refusal = Refusal::engine("command-id-reused", RefusalKind::CommandId, detail);
-        blank(taken, command, earlier.sequence, now).with(Outcome::Refused(refusal))
-    };
-    Made {
-        result: CommandResult {
-            command_offset: taken.offset,
-            ..result
-        },
-        events: Vec::new(),
-        released: Vec::new(),
-    }
-}
-
-fn blank(taken: &Taken, command: &DecodedCommand, sequence: Sequence, now: Timestamp) -> CommandResult {
-    let meta = &command.meta;
-    CommandResult {
-        command_id: meta.command_id,
-        command_type: meta.command_type.clone(),
-        aggregate_id: meta.aggregate_id.clone(),
-        outcome: String::new(),
-        sequence,
-        events: Vec::new(),
-        refusal: None,
-        decided_at: now,
-        correlation_id: correlation_of(meta),
-        command_offset: taken.offset,
-        fingerprint: command.fingerprint,
-        replayed: false,
-        consistency_token: String::new(),
-    }
-}
-
-fn correlation_of(meta: &CommandMeta) -> String {
-    meta.correlation_id
-        .clone()
-        .unwrap_or_else(|| meta.command_id.to_string())
-}
-
-fn failed(meta: &CommandMeta, panic: &(dyn Any + Send)) -> Refusal {
-    let said = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or(panic.downcast_ref::<&str>().copied());
-    let said = said.unwrap_or_default();
-    tracing::error!(command_id = %meta.command_id, command_type = meta.command_type, said, "a decision panicked");
-    // What a panic says is not meant for clients.
-    let detail = "deciding on it failed, which is a bug; the command handler's log says more".to_owned();
-    Refusal::engine("decision-failed", RefusalKind::Failed, detail)
-}
-
-/// When it is decided; never part of what is decided.
-pub(super) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

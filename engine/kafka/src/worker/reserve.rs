@@ -153,7 +153,7 @@ fn claim_meta(value: &Unique, caused_by: Uuid, doing: &str) -> CommandMeta {
         command_id: Uuid::new_v5(&caused_by, name.as_bytes()),
         command_type: String::new(),
         aggregate_id: Claim::id_of(value),
-        issued_at: super::decide::now(),
+        issued_at: super::outcome::now(),
         correlation_id: None,
         causation_id: Some(caused_by.to_string()),
         actor: None,

@@ -1,0 +1,198 @@
+//! The decision itself: what the engine refuses, then what the domain says.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use foldline_core::{
+    AggregateId, AnyEvent, CommandMeta, Context, DecodedCommand, References, Refusal, RefusalKind, Sequence,
+    State, Token,
+};
+
+use super::BatchError;
+use super::decide::Deciding;
+use crate::catalog::{Catalog, Installed, Slice};
+use crate::fold::TOO_EARLY;
+use crate::store::{Log, Store, StoreError};
+
+/// How long a command waits until what its sender has seen is known here.
+const TOKEN_WAIT_MAX: Duration = Duration::from_secs(1);
+
+impl Deciding<'_> {
+    /// What the engine itself refuses.
+    pub(super) fn not_now(
+        &self,
+        installed: &Installed,
+        meta: &CommandMeta,
+        sequence: Sequence,
+    ) -> Result<Option<Refusal>, BatchError> {
+        if let Some(refusal) = self.behind(meta)? {
+            return Ok(Some(refusal));
+        }
+        let info = installed.aggregate.info();
+        let creates = info
+            .commands
+            .iter()
+            .any(|command| command.creates && command.name == meta.command_type);
+        if sequence == 0 && !creates {
+            let detail = format!("there is no {}/{}", info.path, meta.aggregate_id);
+            return Ok(Some(Refusal::engine(
+                "unknown-aggregate",
+                RefusalKind::UnknownAggregate,
+                detail,
+            )));
+        }
+        match meta.expected_sequence {
+            Some(expected) if expected != sequence => {
+                let detail = format!("it is at sequence {sequence}, and {expected} was expected");
+                Ok(Some(Refusal::engine(
+                    "sequence-mismatch",
+                    RefusalKind::Sequence,
+                    detail,
+                )))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Waits until what the sender has seen is known here too.
+    fn behind(&self, meta: &CommandMeta) -> Result<Option<Refusal>, BatchError> {
+        let Some(text) = &meta.consistency_token else {
+            return Ok(None);
+        };
+        let token = match Token::parse(text, &self.shared.catalog.cluster_id) {
+            Ok(token) => token,
+            Err(error) => {
+                let refusal = Refusal::engine(
+                    "invalid-consistency-token",
+                    RefusalKind::Malformed,
+                    error.to_string(),
+                );
+                return Ok(Some(Refusal {
+                    field: Some("consistency_token".to_owned()),
+                    ..refusal
+                }));
+            }
+        };
+        let started_at = Instant::now();
+        while !self.has_reached(&token)? {
+            if started_at.elapsed() > TOKEN_WAIT_MAX {
+                let detail =
+                    "what its consistency token has seen is not known here yet; send it again".to_owned();
+                return Ok(Some(Refusal::engine(TOO_EARLY, RefusalKind::State, detail)));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(None)
+    }
+
+    fn has_reached(&self, token: &Token) -> Result<bool, StoreError> {
+        for (name, partition, command_offset) in token.positions() {
+            let Some(installed) = self.shared.catalog.by_name(name) else {
+                continue;
+            };
+            let slice = installed.slice(partition);
+            // Every command has a result, and not every one has events.
+            let position = self.shared.store.position(installed, slice, Log::Results)?;
+            if position.command_offset < command_offset {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The domain's decision. A no that rests on other aggregates is asked for again on their newest states:
+    /// not known here yet is not the same as unknown.
+    pub(super) fn ask_the_domain(
+        &mut self,
+        installed: &Installed,
+        state: &State,
+        command: &DecodedCommand,
+    ) -> Result<Result<Vec<AnyEvent>, Refusal>, BatchError> {
+        let (outcome, has_consulted) = self.ask_once(installed, state, command)?;
+        if outcome.is_ok() || !has_consulted || self.is_refreshed {
+            return Ok(outcome);
+        }
+        let info = installed.aggregate.info();
+        let others = info
+            .references
+            .iter()
+            .filter_map(|name| self.shared.catalog.sibling(installed, name));
+        let slices: Vec<Slice> = others.flat_map(|other| other.slices()).collect();
+        self.shared.follower.refresh(&slices)?;
+        self.is_refreshed = true;
+        Ok(self.ask_once(installed, state, command)?.0)
+    }
+
+    fn ask_once(
+        &self,
+        installed: &Installed,
+        state: &State,
+        command: &DecodedCommand,
+    ) -> Result<(Result<Vec<AnyEvent>, Refusal>, bool), BatchError> {
+        let meta = &command.meta;
+        let lookup = Lookup {
+            catalog: &self.shared.catalog,
+            store: &self.shared.store,
+            changed: &self.states,
+            of: installed,
+            failed: RefCell::new(None),
+        };
+        let actor = meta.actor.as_deref();
+        let context = Context::new(
+            meta.command_id,
+            &meta.aggregate_id,
+            meta.issued_at,
+            actor,
+            &lookup,
+        );
+        let decide = || installed.aggregate.decide(state, &command.command, &context);
+        // A command that makes the domain panic would do it for ever, and nothing behind it would be decided.
+        let outcome =
+            catch_unwind(AssertUnwindSafe(decide)).unwrap_or_else(|panic| Err(failed(meta, &*panic)));
+        let has_consulted = context.consulted();
+        match lookup.failed.into_inner() {
+            Some(error) => Err(error.into()),
+            None => Ok((outcome, has_consulted)),
+        }
+    }
+}
+
+/// The states that decisions refer to: those of this batch, then those of the store.
+struct Lookup<'a> {
+    catalog: &'a Catalog,
+    store: &'a Store,
+    changed: &'a HashMap<(usize, AggregateId), (State, Sequence)>,
+    of: &'a Installed,
+    failed: RefCell<Option<StoreError>>,
+}
+
+impl References for Lookup<'_> {
+    fn find(&self, aggregate: &'static str, id: &AggregateId) -> Option<Box<dyn Any>> {
+        let installed = self.catalog.sibling(self.of, aggregate)?;
+        if let Some((state, _)) = self.changed.get(&(installed.index, id.clone())) {
+            return Some(installed.aggregate.clone_state(state));
+        }
+        match self.store.state(installed, id) {
+            Ok(found) => found.map(|(state, _)| state as Box<dyn Any>),
+            Err(error) => {
+                self.failed.replace(Some(error));
+                None
+            }
+        }
+    }
+}
+
+fn failed(meta: &CommandMeta, panic: &(dyn Any + Send)) -> Refusal {
+    let said = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or(panic.downcast_ref::<&str>().copied());
+    let said = said.unwrap_or_default();
+    tracing::error!(command_id = %meta.command_id, command_type = meta.command_type, said, "a decision panicked");
+    // What a panic says is not meant for clients.
+    let detail = "deciding on it failed, which is a bug; the command handler's log says more".to_owned();
+    Refusal::engine("decision-failed", RefusalKind::Failed, detail)
+}

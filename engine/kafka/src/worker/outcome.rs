@@ -1,0 +1,152 @@
+//! What becomes of one command, as it will stand in the topics.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use foldline_core::{
+    AnyEvent, CommandMeta, CommandResult, DecodedCommand, EventMeta, Outcome, RecordedEvent, Refusal,
+    RefusalKind, Sequence, Timestamp, Unique,
+};
+
+use super::decide::Deciding;
+use super::intake::Taken;
+
+/// What became of one command.
+pub(super) struct Made {
+    pub(super) result: CommandResult,
+    pub(super) events: Vec<(EventMeta, AnyEvent)>,
+    /// Unique values that are given up with it.
+    pub(super) released: Vec<Unique>,
+}
+
+impl Deciding<'_> {
+    pub(super) fn refuse(
+        &self,
+        taken: &Taken,
+        command: &DecodedCommand,
+        sequence: Sequence,
+        refusal: Refusal,
+    ) -> Made {
+        let result = blank(taken, command, sequence, self.now).with(Outcome::Refused(refusal));
+        let released = self.reservations.granted_to(command.meta.command_id);
+        Made {
+            result,
+            events: Vec::new(),
+            released,
+        }
+    }
+
+    pub(super) fn accept(
+        &self,
+        taken: &Taken,
+        command: &DecodedCommand,
+        sequence: Sequence,
+        events: Vec<AnyEvent>,
+        released: Vec<Unique>,
+    ) -> Made {
+        let meta = &command.meta;
+        // A decision makes a handful of events.
+        let count = i32::try_from(events.len()).unwrap_or(i32::MAX);
+        let correlation_id = correlation_of(meta);
+        let events: Vec<(EventMeta, AnyEvent)> = (0..count)
+            .zip(events)
+            .map(|(index, event)| {
+                let meta = EventMeta {
+                    event_id: EventMeta::id_of(&meta.command_id, index),
+                    event_type: String::new(),
+                    aggregate_id: meta.aggregate_id.clone(),
+                    sequence: sequence + Sequence::from(index) + 1,
+                    revision: 1,
+                    occurred_at: meta.issued_at,
+                    recorded_at: self.now,
+                    command_id: meta.command_id,
+                    correlation_id: correlation_id.clone(),
+                    causation_id: meta.command_id.to_string(),
+                    actor: meta.actor.clone(),
+                    index,
+                    count,
+                    command_offset: taken.offset,
+                };
+                (meta, event)
+            })
+            .collect();
+        let recorded = events.iter().map(|(meta, event)| RecordedEvent {
+            event_id: meta.event_id,
+            event_type: self
+                .shared
+                .catalog
+                .get(taken.slice)
+                .aggregate
+                .event_type(event)
+                .to_owned(),
+            sequence: meta.sequence,
+        });
+        let outcome = Outcome::Accepted(recorded.collect());
+        let result = blank(taken, command, sequence + Sequence::from(count), self.now).with(outcome);
+        Made {
+            result,
+            events,
+            released,
+        }
+    }
+}
+
+/// The answer that was given before, once more; or a no, if under this id something else was asked.
+pub(super) fn repeat(
+    taken: &Taken,
+    command: &DecodedCommand,
+    earlier: CommandResult,
+    now: Timestamp,
+) -> Made {
+    let result = if earlier.fingerprint == command.fingerprint {
+        CommandResult {
+            replayed: true,
+            ..earlier
+        }
+    } else {
+        let detail = format!(
+            "{} was the id of another command, a {}",
+            earlier.command_id, earlier.command_type
+        );
+        let refusal = Refusal::engine("command-id-reused", RefusalKind::CommandId, detail);
+        blank(taken, command, earlier.sequence, now).with(Outcome::Refused(refusal))
+    };
+    Made {
+        result: CommandResult {
+            command_offset: taken.offset,
+            ..result
+        },
+        events: Vec::new(),
+        released: Vec::new(),
+    }
+}
+
+fn blank(taken: &Taken, command: &DecodedCommand, sequence: Sequence, now: Timestamp) -> CommandResult {
+    let meta = &command.meta;
+    CommandResult {
+        command_id: meta.command_id,
+        command_type: meta.command_type.clone(),
+        aggregate_id: meta.aggregate_id.clone(),
+        outcome: String::new(),
+        sequence,
+        events: Vec::new(),
+        refusal: None,
+        decided_at: now,
+        correlation_id: correlation_of(meta),
+        command_offset: taken.offset,
+        fingerprint: command.fingerprint,
+        replayed: false,
+        consistency_token: String::new(),
+    }
+}
+
+fn correlation_of(meta: &CommandMeta) -> String {
+    meta.correlation_id
+        .clone()
+        .unwrap_or_else(|| meta.command_id.to_string())
+}
+
+/// When it is decided; never part of what is decided.
+pub(super) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
