@@ -1,6 +1,7 @@
 //! End to end: one binary, so that one broker serves every test.
 
 mod engine;
+mod kills;
 mod restaurant;
 
 /// `foldline` with the domains of the tests.

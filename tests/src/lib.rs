@@ -3,8 +3,11 @@
 //! One broker serves all tests of a run. Each test has a topic prefix of its own, so none sees another one's
 //! records, and folders of its own.
 
+pub mod chance;
+pub mod check;
 pub mod client;
 pub mod cloakroom;
+pub mod load;
 pub mod log;
 pub mod stack;
 pub mod system;

@@ -1,0 +1,108 @@
+//! What stands on the topics of an aggregate type.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use foldline_core::{
+    AggregateType, CommandMeta, CommandResult, DecodedEvent, Domains, EventMeta, result_codec,
+};
+use foldline_kafka::KafkaSettings;
+
+use crate::log;
+
+const SETTLED_MAX: Duration = Duration::from_secs(60);
+/// A zero byte and the schema's id, before each datum.
+const WIRE_FORMAT: usize = 5;
+
+/// A record, and where it lies.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Placed<T> {
+    /// Where.
+    pub partition: i32,
+    /// Where.
+    pub offset: i64,
+    /// What it says.
+    pub record: T,
+}
+
+/// The topics of one aggregate type, each in the order of partitions and offsets.
+pub struct Topics {
+    /// The type.
+    pub aggregate: Arc<dyn AggregateType>,
+    /// What was asked.
+    pub commands: Vec<Placed<CommandMeta>>,
+    /// What happened.
+    pub events: Vec<Placed<DecodedEvent>>,
+    /// What became of what was asked.
+    pub results: Vec<Placed<CommandResult>>,
+}
+
+impl Topics {
+    /// Reads the topics of all aggregate types, once every command has its result. Panics if a record cannot be
+    /// read, or if that does not come about.
+    pub fn read_settled(kafka: &KafkaSettings, domains: &Domains) -> Vec<Self> {
+        let started_at = Instant::now();
+        let all = domains.aggregates().iter();
+        let read = |aggregate: &Arc<dyn AggregateType>| loop {
+            let topics = Self::read(kafka, aggregate);
+            // More results than commands is for the checks to find.
+            if topics.results.len() >= topics.commands.len() {
+                return topics;
+            }
+            let (commands, results) = (topics.commands.len(), topics.results.len());
+            assert!(
+                started_at.elapsed() < SETTLED_MAX,
+                "{}: {commands} commands, {results} results",
+                aggregate.info().qualified_name()
+            );
+        };
+        // What the engine keeps for itself is asked by the others: it is the last to settle.
+        let (internal, domain): (Vec<_>, Vec<_>) = all.partition(|aggregate| aggregate.info().is_internal());
+        domain.into_iter().chain(internal).map(read).collect()
+    }
+
+    fn read(kafka: &KafkaSettings, aggregate: &Arc<dyn AggregateType>) -> Self {
+        let (info, names) = (aggregate.info(), kafka.topics());
+        let results = result_codec(info);
+        Self {
+            commands: decoded(kafka, &names.commands(info), |datum| {
+                Ok(aggregate.decode_command(datum)?.meta)
+            }),
+            events: decoded(kafka, &names.events(info), |datum| {
+                Ok(aggregate.decode_event(datum)?)
+            }),
+            results: decoded(kafka, &names.results(info), |datum| {
+                Ok(results.decode_meta(datum)?)
+            }),
+            aggregate: Arc::clone(aggregate),
+        }
+    }
+
+    /// The events without what they say.
+    pub fn event_metas(&self) -> Vec<Placed<EventMeta>> {
+        let meta = |event: &Placed<DecodedEvent>| Placed {
+            partition: event.partition,
+            offset: event.offset,
+            record: event.record.meta.clone(),
+        };
+        self.events.iter().map(meta).collect()
+    }
+}
+
+fn decoded<T>(
+    kafka: &KafkaSettings,
+    topic: &str,
+    decode: impl Fn(&[u8]) -> anyhow::Result<T>,
+) -> Vec<Placed<T>> {
+    let records = log::read(kafka, topic).into_iter();
+    let placed = |record: log::Record| {
+        let datum = record.value.get(WIRE_FORMAT..).unwrap_or_default();
+        let decoded = decode(datum).unwrap_or_else(|error| panic!("{topic}: {record:?}: {error}"));
+        Placed {
+            partition: record.partition,
+            offset: record.offset,
+            record: decoded,
+        }
+    };
+    records.map(placed).collect()
+}
