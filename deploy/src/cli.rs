@@ -1,6 +1,7 @@
 use clap::{Parser, Subcommand};
 use foldline_service::Process;
 
+use crate::bench::BenchOptions;
 use crate::commands::schemas::SchemasCommand;
 use crate::commands::topics::TopicsCommand;
 use crate::dev::DevOptions;
@@ -37,6 +38,8 @@ pub(crate) enum Action {
     Projector(Box<Process<foldline_projector::Settings>>),
     /// Run the read side: views and history over HTTP.
     QueryApi(Box<Process<foldline_query_api::Settings>>),
+    /// Measure on this machine how fast it is, beside what Kafka itself can do. Takes five minutes.
+    Bench(BenchOptions),
     /// Make and check the Kafka topics.
     #[command(subcommand)]
     Topics(TopicsCommand),

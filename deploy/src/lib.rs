@@ -9,12 +9,14 @@
 //! ```
 //!
 //! - `cli`: what can be called.
+//! - `bench`: what it does on this machine, in figures.
 //! - `commands`: one file for each family of commands.
 //! - `dev`: what `foldline` does without a command. It starts the services as processes of their own, which are this
 //!   same program again.
 
 #![cfg(unix)]
 
+mod bench;
 mod cli;
 mod commands;
 mod dev;
@@ -46,6 +48,7 @@ pub fn main(domains: Domains) -> ExitCode {
         Action::QueryApi(process) => run_process(*process, |settings, shutdown| {
             foldline_query_api::run(settings, domains, shutdown)
         }),
+        Action::Bench(options) => block_on(bench::run(options, domains)),
         Action::Topics(command) => block_on(topics::run(command, domains)),
         Action::Schemas(command) => block_on(schemas::run(command, domains)),
     }

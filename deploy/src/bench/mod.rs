@@ -1,0 +1,255 @@
+//! `foldline bench`: what Foldline does on this machine, beside what a program reaches that does nothing else.
+//!
+//! - `system`: what is measured, as processes of their own. `restaurant`: the work it is given.
+//! - `commands`, `preloaded`, `queries`, `visible`: a file for each measurement.
+//! - `floor`: what they are compared with. `http`: the client that makes the load.
+//! - `rounds`, `figures`: how measurements become figures. `machine`, `report`: what is told in the end.
+
+mod commands;
+mod figures;
+mod floor;
+mod http;
+mod machine;
+mod preloaded;
+mod progress;
+mod queries;
+mod report;
+mod restaurant;
+mod rounds;
+mod system;
+mod visible;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use foldline_core::{AggregateType, Domains};
+use foldline_service::Shutdown;
+use tokio::task::spawn_blocking;
+
+use self::floor::Roundtrip;
+use self::machine::Machine;
+use self::preloaded::Loader;
+use self::progress::Doing;
+use self::queries::Queries;
+use self::report::{Report, Row};
+use self::restaurant::{COMMANDS_PER_ORDER, Restaurant};
+use self::rounds::Rounds;
+use self::system::{Memory, Service, System};
+
+/// The clients of a busy service.
+const MANY: usize = 64;
+/// The floor moves at least so many records, or it is over before it can be timed.
+const FLOOR_RECORDS_MIN: usize = 100_000;
+
+const PIPE: &str = "consume -> produce two records of the same size, exactly once; no decision, no state";
+const UPSERT: &str = "consume the same events -> one SQLite upsert each; no decoding, one view, no history";
+
+/// What of `bench` can be chosen.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BenchOptions {
+    /// About a minute instead of about five: one short round each, and a tenth of the preloaded commands. Rough.
+    #[arg(long)]
+    quick: bool,
+    /// Write the figures, and the machine that they are of, into this file too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// How many commands are preloaded in each round [default: 200000, with --quick 20000].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(6_000..=2_000_000))]
+    commands: Option<u32>,
+    /// Where Apache Kafka and the registry are kept once fetched, 150 MB [default: .foldline/cache].
+    #[arg(long, env = "FOLDLINE_CACHE", value_name = "FOLDER")]
+    cache: Option<PathBuf>,
+}
+
+/// How long, and how often.
+struct Plan {
+    rounds: usize,
+    warm_up: Duration,
+    length: Duration,
+    /// Preloaded in each round: a multiple of an order's.
+    commands: usize,
+}
+
+impl Plan {
+    fn of(options: &BenchOptions) -> Self {
+        let (rounds, warm_up, length, commands) = if options.quick {
+            (1, 1, 2, 20_000)
+        } else {
+            (3, 2, 4, 200_000)
+        };
+        let commands = options.commands.map_or(commands, |commands| commands as usize);
+        Self {
+            rounds,
+            warm_up: Duration::from_secs(warm_up),
+            length: Duration::from_secs(length),
+            commands: commands.next_multiple_of(COMMANDS_PER_ORDER),
+        }
+    }
+}
+
+/// What every measurement needs.
+struct Bench {
+    plan: Plan,
+    system: System,
+    restaurant: Arc<Restaurant>,
+    orders: Arc<dyn AggregateType>,
+    doing: Arc<Doing>,
+}
+
+impl Bench {
+    /// As a row names them.
+    fn clients(&self, count: usize) -> String {
+        let plural = if count == 1 { "" } else { "s" };
+        format!("{count} client{plural}")
+    }
+}
+
+/// Measures, and tells.
+pub(crate) async fn run(options: BenchOptions, domains: Domains) -> anyhow::Result<()> {
+    let machine = Machine::look();
+    if !machine.is_optimised() {
+        println!(
+            "NOT OPTIMISED (opt-level {}): these figures say nothing; use `cargo run --release -- bench`",
+            machine.opt_level
+        );
+    }
+    println!(
+        "Kafka, the services and the clients that load them share the {} cores of this machine; the clients are this \
+         program.\n",
+        machine.cores
+    );
+    let shutdown = Shutdown::on_signals()?;
+    let doing = Arc::new(Doing::new());
+    let measured = tokio::select! {
+        measured = measure(&options, &domains, &doing) => measured,
+        // What was started is killed as it is dropped.
+        () = shutdown.wait() => Err(anyhow::anyhow!("stopped before everything was measured")),
+    };
+    doing.end();
+    let (rows, memory_mb) = measured?;
+    let report = Report {
+        measured_at: preloaded::now().to_string(),
+        quick: options.quick,
+        preloaded_commands: Plan::of(&options).commands,
+        rows,
+        memory_mb,
+        machine,
+    };
+    print!("{}", report.text());
+    if let Some(file) = &options.json {
+        let json = serde_json::to_string_pretty(&report)? + "\n";
+        fs::write(file, json).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(())
+}
+
+async fn measure(
+    options: &BenchOptions,
+    domains: &Domains,
+    doing: &Arc<Doing>,
+) -> anyhow::Result<(Vec<Row>, Memory)> {
+    let Some(orders) = domains.aggregate("restaurant", "orders") else {
+        bail!("the benchmark places orders, and the domain `restaurant` is not installed");
+    };
+    let system = System::start(&cache(options)?, domains, doing).await?;
+    doing.next("founding a restaurant");
+    let restaurant = Restaurant::found(system.address(Service::CommandHandler)).await?;
+    let mut bench = Bench {
+        plan: Plan::of(options),
+        system,
+        restaurant: Arc::new(restaurant),
+        orders: Arc::clone(orders),
+        doing: Arc::clone(doing),
+    };
+    let loader = Arc::new(Loader::new(&bench, domains).await?);
+    let mut rows = over_http(&bench, &loader).await?;
+    let preloaded = preloaded_rows(&mut bench, &loader).await?;
+    // In the order in which a command goes its way.
+    rows.splice(2..2, preloaded);
+    let memory = bench.system.memory();
+    doing.next("stopping everything");
+    bench.system.end().await;
+    Ok((rows, memory))
+}
+
+async fn over_http(bench: &Bench, loader: &Loader) -> anyhow::Result<Vec<Row>> {
+    let roundtrip = Roundtrip::start(&bench.system.kafka, loader.record_bytes()?).await?;
+    let mut rows = Vec::new();
+    for clients in [1, MANY] {
+        rows.push(commands::measure(bench, &roundtrip, clients).await?);
+    }
+    spawn_blocking(|| roundtrip.stop()).await??;
+    let queries = Queries::prepare(bench).await?;
+    for connections in [1, MANY] {
+        rows.push(queries.measure(bench, connections).await?);
+    }
+    rows.push(visible::measure(bench).await?);
+    Ok(rows)
+}
+
+/// Commands from a full topic, and views of their events: the views of each round are those of its commands.
+async fn preloaded_rows(bench: &mut Bench, loader: &Arc<Loader>) -> anyhow::Result<[Row; 2]> {
+    const TOPICS: [&str; 3] = ["floor.in", "floor.out", "floor.out2"];
+    let [from, to @ ..] = TOPICS;
+    let kafka = bench.system.kafka.clone();
+    let (records, bytes) = (bench.plan.commands.max(FLOOR_RECORDS_MIN), loader.record_bytes()?);
+    floor::make_topics(&kafka, &TOPICS).await?;
+    let fill = kafka.clone();
+    spawn_blocking(move || floor::fill(&fill, from, records, bytes)).await??;
+
+    let (mut commands, mut views) = (Rounds::default(), Rounds::default());
+    for round in 1..=bench.plan.rounds {
+        bench.system.stop(Service::Projector).await;
+        bench.system.stop(Service::CommandHandler).await;
+        let (figures, cpu) = preloaded::commands(bench, loader).await?;
+        commands.ours(figures, cpu);
+        let (pipe, name) = (kafka.clone(), format!("floor-pipe-{round}"));
+        bench.doing.next("the floor of it");
+        commands.floor(spawn_blocking(move || floor::pipe(&pipe, &name, from, &to, records)).await??);
+
+        let (figures, cpu) = preloaded::views(bench).await?;
+        views.ours(figures, cpu);
+        let (events, kafka) = (kafka.topics().events(bench.orders.info()), kafka.clone());
+        let (file, records) = (
+            bench.system.file(&format!("floor-{round}.db")),
+            bench.plan.commands,
+        );
+        bench.doing.next("the floor of it");
+        views.floor(spawn_blocking(move || floor::upsert(&kafka, &events, &file, records)).await??);
+    }
+    Ok([
+        commands.row("a full command topic", "commands", PIPE),
+        views.row("into the views", "events", UPSERT),
+    ])
+}
+
+/// Where `foldline dev` has it: in `.foldline` of the current folder, or of the nearest one above that has one.
+fn cache(options: &BenchOptions) -> anyhow::Result<PathBuf> {
+    if let Some(cache) = &options.cache {
+        return Ok(cache.clone());
+    }
+    let here = std::env::current_dir().context("cannot tell the current folder")?;
+    let home = |folder: &Path| folder.join(".foldline");
+    let known = here.ancestors().map(home).find(|home| home.is_dir());
+    Ok(known.unwrap_or_else(|| home(&here)).join("cache"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BenchOptions, Plan};
+
+    #[test]
+    fn orders_are_preloaded_whole() {
+        let options = BenchOptions {
+            quick: true,
+            json: None,
+            commands: None,
+            cache: None,
+        };
+        assert_eq!(Plan::of(&options).commands, 20_004);
+    }
+}

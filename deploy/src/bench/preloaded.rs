@@ -1,0 +1,196 @@
+//! A command topic that is full when the command handler starts, and the views of what comes of it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, bail};
+use foldline_core::{AggregateId, AggregateType, CommandMeta, Timestamp, partition_of};
+use foldline_kafka::{KafkaSettings, Registry, subjects, wire_format};
+use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use serde_json::Value;
+use tokio::task::spawn_blocking;
+use uuid::Uuid;
+
+use super::figures::Figures;
+use super::http::metric;
+use super::restaurant::{COMMANDS_PER_ORDER, Restaurant};
+use super::system::{Cpu, Service, cpu_per_100k};
+use super::{Bench, floor};
+
+/// Orders that are placed beside each other: their commands lie interleaved.
+const IN_FLIGHT: usize = 1_000;
+const SENT_MAX: Duration = Duration::from_secs(60);
+const DONE_MAX: Duration = Duration::from_secs(180);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Writes commands into the orders' topic, as a producer of its own would.
+pub(crate) struct Loader {
+    kafka: KafkaSettings,
+    orders: Arc<dyn AggregateType>,
+    restaurant: Arc<Restaurant>,
+    schema_id: u32,
+    partitions: i32,
+}
+
+impl Loader {
+    pub(crate) async fn new(bench: &Bench, domains: &foldline_core::Domains) -> anyhow::Result<Self> {
+        let kafka = bench.system.kafka.clone();
+        let topic = kafka.topics().commands(bench.orders.info());
+        let all = subjects(&kafka.topics(), domains);
+        let subject = all
+            .iter()
+            .find(|subject| subject.name == format!("{topic}-value"));
+        let subject = subject.context("the orders' commands have no subject")?;
+        let schema_id = Registry::new(&kafka.schema_registry)?.id_of(subject).await?;
+        let cluster = foldline_kafka::check_topics(&kafka, domains).await?;
+        let partitions = cluster.partitions.get(&bench.orders.info().qualified_name());
+        Ok(Self {
+            partitions: *partitions.context("the orders have no topics")?,
+            kafka,
+            orders: Arc::clone(&bench.orders),
+            restaurant: Arc::clone(&bench.restaurant),
+            schema_id,
+        })
+    }
+
+    /// The mean size of a command's record.
+    pub(crate) fn record_bytes(&self) -> anyhow::Result<usize> {
+        let id = AggregateId::from(Uuid::now_v7());
+        let records = self.restaurant.order(0).map(|command| self.record(&id, &command));
+        let records: Vec<Vec<u8>> = records.into_iter().collect::<anyhow::Result<_>>()?;
+        Ok(records.iter().map(Vec::len).sum::<usize>() / records.len())
+    }
+
+    /// Writes so many orders. Blocks.
+    fn load(&self, orders: usize) -> anyhow::Result<()> {
+        let producer: ThreadedProducer<_> = floor::throughput(&self.kafka).create()?;
+        let topic = self.kafka.topics().commands(self.orders.info());
+        for first in (0..orders).step_by(IN_FLIGHT) {
+            let numbers = first..orders.min(first + IN_FLIGHT);
+            let flight: Vec<_> = numbers
+                .map(|number| (AggregateId::from(Uuid::now_v7()), self.restaurant.order(number)))
+                .collect();
+            for step in 0..COMMANDS_PER_ORDER {
+                for (id, commands) in &flight {
+                    let record = self.record(id, &commands[step])?;
+                    let record = BaseRecord::to(&topic)
+                        .partition(partition_of(id, self.partitions))
+                        .key(id.as_str())
+                        .payload(record.as_slice());
+                    floor::send(&producer, record)?;
+                }
+            }
+        }
+        Ok(producer.flush(SENT_MAX)?)
+    }
+
+    fn record(&self, id: &AggregateId, command: &Value) -> anyhow::Result<Vec<u8>> {
+        let (_, command) = self.orders.command_from_json(command, None)?;
+        let mut meta = CommandMeta {
+            command_id: Uuid::now_v7(),
+            command_type: String::new(),
+            aggregate_id: id.clone(),
+            issued_at: now(),
+            correlation_id: None,
+            causation_id: None,
+            actor: None,
+            expected_sequence: None,
+            consistency_token: None,
+        };
+        let mut datum = Vec::with_capacity(256);
+        self.orders.encode_command(&mut meta, &command, &mut datum)?;
+        Ok(wire_format(self.schema_id, &datum))
+    }
+}
+
+/// Now, by this machine's clock.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// One round of commands. The command handler and the projector have stopped when it begins; the projector has not
+/// started when it ends.
+pub(crate) async fn commands(bench: &mut Bench, loader: &Arc<Loader>) -> anyhow::Result<(Figures, Cpu)> {
+    let orders = bench.plan.commands / COMMANDS_PER_ORDER;
+    let load = Arc::clone(loader);
+    bench.doing.next("commands from a preloaded topic: loading it");
+    spawn_blocking(move || load.load(orders)).await??;
+    bench.doing.next("commands from a preloaded topic: deciding");
+    bench.system.launch(Service::CommandHandler)?;
+    let counted = Counted {
+        service: Service::CommandHandler,
+        metric: "foldline_commands_total",
+        kind: ("aggregate", loader.orders.info().qualified_name()),
+        outcome: "accepted",
+    };
+    counted.watch(bench, bench.plan.commands).await
+}
+
+/// One round of views: the projector starts on the events of the last round of commands.
+pub(crate) async fn views(bench: &mut Bench) -> anyhow::Result<(Figures, Cpu)> {
+    bench.doing.next("events into the views: folding");
+    bench.system.launch(Service::Projector)?;
+    let counted = Counted {
+        service: Service::Projector,
+        metric: "foldline_projection_events_total",
+        kind: ("projection", "orders".to_owned()),
+        outcome: "applied",
+    };
+    // Each command of the workload makes one event.
+    counted.watch(bench, bench.plan.commands).await
+}
+
+/// A service's own count of what it has done since it started.
+struct Counted {
+    service: Service,
+    metric: &'static str,
+    kind: (&'static str, String),
+    /// How each must have ended.
+    outcome: &'static str,
+}
+
+impl Counted {
+    /// From the first that was seen to be done to the last of so many.
+    async fn watch(&self, bench: &Bench, wanted: usize) -> anyhow::Result<(Figures, Cpu)> {
+        let begun = Instant::now();
+        let mut first = None;
+        loop {
+            let done = self.done(bench, &[]).await.unwrap_or_default();
+            if done > 0 && first.is_none() {
+                first = Some((done, Instant::now(), bench.system.cpu()));
+            }
+            if done >= wanted {
+                break;
+            }
+            if begun.elapsed() > DONE_MAX {
+                bail!(
+                    "the {} has done {done} of {wanted} within {DONE_MAX:?}",
+                    self.service.name()
+                );
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        let (before, started, cpu) = first.context("something was to be done")?;
+        let took = started.elapsed();
+        let done = wanted.saturating_sub(before);
+        if done == 0 {
+            bail!("{wanted} are too few to be timed");
+        }
+        let cpu = cpu_per_100k(&cpu, &bench.system.cpu(), done);
+        let well = self.done(bench, &[("outcome", self.outcome)]).await?;
+        if well < wanted {
+            bail!("only {well} of {wanted} were {}", self.outcome);
+        }
+        Ok((Figures::rate(done, took), cpu))
+    }
+
+    async fn done(&self, bench: &Bench, outcome: &[(&str, &str)]) -> anyhow::Result<usize> {
+        let (key, value) = &self.kind;
+        let labels: Vec<(&str, &str)> = [(*key, value.as_str())]
+            .into_iter()
+            .chain(outcome.iter().copied())
+            .collect();
+        metric(bench.system.address(self.service), self.metric, &labels).await
+    }
+}
