@@ -1,7 +1,13 @@
 //! End to end: one binary, so that one broker serves every test.
 
+mod bad_input;
+mod consistency;
 mod engine;
+mod first_hour;
+mod kafka_door;
 mod kills;
+mod outside_domain;
+mod restarts;
 mod restaurant;
 
 /// `foldline` with the domains of the tests.

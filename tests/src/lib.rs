@@ -7,8 +7,16 @@ pub mod chance;
 pub mod check;
 pub mod client;
 pub mod cloakroom;
+pub mod dev;
+pub mod handler;
 pub mod load;
 pub mod log;
+pub mod metrics;
+pub mod producer;
+pub mod records;
+pub mod results;
+pub mod rows;
+pub mod shared;
 pub mod stack;
 pub mod system;
 

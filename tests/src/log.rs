@@ -19,6 +19,8 @@ pub struct Record {
     pub key: String,
     /// The value.
     pub value: Vec<u8>,
+    /// Whether there is no value at all.
+    pub is_null: bool,
     /// The headers, as text.
     pub headers: Vec<(String, String)>,
 }
@@ -37,6 +39,7 @@ impl Record {
 pub fn read(kafka: &KafkaSettings, topic: &str) -> Vec<Record> {
     let consumer: BaseConsumer = kafka
         .client()
+        .set("group.id", "foldline-tests")
         .set("isolation.level", "read_committed")
         .set("enable.partition.eof", "true")
         .set("fetch.wait.max.ms", "10")
@@ -80,6 +83,7 @@ fn record(message: &rdkafka::message::BorrowedMessage<'_>) -> Record {
         offset: message.offset(),
         key: text(message.key()),
         value: message.payload().unwrap_or_default().to_vec(),
+        is_null: message.payload().is_none(),
         headers: headers.unwrap_or_default(),
     }
 }

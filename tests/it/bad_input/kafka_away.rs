@@ -1,0 +1,122 @@
+//! Kafka away: writes are told to come back, reads go on, and the services come back by themselves.
+
+use std::time::Duration;
+
+use foldline_kafka::{KafkaSettings, TopicPlan, apply_topics, register_schemas};
+use foldline_stack::{Quiet, Stack, StackOptions};
+use foldline_tests::client::{Client, eventually};
+use foldline_tests::domains;
+use foldline_tests::stack::{PARTITIONS, folder, unique_name, workspace};
+use foldline_tests::system::{Service, System};
+use serde_json::{Value, json};
+
+use crate::PROGRAM;
+
+/// A broker of this test's own, with all topics.
+async fn own_stack() -> (Stack, KafkaSettings) {
+    let data = folder().join(unique_name("own-stack"));
+    let options = StackOptions::new(workspace().join(".foldline/cache"), data);
+    let stack = Stack::start(options, &Quiet)
+        .await
+        .expect("a broker and a registry");
+    let kafka = KafkaSettings {
+        bootstrap_servers: stack.bootstrap_servers().to_owned(),
+        schema_registry: stack.registry_url().to_owned(),
+        topic_prefix: String::new(),
+        kafka_properties: Vec::new(),
+    };
+    let plan = TopicPlan {
+        partitions: PARTITIONS,
+        ..TopicPlan::default()
+    };
+    apply_topics(&kafka, &domains(), &plan)
+        .await
+        .expect("topics are made");
+    register_schemas(&kafka, &domains())
+        .await
+        .expect("schemas are registered");
+    (stack, kafka)
+}
+
+fn item(description: &str) -> Value {
+    json!({"description": description, "price": {"amount": 1, "currency": "EUR"}})
+}
+
+async fn assert_reads_go_on(read: &Client, item: &str) {
+    read.get(item).await.expect(200);
+    read.get("/menu/items").await.expect(200);
+}
+
+/// Sends until it is taken. What is answered until then must say when to come back.
+async fn taken_again(write: &Client, description: &str) -> String {
+    let key = uuid::Uuid::now_v7().to_string();
+    eventually("commands are taken again", Duration::from_secs(60), || async {
+        let request = write
+            .request(reqwest::Method::POST, "/menu/items")
+            .json(&item(description));
+        let answer = write.send(request.header("Idempotency-Key", &key)).await;
+        match answer.status {
+            201 => Some(answer.text("/aggregate").to_owned()),
+            202 => None,
+            _ => {
+                answer.expect(503);
+                None
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_kafka_writes_are_503_and_reads_go_on_until_it_is_back() {
+    let (mut stack, kafka) = own_stack().await;
+    let system = System::start_on(kafka, "kafka-away", PROGRAM).await;
+    let (write, read) = (system.write(), system.read());
+    let first = write.post("/menu/items", &item("before")).await.expect(201);
+    let path = first.text("/aggregate").to_owned();
+    read.get_after(&path, first.text("/consistency_token"))
+        .await
+        .expect(200);
+
+    for way in ["killed", "paused"] {
+        if way == "killed" {
+            stack.broker_mut().kill().await;
+        } else {
+            stack.broker().pause();
+        }
+        let answer = write.post("/menu/items", &item(way)).await;
+        let answer = answer.expect_problem(503, "kafka-unavailable");
+        let wait: u64 = answer
+            .header("retry-after")
+            .expect("Retry-After")
+            .parse()
+            .expect("seconds");
+        assert!((1..=60).contains(&wait), "{wait}");
+        assert!(!answer.text("/command_id").is_empty());
+        assert_reads_go_on(&read, &path).await;
+        eventually(
+            "it says that it is not ready",
+            Duration::from_secs(20),
+            || async { (!write.is_ready().await).then_some(()) },
+        )
+        .await;
+        // It lives: nobody is to restart it for what it cannot help.
+        write.get("/livez").await.expect(200);
+        if way == "killed" {
+            stack
+                .broker_mut()
+                .start(&Quiet)
+                .await
+                .expect("the broker starts again");
+        } else {
+            stack.broker().resume();
+        }
+        let path = taken_again(&write, &format!("after it was {way}")).await;
+        system.wait_until_ready(Service::CommandHandler).await;
+        eventually("the views go on", Duration::from_secs(60), || async {
+            (read.get(&path).await.status == 200).then_some(())
+        })
+        .await;
+        assert_reads_go_on(&read, &path).await;
+    }
+}
