@@ -1,6 +1,7 @@
 //! What every view store does: one suite for all of them.
 
 pub(crate) mod commits;
+pub(crate) mod feeds;
 pub(crate) mod lists;
 pub(crate) mod openings;
 pub(crate) mod toy;
@@ -32,6 +33,12 @@ macro_rules! view_store_suite {
             a_page_goes_on_where_the_last_one_ended_although_rows_come_and_go
             the_last_page_leads_nowhere
             a_place_of_another_order_is_refused
+        );
+        $crate::conformance::view_store_suite!($fixture, feeds:
+            a_feed_has_every_event_once_in_the_order_of_its_partition
+            a_feed_leaves_out_what_is_not_asked_for_and_goes_on_behind_it
+            a_feed_begins_and_ends_where_it_is_told
+            the_partitions_of_a_page_come_by_time
         );
         $crate::conformance::view_store_suite!($fixture, openings:
             there_is_nothing_to_read_before_the_first_writer

@@ -3,16 +3,19 @@
 //! - [`ViewStore`] is the contract: a [`ViewWriter`] for the projector, [`ViewReader`]s for the query API.
 //! - A [`Batch`] is what one commit writes: rows, history and checkpoints together.
 //! - A [`ListQuery`] asks for a page of rows.
+//! - A [`FeedQuery`] asks for events across aggregates, by their places in the log.
 //! - [`SqliteStore`] is the embedded store. Every store passes the suite in `conformance`.
 
 mod batch;
 #[cfg(test)]
 mod conformance;
+mod feed;
 mod query;
 mod sqlite;
 mod store;
 
 pub use batch::{Batch, CheckpointKey, CheckpointMove, HistoryEvent, NewRow, Parked, Position, RowChange};
+pub use feed::{FeedPage, FeedPlace, FeedQuery};
 pub use query::{FieldValue, Filter, ID, ListQuery, Page, Place, Row, Sort, Test};
 pub use sqlite::SqliteStore;
 pub use store::{CommitError, HISTORY, OpenError, Snapshot, StoreError, ViewReader, ViewStore, ViewWriter};

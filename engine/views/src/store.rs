@@ -3,7 +3,9 @@ use std::error::Error;
 
 use foldline_core::{AggregateId, Domains, Sequence};
 
-use crate::{Batch, CheckpointKey, HistoryEvent, ListQuery, Page, Parked, Position, Row};
+use crate::{
+    Batch, CheckpointKey, FeedPage, FeedQuery, HistoryEvent, ListQuery, Page, Parked, Position, Row,
+};
 
 /// The name of the history among the projections: it has checkpoints like any view.
 pub const HISTORY: &str = "history";
@@ -77,6 +79,9 @@ pub trait Snapshot {
         after: Sequence,
         limit: usize,
     ) -> Result<Vec<HistoryEvent>, StoreError>;
+
+    /// The events of several aggregates, a page at a time. Costs what the page has, wherever it begins.
+    fn feed(&self, query: &FeedQuery) -> Result<FeedPage, StoreError>;
 }
 
 /// The store cannot be read or written.

@@ -1,6 +1,7 @@
 //! The embedded store: one SQLite file in WAL mode, one writer, any number of readers.
 
 mod columns;
+mod feed;
 mod list;
 mod reader;
 mod schema;

@@ -7,8 +7,11 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
 use uuid::Uuid;
 
 use super::columns::table;
-use super::{connect, database, list, schema};
-use crate::{CheckpointKey, HistoryEvent, ListQuery, Page, Position, Row, Snapshot, StoreError, ViewReader};
+use super::{connect, database, feed, list, schema};
+use crate::{
+    CheckpointKey, FeedPage, FeedQuery, HistoryEvent, ListQuery, Page, Position, Row, Snapshot, StoreError,
+    ViewReader,
+};
 
 /// Reads the file that stands at the path, also when another one is put there.
 pub(super) struct SqliteReader {
@@ -114,40 +117,53 @@ impl Snapshot for SqliteSnapshot<'_> {
         after: Sequence,
         limit: usize,
     ) -> Result<Vec<HistoryEvent>, StoreError> {
-        let mut statement = self
-            .transaction
-            .prepare_cached(
-                "SELECT sequence, partition, at_offset, event_id, event_type, occurred_at, recorded_at,
-                 command_id, correlation_id, actor, json FROM history
-                 WHERE aggregate = ?1 AND id = ?2 AND sequence > ?3 ORDER BY sequence LIMIT ?4",
-            )
-            .map_err(database)?;
+        let sql = format!(
+            "SELECT {EVENT} FROM history
+             WHERE aggregate = ?1 AND id = ?2 AND sequence > ?3 ORDER BY sequence LIMIT ?4"
+        );
+        let mut statement = self.transaction.prepare_cached(&sql).map_err(database)?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = statement
-            .query_map(params![aggregate, id.as_str(), after, limit], |row| {
-                event(row, aggregate, id)
-            })
+        let mut rows = statement
+            .query(params![aggregate, id.as_str(), after, limit])
             .map_err(database)?;
-        rows.collect::<Result<_, _>>().map_err(database)
+        let mut events = Vec::new();
+        while let Some(row) = rows.next().map_err(database)? {
+            events.push(event(row, self.place)?);
+        }
+        Ok(events)
+    }
+
+    fn feed(&self, query: &FeedQuery) -> Result<FeedPage, StoreError> {
+        feed::page(&self.transaction, self.place, query)
     }
 }
 
-fn event(row: &rusqlite::Row<'_>, aggregate: &str, id: &AggregateId) -> rusqlite::Result<HistoryEvent> {
-    Ok(HistoryEvent {
-        aggregate: aggregate.to_owned(),
-        id: id.clone(),
-        sequence: row.get(0)?,
-        partition: row.get(1)?,
-        offset: row.get(2)?,
-        event_id: Uuid::from_bytes(row.get(3)?),
-        event_type: row.get(4)?,
-        occurred_at: Timestamp(row.get(5)?),
-        recorded_at: Timestamp(row.get(6)?),
-        command_id: Uuid::from_bytes(row.get(7)?),
-        correlation_id: row.get(8)?,
-        actor: row.get(9)?,
-        json: row.get(10)?,
-    })
+/// The columns that [`event`] reads.
+pub(super) const EVENT: &str =
+    "aggregate, id, sequence, partition, at_offset, event_id, event_type, occurred_at,
+    recorded_at, command_id, correlation_id, actor, json";
+
+/// An event of `SELECT {EVENT} ...`.
+pub(super) fn event(row: &rusqlite::Row<'_>, place: &str) -> Result<HistoryEvent, StoreError> {
+    let id = id(row, 1, place)?;
+    let event = || -> rusqlite::Result<HistoryEvent> {
+        Ok(HistoryEvent {
+            aggregate: row.get(0)?,
+            id,
+            sequence: row.get(2)?,
+            partition: row.get(3)?,
+            offset: row.get(4)?,
+            event_id: Uuid::from_bytes(row.get(5)?),
+            event_type: row.get(6)?,
+            occurred_at: Timestamp(row.get(7)?),
+            recorded_at: Timestamp(row.get(8)?),
+            command_id: Uuid::from_bytes(row.get(9)?),
+            correlation_id: row.get(10)?,
+            actor: row.get(11)?,
+            json: row.get(12)?,
+        })
+    };
+    event().map_err(database)
 }
 
 /// Where a projection stands, or every one.

@@ -12,7 +12,7 @@ use crate::{HISTORY, OpenError};
 /// Raised when the tables here change in a way that an older program does not understand.
 const FORM: i64 = 1;
 
-const TABLES: &str = "
+pub(super) const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS meta (
         key TEXT PRIMARY KEY,
         value NOT NULL
@@ -55,7 +55,9 @@ const TABLES: &str = "
         actor TEXT,
         json TEXT NOT NULL,
         PRIMARY KEY (aggregate, id, sequence)
-    );";
+    );
+    -- For feeds. The type is in it, so that what a feed leaves out is not even looked up.
+    CREATE INDEX IF NOT EXISTS history_feed ON history (aggregate, partition, at_offset, event_type);";
 
 /// Makes the database ours, and returns the epoch of its new writer.
 pub(super) fn prepare(
