@@ -1,5 +1,7 @@
 //! The topics: their names, what they must be, and the check that they are.
 
+mod serving;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -187,7 +189,8 @@ fn keep_forever() -> Vec<(&'static str, String)> {
     .to_vec()
 }
 
-/// Makes the topics that are not there. Returns their names. Never changes one that is there.
+/// Makes the topics that are not there, and returns when all are served. Returns the names of those that were
+/// made. Never changes one that is there.
 pub async fn apply_topics(
     kafka: &KafkaSettings,
     domains: &Domains,
@@ -228,6 +231,9 @@ pub async fn apply_topics(
                 });
             }
         }
+    }
+    if !plan.dry_run {
+        serving::until_served(kafka, wanted.into_iter().map(|topic| topic.name).collect()).await?;
     }
     Ok(created)
 }
