@@ -46,7 +46,7 @@ impl Commands for LateGateway {
             let starting = || NotTaken::Unavailable("the engine is still starting".to_owned());
             let gateway = self.0.get().ok_or_else(starting)?;
             let pending = gateway
-                .submit(aggregate, meta, command)
+                .submit(aggregate, meta, command, None)
                 .await
                 .map_err(not_taken)?;
             let outcome = tokio::spawn(pending.wait(PENDING_MAX));

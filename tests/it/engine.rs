@@ -47,6 +47,7 @@ fn meta(id: &str, command_id: Uuid) -> CommandMeta {
         actor: None,
         expected_sequence: None,
         consistency_token: None,
+        dry_run: false,
     }
 }
 
@@ -61,7 +62,7 @@ async fn send_as(
     body: Value,
 ) -> CommandResult {
     let (_, command) = aggregate.command_from_json(&body, None).unwrap();
-    let pending = gateway.submit(aggregate, meta, &command).await.unwrap();
+    let pending = gateway.submit(aggregate, meta, &command, None).await.unwrap();
     pending.wait(Duration::from_secs(20)).await.expect("an outcome")
 }
 

@@ -62,6 +62,7 @@ fn meta_of(aggregate_id: AggregateId, asked: Asked) -> CommandMeta {
         actor: asked.actor,
         expected_sequence: asked.expected_sequence,
         consistency_token: asked.consistency_token,
+        dry_run: false,
     }
 }
 

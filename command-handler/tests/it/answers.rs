@@ -80,6 +80,7 @@ async fn each_kind_of_refusal_has_its_status() {
 #[tokio::test]
 async fn a_refusal_names_the_rule_the_field_and_where_the_aggregate_stands() {
     let refusal = Refusal {
+        step: 0,
         code: "container-full".into(),
         kind: RefusalKind::State,
         detail: "container 7 is full".into(),

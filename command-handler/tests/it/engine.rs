@@ -67,6 +67,7 @@ pub fn result(meta: &CommandMeta, sequence: Sequence, outcome: Outcome) -> Comma
         fingerprint: Uuid::nil(),
         replayed: false,
         consistency_token: Token::at("here", "post.parcels", 1, 5).to_string(),
+        dry_run: false,
     };
     result.with(outcome)
 }

@@ -20,6 +20,7 @@ fn meta() -> CommandMeta {
         actor: None,
         expected_sequence: None,
         consistency_token: None,
+        dry_run: false,
     }
 }
 

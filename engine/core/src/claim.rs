@@ -78,6 +78,11 @@ impl Claim {
         format!("{aggregate}-{unique}")
     }
 
+    /// Who holds the value.
+    pub fn holder(&self) -> Option<&str> {
+        self.holder.as_deref()
+    }
+
     /// The id of the claim on a value.
     pub fn id_of(unique: &Unique) -> crate::AggregateId {
         let name = format!("{}/{}", unique.name, unique.value);

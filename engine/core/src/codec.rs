@@ -20,6 +20,7 @@ pub struct RecordCodec {
     meta: Datum,
     payload: Option<Datum>,
     variants: Vec<String>,
+    has_more: bool,
 }
 
 /// A schema with its reader and its writer, made once: they resolve every name in it.
@@ -75,6 +76,12 @@ pub enum DecodeError {
         /// How many.
         count: usize,
     },
+    /// More payloads than one record may have.
+    #[error("more than {most} at once")]
+    TooMany {
+        /// How many it may have.
+        most: usize,
+    },
     /// The Avro record has not the shape of ours.
     #[error("an Avro record of another kind: {0}")]
     OtherRecord(String),
@@ -86,21 +93,50 @@ impl RecordCodec {
         namespace: &str,
         name: &str,
         doc: &str,
+        meta: (&str, Vec<Value>),
+        variants: &[Variant],
+    ) -> Result<Self, SchemaError> {
+        Self::with_more(namespace, name, doc, meta, variants, None)
+    }
+
+    /// A codec for records that may hold more payloads after the first one, in a field that `more` documents.
+    pub(crate) fn with_more(
+        namespace: &str,
+        name: &str,
+        doc: &str,
         (meta_name, meta): (&str, Vec<Value>),
         variants: &[Variant],
+        more: Option<&str>,
     ) -> Result<Self, SchemaError> {
         let mut avro = AvroWriter::new();
         let records = variants
             .iter()
             .map(|variant| avro.record(variant))
             .collect::<Result<Vec<_>, _>>()?;
-        let fields = variants.iter().zip(&records).map(|(variant, record)| {
-            let doc = format!("Set if and only if the type is {}.", variant.name);
-            json!({ "name": variant.field(), "type": ["null", record], "default": null, "doc": doc })
-        });
-        let all: Vec<Value> = meta.iter().cloned().chain(fields).collect();
-        let record = |name: &str, fields: &Value| json!({ "type": "record", "name": name, "namespace": namespace, "doc": doc, "fields": fields });
-        let json = record(name, &json!(all));
+        let choice = |types: Vec<Value>| -> Vec<Value> {
+            let field = |(variant, avro): (&Variant, Value)| {
+                let doc = format!("Set if and only if the type is {}.", variant.name);
+                json!({ "name": variant.field(), "type": ["null", avro], "default": null, "doc": doc })
+            };
+            variants.iter().zip(types).map(field).collect()
+        };
+        let record = |name: &str, doc: &str, fields: &Value| json!({ "type": "record", "name": name, "namespace": namespace, "doc": doc, "fields": fields });
+        let mut all: Vec<Value> = meta.clone();
+        all.extend(choice(records.clone()));
+        if let Some(doc) = more {
+            // The payloads' records are defined by the fields before.
+            let names = variants
+                .iter()
+                .map(|variant| json!(format!("{namespace}.{}", variant.name)));
+            let one = record(
+                &format!("{name}Step"),
+                "One more of them.",
+                &json!(choice(names.collect())),
+            );
+            let several = json!({ "type": "array", "items": one });
+            all.push(json!({ "name": MORE, "type": ["null", several], "default": null, "doc": doc }));
+        }
+        let json = record(name, doc, &json!(all));
         let payload = (!records.is_empty()).then(|| {
             let branches = records.into_iter().map(|mut record| {
                 record["namespace"] = json!(namespace);
@@ -110,9 +146,10 @@ impl RecordCodec {
         });
         Ok(Self {
             full: parse(&json),
-            meta: Datum::new(parse(&record(meta_name, &json!(meta)))),
+            meta: Datum::new(parse(&record(meta_name, doc, &json!(meta)))),
             payload,
             variants: variants.iter().map(|variant| variant.name.clone()).collect(),
+            has_more: more.is_some(),
             json,
         })
     }
@@ -131,16 +168,36 @@ impl RecordCodec {
         Ok(())
     }
 
-    /// Appends a record; `meta` is given the name of the payload's variant.
+    /// Appends a record; `meta` is given the name of the first payload's variant. There must be one payload at
+    /// least, and just one unless the codec is [`with_more`](Self::with_more).
     pub fn encode<M: Serialize>(
         &self,
-        payload: &impl Serialize,
+        payloads: &[impl Serialize],
         out: &mut Vec<u8>,
         meta: impl FnOnce(&str) -> M,
     ) -> Result<(), EncodeError> {
-        let union = self.payload_bytes(payload)?;
-        let (set, datum) = split_index(&union);
-        self.encode_meta(&meta(&self.variants[set]), out)?;
+        let (first, more) = payloads.split_first().expect("a record has a payload");
+        let union = self.payload_bytes(first)?;
+        self.encode_meta(&meta(&self.variants[split_index(&union).0]), out)?;
+        self.encode_choice(&union, out);
+        match (self.has_more, more) {
+            (false, more) => debug_assert!(more.is_empty(), "this record holds one payload"),
+            (true, []) => out.push(ABSENT),
+            (true, more) => {
+                out.push(PRESENT);
+                // An array in one block: how many, each of them, and an empty block.
+                out.extend(zigzag(more.len()));
+                for payload in more {
+                    self.encode_choice(&self.payload_bytes(payload)?, out);
+                }
+                out.push(0);
+            }
+        }
+        Ok(())
+    }
+
+    fn encode_choice(&self, union: &[u8], out: &mut Vec<u8>) {
+        let (set, datum) = split_index(union);
         for index in 0..self.variants.len() {
             if index == set {
                 out.push(PRESENT);
@@ -149,7 +206,6 @@ impl RecordCodec {
                 out.push(ABSENT);
             }
         }
-        Ok(())
     }
 
     /// The payload alone: equal payloads have equal bytes.
@@ -183,20 +239,56 @@ impl RecordCodec {
         Ok(meta)
     }
 
-    /// Reads a record: its metadata, its type and its payload.
+    /// Reads a record: its metadata, the type of its first payload, and its payloads, one at least.
     pub fn decode<M: DeserializeOwned, P: DeserializeOwned>(
         &self,
         datum: &[u8],
-    ) -> Result<(M, &str, P), DecodeError> {
+    ) -> Result<(M, &str, Vec<P>), DecodeError> {
         let mut rest = Cursor::new(datum);
         let meta = self
             .meta
             .reader
             .read_deser(&mut rest)
             .map_err(|source| self.decode_error(source))?;
+        let (set, first) = self.decode_choice(&mut rest)?;
+        let mut payloads = vec![first];
+        if self.has_more && self.is_present(&mut rest)? {
+            self.decode_more(&mut rest, &mut payloads)?;
+        }
+        no_more(&rest)?;
+        Ok((meta, &self.variants[set], payloads))
+    }
+
+    fn decode_more<P: DeserializeOwned>(
+        &self,
+        rest: &mut Cursor<&[u8]>,
+        payloads: &mut Vec<P>,
+    ) -> Result<(), DecodeError> {
+        loop {
+            let count = read_long(rest)?;
+            if count == 0 {
+                return Ok(());
+            }
+            if count < 0 {
+                // The block's size in bytes, for readers that skip it.
+                read_long(rest)?;
+            }
+            for _ in 0..count.unsigned_abs() {
+                if payloads.len() >= PAYLOADS_MAX {
+                    return Err(DecodeError::TooMany { most: PAYLOADS_MAX });
+                }
+                payloads.push(self.decode_choice(rest)?.1);
+            }
+        }
+    }
+
+    fn decode_choice<P: DeserializeOwned>(
+        &self,
+        rest: &mut Cursor<&[u8]>,
+    ) -> Result<(usize, P), DecodeError> {
         let mut found: Option<(usize, P)> = None;
         for index in 0..self.variants.len() {
-            if !self.is_present(&mut rest)? {
+            if !self.is_present(rest)? {
                 continue;
             }
             if let Some((first, _)) = found {
@@ -205,18 +297,16 @@ impl RecordCodec {
                     second: snake_case(&self.variants[index]),
                 });
             }
-            found = Some((index, self.read_payload(index, &mut rest)?));
+            found = Some((index, self.read_payload(index, rest)?));
         }
-        no_more(&rest)?;
-        let (index, payload) = found.ok_or_else(|| DecodeError::NoPayload {
+        found.ok_or_else(|| DecodeError::NoPayload {
             fields: self
                 .variants
                 .iter()
                 .map(|name| snake_case(name))
                 .collect::<Vec<_>>()
                 .join(", "),
-        })?;
-        Ok((meta, &self.variants[index], payload))
+        })
     }
 
     fn is_present(&self, rest: &mut Cursor<&[u8]>) -> Result<bool, DecodeError> {
@@ -237,7 +327,7 @@ impl RecordCodec {
         index: usize,
         rest: &mut Cursor<&[u8]>,
     ) -> Result<P, DecodeError> {
-        let prefix = index_bytes(index);
+        let prefix = zigzag(index);
         let mut union = prefix.as_slice().chain(rest);
         let payload = self
             .payload
@@ -304,6 +394,12 @@ fn brief(error: &apache_avro::Error) -> String {
     end.chars().take(300).collect()
 }
 
+/// The field of the payloads after the first one.
+const MORE: &str = "and_then";
+
+/// How many payloads a record may have: what is decided at once must stay small.
+pub const PAYLOADS_MAX: usize = 100;
+
 /// Avro's branch 0 and branch 1 of a union, as zigzag varints.
 const ABSENT: u8 = 0;
 const PRESENT: u8 = 2;
@@ -330,8 +426,9 @@ fn split_index(union: &[u8]) -> (usize, &[u8]) {
     unreachable!("a union's datum begins with its index")
 }
 
-fn index_bytes(index: usize) -> Vec<u8> {
-    let mut rest = index << 1;
+/// A number as Avro writes it: zigzag, then 7 bits a byte.
+fn zigzag(number: usize) -> Vec<u8> {
+    let mut rest = number << 1;
     let mut bytes = Vec::with_capacity(2);
     while rest > 0x7f {
         // Masked to eight bits.
@@ -342,6 +439,22 @@ fn index_bytes(index: usize) -> Vec<u8> {
     #[allow(clippy::cast_possible_truncation)]
     bytes.push(rest as u8);
     bytes
+}
+
+/// Reads what [`zigzag`] writes, negative numbers too.
+fn read_long(rest: &mut Cursor<&[u8]>) -> Result<i64, DecodeError> {
+    let broken = |what: &str| DecodeError::OtherRecord(what.to_owned());
+    let mut number = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let mut byte = [0];
+        rest.read_exact(&mut byte)
+            .map_err(|_| broken("it ends too early"))?;
+        number |= u64::from(byte[0] & 0x7f) << shift;
+        if byte[0] & 0x80 == 0 {
+            return Ok((number >> 1).cast_signed() ^ -((number & 1).cast_signed()));
+        }
+    }
+    Err(broken("a number that is too long"))
 }
 
 fn no_more(rest: &Cursor<&[u8]>) -> Result<(), DecodeError> {
@@ -355,12 +468,18 @@ fn no_more(rest: &Cursor<&[u8]>) -> Result<(), DecodeError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{index_bytes, split_index};
+    use std::io::Cursor;
+
+    use super::{read_long, split_index, zigzag};
 
     #[test]
     fn the_index_of_a_branch_is_read_back() {
         for index in [0, 1, 63, 64, 100, 8191, 8192] {
-            let mut bytes = index_bytes(index);
+            let mut bytes = zigzag(index);
+            assert_eq!(
+                read_long(&mut Cursor::new(&bytes)).unwrap(),
+                i64::try_from(index).unwrap()
+            );
             bytes.extend_from_slice(b"datum");
             assert_eq!(split_index(&bytes), (index, b"datum".as_slice()));
         }

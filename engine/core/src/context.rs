@@ -17,6 +17,8 @@ pub struct Context<'a> {
     pub actor: Option<&'a str>,
     references: &'a dyn References,
     consulted: Cell<bool>,
+    /// The place of the command among those that are decided as one.
+    step: Cell<i32>,
 }
 
 impl<'a> Context<'a> {
@@ -35,6 +37,7 @@ impl<'a> Context<'a> {
             actor,
             references,
             consulted: Cell::new(false),
+            step: Cell::new(0),
         }
     }
 
@@ -52,7 +55,15 @@ impl<'a> Context<'a> {
 
     /// An id for something that the command makes, `n` to tell several apart: new, and the same each time.
     pub fn new_id(&self, n: u32) -> Uuid {
-        Uuid::new_v5(&self.command_id, &n.to_be_bytes())
+        match self.step.get() {
+            0 => Uuid::new_v5(&self.command_id, &n.to_be_bytes()),
+            step => Uuid::new_v5(&self.command_id, &[step.to_be_bytes(), n.to_be_bytes()].concat()),
+        }
+    }
+
+    /// Which of the commands that are decided as one is asked about.
+    pub(crate) fn set_step(&self, step: i32) {
+        self.step.set(step);
     }
 }
 

@@ -25,6 +25,8 @@ pub struct CommandMeta {
     pub expected_sequence: Option<Sequence>,
     /// What its sender has seen: it is not decided on older states.
     pub consistency_token: Option<String>,
+    /// Whether only to say what would become of it.
+    pub dry_run: bool,
 }
 
 /// What every event record says besides its payload.
@@ -126,6 +128,8 @@ pub struct CommandResult {
     pub replayed: bool,
     /// What a reader must have seen to see this outcome; see [`Token`](crate::Token).
     pub consistency_token: String,
+    /// Whether it only says what would have become of the command.
+    pub dry_run: bool,
 }
 
 /// An event, as a result names it.
@@ -147,6 +151,7 @@ pub struct RefusalRecord {
     kind: String,
     detail: String,
     field: Option<String>,
+    step: i32,
 }
 
 /// What became of a command.
@@ -171,6 +176,7 @@ impl CommandResult {
                 kind: RefusalKind::from_name(&record.kind),
                 detail: record.detail.clone(),
                 field: record.field.clone(),
+                step: record.step,
             }),
         }
     }
@@ -192,6 +198,7 @@ impl CommandResult {
                     kind: refusal.kind.name().to_owned(),
                     detail: refusal.detail,
                     field: refusal.field,
+                    step: refusal.step,
                 });
             }
         }

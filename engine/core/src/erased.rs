@@ -1,11 +1,13 @@
 //! An aggregate type without its types: what the engine runs.
 
 use std::any::Any;
+use std::borrow::Cow;
 
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::codec::PAYLOADS_MAX;
 use crate::form::Forms;
 use crate::records::{command_fields, event_fields};
 use crate::schema::{SchemaError, Variant, variants_of};
@@ -17,7 +19,7 @@ use crate::{
 /// The state of an aggregate of some type.
 pub type State = Box<dyn Any + Send + Sync>;
 
-/// A command of some type.
+/// A command of some type, or several that are decided as one.
 pub struct AnyCommand(Box<dyn Any + Send + Sync>);
 
 /// An event of some type.
@@ -126,7 +128,8 @@ pub trait AggregateType: Send + Sync {
     /// The types of the commands that the state can accept.
     fn possible(&self, state: &State) -> Vec<&'static str>;
 
-    /// Reads a command from JSON: `{"type": "AddItemToOrder", ...}`, or without a type if `assumed` gives it.
+    /// Reads a command from JSON: `{"type": "AddItemToOrder", ...}`, or without a type if `assumed` gives it. Or a
+    /// list of commands, which are decided as one; the type is then that of the first.
     fn command_from_json(
         &self,
         body: &Value,
@@ -160,7 +163,7 @@ pub trait AggregateType: Send + Sync {
 impl AnyCommand {
     /// A command of the aggregate type `A`.
     pub fn new<A: Aggregate>(command: A::Command) -> Self {
-        Self(Box::new(command))
+        Self(Box::new(vec![command]))
     }
 }
 
@@ -211,12 +214,15 @@ impl<A: Aggregate> Typed<A> {
         Ok(Self {
             forms: Forms::new(&commands),
             shape: shape_of::<A>(&events),
-            commands: RecordCodec::new(
+            commands: RecordCodec::with_more(
                 &namespace,
                 &command_name,
                 &command_doc,
                 ("CommandMeta", command_fields()),
                 &command_variants,
+                Some(
+                    "More commands on the same aggregate, decided after the first one: all are accepted, or none.",
+                ),
             )?,
             events,
             info: AggregateInfo {
@@ -231,6 +237,20 @@ impl<A: Aggregate> Typed<A> {
             },
             of: std::marker::PhantomData,
         })
+    }
+
+    fn one_from_json(&self, body: &Value, assumed: Option<&str>) -> Result<(String, A::Command), FormErrors> {
+        let (name, tagged) = self.forms.read(body, assumed)?;
+        let command =
+            serde_path_to_error::deserialize(tagged).map_err(|error| FormErrors::unforeseen(&error, body))?;
+        Ok((name, command))
+    }
+
+    fn commands(command: &AnyCommand) -> &Vec<A::Command> {
+        command
+            .0
+            .downcast_ref()
+            .expect("a command of this aggregate type")
     }
 
     fn state(state: &State) -> &A {
@@ -283,17 +303,22 @@ impl<A: Aggregate> AggregateType for Typed<A> {
         command: &AnyCommand,
         context: &Context<'_>,
     ) -> Result<Vec<AnyEvent>, Refusal> {
-        let command = command
-            .0
-            .downcast_ref::<A::Command>()
-            .expect("a command of this aggregate type");
-        match Self::state(state).decide(command, context) {
-            Ok(events) => Ok(events
-                .into_iter()
-                .map(|event| AnyEvent(Box::new(event)))
-                .collect()),
-            Err(rejection) => Err(Refusal::of(&rejection)),
+        let commands = Self::commands(command);
+        let mut events = Vec::new();
+        // Each is decided on what those before it have made; the first no is that of all.
+        let mut state = Cow::Borrowed(Self::state(state));
+        for (step, command) in (0..).zip(commands) {
+            context.set_step(step);
+            let decided = state.decide(command, context).map_err(|rejection| Refusal {
+                step,
+                ..Refusal::of(&rejection)
+            })?;
+            if commands.len() > 1 {
+                decided.iter().for_each(|event| state.to_mut().evolve(event));
+            }
+            events.extend(decided.into_iter().map(|event| AnyEvent(Box::new(event))));
         }
+        Ok(events)
     }
 
     fn evolve(&self, state: &mut State, event: &AnyEvent) {
@@ -314,14 +339,29 @@ impl<A: Aggregate> AggregateType for Typed<A> {
         body: &Value,
         assumed: Option<&str>,
     ) -> Result<(String, AnyCommand), FormErrors> {
-        let (name, tagged) = self.forms.read(body, assumed)?;
-        let command: A::Command =
-            serde_path_to_error::deserialize(tagged).map_err(|error| FormErrors::unforeseen(&error, body))?;
-        Ok((name, AnyCommand(Box::new(command))))
+        let Value::Array(items) = body else {
+            let (name, command) = self.one_from_json(body, assumed)?;
+            return Ok((name, AnyCommand(Box::new(vec![command]))));
+        };
+        check_length(items)?;
+        let mut commands = Vec::new();
+        let mut errors = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            match self.one_from_json(item, None) {
+                Ok(command) => commands.push(command),
+                Err(wrong) => errors.extend(wrong.under(index).0),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(FormErrors(errors));
+        }
+        let name = commands.first().map(|(name, _)| name.clone()).unwrap_or_default();
+        let commands: Vec<A::Command> = commands.into_iter().map(|(_, command)| command).collect();
+        Ok((name, AnyCommand(Box::new(commands))))
     }
 
     fn decode_command(&self, datum: &[u8]) -> Result<DecodedCommand, DecodeError> {
-        let (mut meta, set, command) = self.commands.decode::<CommandMeta, A::Command>(datum)?;
+        let (mut meta, set, commands) = self.commands.decode::<CommandMeta, A::Command>(datum)?;
         let says = meta
             .command_type
             .strip_suffix("Command")
@@ -333,11 +373,11 @@ impl<A: Aggregate> AggregateType for Typed<A> {
             });
         }
         set.clone_into(&mut meta.command_type);
-        let fingerprint = fingerprint(&meta, &self.commands, &command)
+        let fingerprint = fingerprint(&meta, &self.commands, &commands)
             .map_err(|error| DecodeError::OtherRecord(error.to_string()))?;
         Ok(DecodedCommand {
             meta,
-            command: AnyCommand(Box::new(command)),
+            command: AnyCommand(Box::new(commands)),
             fingerprint,
         })
     }
@@ -348,11 +388,7 @@ impl<A: Aggregate> AggregateType for Typed<A> {
         command: &AnyCommand,
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
-        let command = command
-            .0
-            .downcast_ref::<A::Command>()
-            .expect("a command of this aggregate type");
-        self.commands.encode(command, out, |name| {
+        self.commands.encode(Self::commands(command), out, |name| {
             name.clone_into(&mut meta.command_type);
             &*meta
         })
@@ -364,13 +400,16 @@ impl<A: Aggregate> AggregateType for Typed<A> {
     }
 
     fn decode_event(&self, datum: &[u8]) -> Result<DecodedEvent, DecodeError> {
-        let (meta, set, event) = self.events.decode::<EventMeta, A::Event>(datum)?;
+        let (meta, set, mut events) = self.events.decode::<EventMeta, A::Event>(datum)?;
         if meta.event_type != set {
             return Err(DecodeError::TypeMismatch {
                 says: meta.event_type,
                 set: set.to_owned(),
             });
         }
+        let event = events
+            .pop()
+            .ok_or_else(|| DecodeError::OtherRecord("no event".to_owned()))?;
         Ok(DecodedEvent {
             meta,
             event: AnyEvent(Box::new(event)),
@@ -384,7 +423,7 @@ impl<A: Aggregate> AggregateType for Typed<A> {
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
         let event = event.get::<A>().expect("an event of this aggregate type");
-        self.events.encode(event, out, |name| {
+        self.events.encode(std::slice::from_ref(event), out, |name| {
             name.clone_into(&mut meta.event_type);
             let revised = A::REVISIONS.iter().find(|(revised, _)| *revised == name);
             meta.revision = revised.map_or(1, |(_, revision)| *revision);
@@ -403,13 +442,27 @@ impl<A: Aggregate> AggregateType for Typed<A> {
     }
 }
 
+/// A list of commands that can be decided as one.
+fn check_length(items: &[Value]) -> Result<(), FormErrors> {
+    if (1..=PAYLOADS_MAX).contains(&items.len()) {
+        return Ok(());
+    }
+    Err(FormErrors::one(
+        "",
+        format!("a list must have 1 to {PAYLOADS_MAX} commands"),
+    ))
+}
+
 /// Equal commands have equal fingerprints, whoever sent them, when and why.
 fn fingerprint<P: Payload>(
     meta: &CommandMeta,
     codec: &RecordCodec,
-    command: &P,
+    commands: &[P],
 ) -> Result<Uuid, EncodeError> {
-    let mut asked = codec.payload_bytes(command)?;
+    let mut asked = Vec::new();
+    for command in commands {
+        asked.extend(codec.payload_bytes(command)?);
+    }
     asked.extend_from_slice(meta.aggregate_id.as_str().as_bytes());
     asked.extend_from_slice(&meta.expected_sequence.unwrap_or(-1).to_be_bytes());
     Ok(Uuid::new_v5(&Uuid::NAMESPACE_OID, &asked))

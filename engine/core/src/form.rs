@@ -26,7 +26,16 @@ pub struct FormError {
 }
 
 impl FormErrors {
-    fn one(pointer: &str, detail: String) -> Self {
+    /// The same mistakes, in the entry of a list.
+    pub(crate) fn under(self, index: usize) -> Self {
+        let entry = |error: FormError| FormError {
+            pointer: format!("/{index}{}", error.pointer),
+            ..error
+        };
+        Self(self.0.into_iter().map(entry).collect())
+    }
+
+    pub(crate) fn one(pointer: &str, detail: String) -> Self {
         Self(vec![FormError {
             pointer: pointer.to_owned(),
             detail,

@@ -13,6 +13,10 @@ fn field(name: &str, avro: Value, doc: &str) -> Value {
     field
 }
 
+fn defaulted(name: &str, avro: &str, default: Value, doc: &str) -> Value {
+    json!({ "name": name, "type": avro, "default": default, "doc": doc })
+}
+
 fn avro_is_nullable(avro: &Value) -> bool {
     avro.is_array()
 }
@@ -64,6 +68,12 @@ pub(crate) fn command_fields() -> Vec<Value> {
             "consistency_token",
             optional("string"),
             "What its sender has seen: it is not decided on older states.",
+        ),
+        defaulted(
+            "dry_run",
+            "boolean",
+            json!(false),
+            "Whether only to say what would become of it: no event is recorded.",
         ),
     ]
 }
@@ -141,6 +151,7 @@ pub fn result_codec(info: &AggregateInfo) -> RecordCodec {
         field("kind", json!("string"), "state, value, malformed, unknown-reference, unknown-aggregate, sequence, command-id or failed."),
         field("detail", json!("string"), "For a person."),
         field("field", optional("string"), "The field of the command that is to blame."),
+        defaulted("step", "int", json!(0), "Which of several commands that were to be decided as one, from 0."),
     ]});
     let fields = vec![
         field("command_id", json!("string"), "The command."),
@@ -195,6 +206,12 @@ pub fn result_codec(info: &AggregateInfo) -> RecordCodec {
             "consistency_token",
             json!("string"),
             "Send it with a read or a command that must not be answered from before this outcome.",
+        ),
+        defaulted(
+            "dry_run",
+            "boolean",
+            json!(false),
+            "Whether it only says what would have become of the command.",
         ),
     ];
     RecordCodec::new(

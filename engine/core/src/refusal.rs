@@ -59,6 +59,8 @@ pub struct Refusal {
     pub detail: String,
     /// The field of the command that is to blame, as in the schema.
     pub field: Option<String>,
+    /// Which of several commands that were to be decided as one, from 0.
+    pub step: i32,
 }
 
 impl Refusal {
@@ -69,6 +71,7 @@ impl Refusal {
             kind: rejection.kind(),
             detail: rejection.to_string(),
             field: rejection.field().map(str::to_owned),
+            step: 0,
         }
     }
 
@@ -79,6 +82,7 @@ impl Refusal {
             kind,
             detail,
             field: None,
+            step: 0,
         }
     }
 }

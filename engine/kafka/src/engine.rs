@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::catalog::Catalog;
 use crate::follower::{FollowError, Follower};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Sender};
 use crate::store::{Store, StoreError};
 use crate::waiters::Waiters;
 use crate::worker::{Post, Shared, Worker, WorkerError};
@@ -113,7 +113,7 @@ impl Engine {
         let catalog = Arc::new(load_catalog(kafka, domains).await?);
         let store = open_store(settings, &catalog).await?;
         let waiters = Arc::new(Waiters::new(settings.waiting_max));
-        let gateway = Gateway::new(kafka, Arc::clone(&catalog), store.clone(), Arc::clone(&waiters))?;
+        let sender = Sender::new(kafka, Arc::clone(&catalog), Arc::clone(&waiters))?;
         let (fail, failed) = watch::channel(None);
         let fail_follower = fail.clone();
         let (follower, thread) = Follower::start(kafka, &catalog, &store, &waiters, move |error| {
@@ -125,7 +125,7 @@ impl Engine {
             store,
             follower,
             waiters,
-            gateway,
+            sender,
             runtime: Handle::current(),
             is_stopped: AtomicBool::new(false),
         });
@@ -190,7 +190,7 @@ impl Engine {
 
     /// The way in for commands.
     pub fn gateway(&self) -> Gateway {
-        self.shared.gateway.clone()
+        Gateway::new(Arc::clone(&self.shared))
     }
 
     /// What is still missing before it can decide; nothing if it is ready.
@@ -251,8 +251,8 @@ fn work(shared: &Arc<Shared>, post: &Post, has_joined: &Arc<AtomicBool>) -> Resu
 /// Asks Kafka again and again whether it is there: clients are sent elsewhere while it is not.
 async fn feel_the_pulse(shared: Arc<Shared>, is_kafka_there: Arc<AtomicBool>) {
     while !shared.is_stopped.load(Ordering::SeqCst) {
-        let gateway = shared.gateway.clone();
-        let asked = tokio::task::spawn_blocking(move || gateway.is_kafka_there(PULSE_MAX)).await;
+        let asked = Arc::clone(&shared);
+        let asked = tokio::task::spawn_blocking(move || asked.sender.is_kafka_there(PULSE_MAX)).await;
         is_kafka_there.store(asked.unwrap_or(false), Ordering::SeqCst);
         tokio::time::sleep(PULSE_EVERY).await;
     }

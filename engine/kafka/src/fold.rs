@@ -134,11 +134,12 @@ impl<'a> Folding<'a> {
     }
 }
 
-/// Whether the outcome is what its command gets for ever. Not so are: a repetition; the no to another command
+/// Whether the outcome is what its command gets for ever. Not so are: a repetition; a dry run; the no to another command
 /// under an id that has an outcome already; and the no to a command that came too early, which may come again.
 pub(crate) fn is_remembered(result: &CommandResult) -> bool {
     let is_lasting = |refusal: &Refusal| refusal.kind != RefusalKind::CommandId && refusal.code != TOO_EARLY;
     !result.replayed
+        && !result.dry_run
         && match result.decided() {
             Outcome::Accepted(_) => true,
             Outcome::Refused(refusal) => is_lasting(&refusal),

@@ -7,6 +7,7 @@ use foldline_core::{
     AggregateId, AggregateType, AnyCommand, CommandMeta, CommandResult, EncodeError, Sequence, State,
 };
 use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -14,8 +15,9 @@ use uuid::Uuid;
 use crate::KafkaSettings;
 use crate::catalog::{Catalog, Installed};
 use crate::registry::begin_wire_format;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 use crate::waiters::Waiters;
+use crate::worker::{Rehearsed, Shared, rehearse};
 
 /// How long Kafka may take to take a command. Below the time that HTTP clients wait.
 const ACKNOWLEDGED_MAX: Duration = Duration::from_secs(5);
@@ -26,9 +28,9 @@ pub struct Gateway {
     shared: Arc<Shared>,
 }
 
-struct Shared {
+/// Appends commands to their topics.
+pub(crate) struct Sender {
     catalog: Arc<Catalog>,
-    store: Store,
     waiters: Arc<Waiters>,
     producer: FutureProducer,
 }
@@ -73,11 +75,10 @@ pub enum SubmitError {
     Encode(#[from] EncodeError),
 }
 
-impl Gateway {
+impl Sender {
     pub(crate) fn new(
         kafka: &KafkaSettings,
         catalog: Arc<Catalog>,
-        store: Store,
         waiters: Arc<Waiters>,
     ) -> Result<Self, KafkaError> {
         let producer = kafka
@@ -89,45 +90,103 @@ impl Gateway {
             .set("message.timeout.ms", ACKNOWLEDGED_MAX.as_millis().to_string())
             .create()?;
         Ok(Self {
-            shared: Arc::new(Shared {
-                catalog,
-                store,
-                waiters,
-                producer,
-            }),
+            catalog,
+            waiters,
+            producer,
         })
     }
 
-    /// Appends the command to its topic, and returns when Kafka has it for good.
-    pub async fn submit(
+    /// See [`Gateway::submit`].
+    pub(crate) async fn submit(
         &self,
-        aggregate: &Arc<dyn AggregateType>,
+        aggregate: &dyn AggregateType,
         mut meta: CommandMeta,
         command: &AnyCommand,
+        traceparent: Option<&str>,
     ) -> Result<Pending, SubmitError> {
-        let shared = &self.shared;
-        let installed = self.installed(aggregate.as_ref())?;
+        let installed = installed(&self.catalog, aggregate)?;
         let mut value = Vec::with_capacity(256);
         begin_wire_format(installed.commands.reader.own_id(), &mut value);
         aggregate.encode_command(&mut meta, command, &mut value)?;
         let command_id = meta.command_id;
-        let answer = shared.waiters.wait(command_id);
+        let answer = self.waiters.wait(command_id);
         let answer = answer.ok_or_else(|| SubmitError::Full {
-            waiting: shared.waiters.count(),
+            waiting: self.waiters.count(),
         })?;
         // Before the first await: whoever drops this future waits no longer.
         let pending = Pending {
             command_id,
             answer,
-            waiters: Arc::clone(&shared.waiters),
+            waiters: Arc::clone(&self.waiters),
         };
-        let record = FutureRecord::to(&installed.commands.name)
+        let mut record = FutureRecord::to(&installed.commands.name)
             .partition(installed.slice_of(&meta.aggregate_id).partition)
             .key(meta.aggregate_id.as_str())
             .payload(&value);
-        let sent = shared.producer.send(record, Duration::ZERO).await;
+        if let Some(value) = traceparent {
+            let header = Header {
+                key: "traceparent",
+                value: Some(value),
+            };
+            record = record.headers(OwnedHeaders::new().insert(header));
+        }
+        let sent = self.producer.send(record, Duration::ZERO).await;
         sent.map_err(|(error, _)| SubmitError::Unavailable(error.to_string()))?;
         Ok(pending)
+    }
+
+    /// Asks Kafka for something small. Blocks until it has answered, or has not for too long.
+    pub(crate) fn is_kafka_there(&self, at_most: Duration) -> bool {
+        let topic = self
+            .catalog
+            .types()
+            .first()
+            .map(|installed| installed.commands.name.as_str());
+        self.producer.client().fetch_metadata(topic, at_most).is_ok()
+    }
+}
+
+impl Gateway {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Appends the command to its topic, and returns when Kafka has it for good. `traceparent` (W3C trace context)
+    /// goes with it, and with what it makes.
+    pub async fn submit(
+        &self,
+        aggregate: &Arc<dyn AggregateType>,
+        meta: CommandMeta,
+        command: &AnyCommand,
+        traceparent: Option<&str>,
+    ) -> Result<Pending, SubmitError> {
+        self.shared
+            .sender
+            .submit(aggregate.as_ref(), meta, command, traceparent)
+            .await
+    }
+
+    /// What would become of the command at the sequence that its aggregate is at here. Nothing is written anywhere.
+    /// On several instances, an aggregate that another one leads may be further on there by some milliseconds; the
+    /// answer says at which sequence it was given.
+    pub async fn rehearse(
+        &self,
+        aggregate: &Arc<dyn AggregateType>,
+        meta: CommandMeta,
+        command: &AnyCommand,
+    ) -> Result<Rehearsed, SubmitError> {
+        let installed = Arc::clone(installed(&self.shared.catalog, aggregate.as_ref())?);
+        let mut meta = CommandMeta {
+            dry_run: true,
+            ..meta
+        };
+        let mut datum = Vec::with_capacity(256);
+        aggregate.encode_command(&mut meta, command, &mut datum)?;
+        let shared = Arc::clone(&self.shared);
+        let rehearsed = tokio::task::spawn_blocking(move || rehearse(&shared, &installed, &datum)).await;
+        rehearsed
+            .expect("a decision's panic is caught")
+            .map_err(SubmitError::Unavailable)
     }
 
     /// What is known here of a command.
@@ -148,6 +207,23 @@ impl Gateway {
         })
     }
 
+    /// As [`status`](Self::status), and waits for the outcome if the command is pending here.
+    pub async fn outcome(&self, command_id: Uuid, at_most: Duration) -> Result<CommandStatus, StoreError> {
+        // First to wait, then to look: an outcome that comes in between is not missed.
+        let answer = self.shared.waiters.join(command_id);
+        let status = self.status(command_id)?;
+        match (status, answer) {
+            (CommandStatus::Pending, Some(answer)) => {
+                let outcome = tokio::time::timeout(at_most, answer).await;
+                match outcome {
+                    Ok(Ok(result)) => Ok(CommandStatus::Decided(Box::new(result))),
+                    _ => self.status(command_id),
+                }
+            }
+            (status, _) => Ok(status),
+        }
+    }
+
     /// An aggregate's state and sequence, as this process knows them; `None` if it does not exist.
     pub fn state(
         &self,
@@ -160,30 +236,18 @@ impl Gateway {
         }
     }
 
-    /// Asks Kafka for something small. Blocks until it has answered, or has not for too long.
-    pub(crate) fn is_kafka_there(&self, at_most: Duration) -> bool {
-        let topic = self
-            .shared
-            .catalog
-            .types()
-            .first()
-            .map(|installed| installed.commands.name.as_str());
-        self.shared
-            .producer
-            .client()
-            .fetch_metadata(topic, at_most)
-            .is_ok()
-    }
-
     /// The cluster that tokens must come from.
     pub fn cluster_id(&self) -> &str {
         &self.shared.catalog.cluster_id
     }
+}
 
-    fn installed(&self, aggregate: &dyn AggregateType) -> Result<&Arc<Installed>, SubmitError> {
-        let name = || SubmitError::NotInstalled(aggregate.info().qualified_name());
-        self.shared.catalog.of(aggregate).ok_or_else(name)
-    }
+fn installed<'a>(
+    catalog: &'a Catalog,
+    aggregate: &dyn AggregateType,
+) -> Result<&'a Arc<Installed>, SubmitError> {
+    let name = || SubmitError::NotInstalled(aggregate.info().qualified_name());
+    catalog.of(aggregate).ok_or_else(name)
 }
 
 impl Pending {

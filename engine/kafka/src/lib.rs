@@ -36,4 +36,4 @@ pub use registry::{
 pub use settings::KafkaSettings;
 pub use store::StoreError;
 pub use topics::{Cluster, TopicNames, TopicPlan, TopicsError, apply_topics, check_topics};
-pub use worker::WorkerError;
+pub use worker::{Rehearsed, WorkerError};

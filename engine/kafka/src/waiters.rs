@@ -34,6 +34,15 @@ impl Waiters {
         Some(receiver)
     }
 
+    /// Waits for a command that somebody waits for already; `None` if nobody does.
+    pub(crate) fn join(&self, command_id: Uuid) -> Option<oneshot::Receiver<CommandResult>> {
+        let mut waiting = self.lock();
+        let waiters = waiting.get_mut(&command_id)?;
+        let (sender, receiver) = oneshot::channel();
+        waiters.push(sender);
+        Some(receiver)
+    }
+
     pub(crate) fn answer(&self, result: &CommandResult) {
         let waiters = self.lock().remove(&result.command_id);
         for waiter in waiters.into_iter().flatten() {

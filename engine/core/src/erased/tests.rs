@@ -3,11 +3,11 @@ use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::writer::datum::GenericDatumWriter;
 use serde_json::json;
 
-use super::{AnyCommand, AnyEvent};
+use super::{AnyCommand, AnyEvent, Typed};
 use crate::records::result_codec;
 use crate::{
-    Claim, ClaimCommand, ClaimEvent, CommandMeta, CommandResult, DecodeError, Domain, Domains, EventMeta,
-    Outcome, Refusal, RefusalKind, Timestamp,
+    Claim, ClaimCommand, ClaimEvent, CommandMeta, CommandResult, Context, DecodeError, Domain, Domains,
+    EventMeta, NoReferences, Outcome, Refusal, RefusalKind, Timestamp,
 };
 
 fn domains() -> Domains {
@@ -44,6 +44,7 @@ fn command_meta() -> CommandMeta {
         actor: None,
         expected_sequence: Some(3),
         consistency_token: None,
+        dry_run: false,
     }
 }
 
@@ -192,6 +193,7 @@ fn a_result_record_is_read_back() {
         fingerprint: uuid::Uuid::from_u128(3),
         replayed: false,
         consistency_token: "1.x".into(),
+        dry_run: false,
     }
     .with(Outcome::Refused(refusal.clone()));
     let mut bytes = Vec::new();
@@ -199,4 +201,47 @@ fn a_result_record_is_read_back() {
     let read: CommandResult = codec.decode_meta(&bytes).unwrap();
     assert_eq!(read, result);
     assert_eq!(read.decided(), Outcome::Refused(refusal));
+}
+
+#[test]
+fn several_commands_are_read_back_and_their_mistakes_have_the_entrys_pointer() {
+    let domains = domains();
+    let claims = &domains.aggregates()[0];
+    let take = |value: &str| json!({"type": "ReserveValue", "value": value, "holder": "h"});
+    let (name, commands) = claims
+        .command_from_json(&json!([take("a"), take("b")]), None)
+        .unwrap();
+    assert_eq!(name, "ReserveValue");
+    let (mut meta, mut bytes) = (command_meta(), Vec::new());
+    claims.encode_command(&mut meta, &commands, &mut bytes).unwrap();
+    let decoded = claims.decode_command(&bytes).unwrap();
+    assert_eq!(Typed::<Claim>::commands(&decoded.command).len(), 2);
+
+    let wrong = claims.command_from_json(&json!([take("a"), {"type": "ReserveValue", "value": 7}]), None);
+    let pointers: Vec<String> = wrong
+        .err()
+        .unwrap()
+        .0
+        .into_iter()
+        .map(|error| error.pointer)
+        .collect();
+    assert_eq!(pointers, ["/1/holder", "/1/value"]);
+    assert!(claims.command_from_json(&json!([]), None).is_err());
+}
+
+#[test]
+fn of_several_commands_all_are_accepted_or_none_and_the_step_is_named() {
+    let domains = domains();
+    let claims = &domains.aggregates()[0];
+    let ask = |commands: serde_json::Value| {
+        let (_, commands) = claims.command_from_json(&commands, None).unwrap();
+        let id = "a-1".parse().unwrap();
+        let context = Context::new(uuid::Uuid::nil(), &id, Timestamp(0), None, &NoReferences);
+        claims.decide(&claims.initial(), &commands, &context)
+    };
+    let take = |holder: &str| json!({"type": "ReserveValue", "value": "v", "holder": holder});
+    let release = json!({"type": "ReleaseValue", "value": "v", "holder": "a"});
+    assert_eq!(ask(json!([take("a"), release, take("b")])).unwrap().len(), 3);
+    let refusal = ask(json!([take("a"), take("b")])).err().unwrap();
+    assert_eq!((refusal.code.as_str(), refusal.step), ("value-taken", 1));
 }

@@ -30,7 +30,7 @@ pub(super) enum Decision {
     DeadLetter,
 }
 
-enum Step {
+pub(super) enum Step {
     Made(Box<Made>),
     /// It would take unique values that are not reserved yet.
     Wants(Vec<Want>),
@@ -102,7 +102,7 @@ struct Loaded {
 }
 
 impl<'a> Deciding<'a> {
-    fn new(shared: &'a Shared, cache: &'a mut Cache) -> Self {
+    pub(super) fn new(shared: &'a Shared, cache: &'a mut Cache) -> Self {
         Self {
             shared,
             cache,
@@ -114,9 +114,14 @@ impl<'a> Deciding<'a> {
         }
     }
 
-    fn step(&mut self, taken: &Taken, command: &DecodedCommand) -> Result<Step, BatchError> {
+    pub(super) fn step(&mut self, taken: &Taken, command: &DecodedCommand) -> Result<Step, BatchError> {
         let installed = Arc::clone(self.shared.catalog.get(taken.slice));
-        if let Some(earlier) = self.earlier(&installed, taken.slice, command.meta.command_id)? {
+        // A dry run has no identity: it is asked again to be answered anew.
+        let earlier = match command.meta.dry_run {
+            true => None,
+            false => self.earlier(&installed, taken.slice, command.meta.command_id)?,
+        };
+        if let Some(earlier) = earlier {
             return Ok(Step::Made(Box::new(repeat(taken, command, earlier, self.now))));
         }
         let key = (installed.index, command.meta.aggregate_id.clone());
@@ -139,7 +144,10 @@ impl<'a> Deciding<'a> {
             .for_each(|event| installed.aggregate.evolve(&mut after, event));
         let held = installed.aggregate.unique(&loaded.state);
         let holds = installed.aggregate.unique(&after);
-        let wants = self.reservations.missing(&installed, command, &held, &holds);
+        let mut wants = self.reservations.missing(&installed, command, &held, &holds);
+        if command.meta.dry_run {
+            self.reservations.guess(self.shared, std::mem::take(&mut wants))?;
+        }
         if !wants.is_empty() {
             self.put_back(key, loaded);
             return Ok(Step::Wants(wants));
@@ -149,8 +157,12 @@ impl<'a> Deciding<'a> {
             return Ok(self.made(taken, self.refuse(taken, command, sequence, refusal)));
         }
         let released = held.into_iter().filter(|value| !holds.contains(value)).collect();
-        let made = self.accept(taken, command, sequence, events, released);
-        if made.events.is_empty() {
+        let mut made = self.accept(taken, command, sequence, events, released);
+        if command.meta.dry_run {
+            made.released.clear();
+            made.rehearsed = Some((std::mem::take(&mut made.events), after));
+            self.put_back(key, loaded);
+        } else if made.events.is_empty() {
             self.put_back(key, loaded);
         } else {
             self.states.insert(key, (after, made.result.sequence));
@@ -159,8 +171,10 @@ impl<'a> Deciding<'a> {
     }
 
     fn made(&mut self, taken: &Taken, made: Made) -> Step {
-        self.results
-            .insert((taken.slice, made.result.command_id), made.result.clone());
+        if !made.result.dry_run {
+            self.results
+                .insert((taken.slice, made.result.command_id), made.result.clone());
+        }
         Step::Made(Box::new(made))
     }
 
@@ -212,7 +226,7 @@ impl<'a> Deciding<'a> {
 
     /// Says in each result what a reader must have seen to see it. Last, because it goes by the order of the
     /// batch, and the decisions may not have been made in it.
-    fn state_tokens(&self, batch: &[Taken], decisions: &mut [Decision]) -> Result<(), StoreError> {
+    pub(super) fn state_tokens(&self, batch: &[Taken], decisions: &mut [Decision]) -> Result<(), StoreError> {
         let mut seen: HashMap<Slice, i64> = HashMap::new();
         for (taken, decision) in batch.iter().zip(decisions) {
             let Decision::Made(made) = decision else { continue };

@@ -10,6 +10,7 @@ mod decide;
 mod group;
 mod intake;
 mod outcome;
+mod rehearse;
 mod reserve;
 mod take_over;
 
@@ -26,9 +27,11 @@ use rdkafka::error::KafkaError;
 use tokio::runtime::Handle;
 
 use self::group::Group;
+pub use self::rehearse::Rehearsed;
+pub(crate) use self::rehearse::rehearse;
 use crate::catalog::{Catalog, Slice};
 use crate::follower::{FollowError, Follower};
-use crate::gateway::Gateway;
+use crate::gateway::Sender;
 use crate::producer::{TransactionError, TransactionalProducer};
 use crate::registry::ReadError;
 use crate::store::{Store, StoreError};
@@ -45,7 +48,7 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) follower: Arc<Follower>,
     pub(crate) waiters: Arc<Waiters>,
-    pub(crate) gateway: Gateway,
+    pub(crate) sender: Sender,
     pub(crate) runtime: Handle,
     pub(crate) is_stopped: AtomicBool,
 }

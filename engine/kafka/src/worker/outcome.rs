@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use foldline_core::{
     AnyEvent, CommandMeta, CommandResult, DecodedCommand, EventMeta, Outcome, RecordedEvent, Refusal,
-    RefusalKind, Sequence, Timestamp, Unique,
+    RefusalKind, Sequence, State, Timestamp, Unique,
 };
 
 use super::decide::Deciding;
@@ -16,6 +16,8 @@ pub(super) struct Made {
     pub(super) events: Vec<(EventMeta, AnyEvent)>,
     /// Unique values that are given up with it.
     pub(super) released: Vec<Unique>,
+    /// Of a dry run, what would have been recorded.
+    pub(super) rehearsed: Option<(Vec<(EventMeta, AnyEvent)>, State)>,
 }
 
 impl Deciding<'_> {
@@ -27,11 +29,15 @@ impl Deciding<'_> {
         refusal: Refusal,
     ) -> Made {
         let result = blank(taken, command, sequence, self.now).with(Outcome::Refused(refusal));
-        let released = self.reservations.granted_to(command.meta.command_id);
+        let released = match command.meta.dry_run {
+            true => Vec::new(),
+            false => self.reservations.granted_to(command.meta.command_id),
+        };
         Made {
             result,
             events: Vec::new(),
             released,
+            rehearsed: None,
         }
     }
 
@@ -86,6 +92,7 @@ impl Deciding<'_> {
             result,
             events,
             released,
+            rehearsed: None,
         }
     }
 }
@@ -117,6 +124,7 @@ pub(super) fn repeat(
         },
         events: Vec::new(),
         released: Vec::new(),
+        rehearsed: None,
     }
 }
 
@@ -136,6 +144,7 @@ fn blank(taken: &Taken, command: &DecodedCommand, sequence: Sequence, now: Times
         fingerprint: command.fingerprint,
         replayed: false,
         consistency_token: String::new(),
+        dry_run: meta.dry_run,
     }
 }
 

@@ -64,6 +64,7 @@ impl Reservations {
             .find(|want| self.granted.get(want) == Some(&false))?;
         let Unique { name, value } = taken.value;
         Some(Refusal {
+            step: 0,
             code: format!("{name}-taken"),
             kind: RefusalKind::State,
             detail: format!("the {name} {value:?} belongs to somebody else"),
@@ -78,6 +79,24 @@ impl Reservations {
             .iter()
             .filter(|(want, granted)| want.command == command && **granted);
         granted.map(|(want, _)| want.value.clone()).collect()
+    }
+
+    /// For a dry run: answers what the claims are known to say, without asking them.
+    pub(super) fn guess(&mut self, shared: &Shared, wants: Vec<Want>) -> Result<(), BatchError> {
+        for want in wants {
+            let claims = shared
+                .catalog
+                .types()
+                .iter()
+                .find(|it| it.aggregate.info().name == want.claims);
+            let claims = claims.ok_or(BatchError::Unreserved)?;
+            let state = shared.store.state(claims, &Claim::id_of(&want.value))?;
+            let claim = state.and_then(|(state, _)| state.downcast::<Claim>().ok());
+            let holder = claim.as_ref().and_then(|claim| claim.holder());
+            let is_free = holder.is_none_or(|holder| holder == want.holder.as_str());
+            self.granted.insert(want, is_free);
+        }
+        Ok(())
     }
 
     /// Asks for all of them at once, and waits for the answers.
@@ -121,7 +140,10 @@ async fn ask_for(shared: &Shared, want: &Want) -> Result<CommandResult, BatchErr
     let claims = claims.ok_or(BatchError::Unreserved)?;
     let meta = claim_meta(&want.value, want.command, "reserve");
     let command = AnyCommand::new::<Claim>(command);
-    let pending = shared.gateway.submit(&claims.aggregate, meta, &command).await?;
+    let pending = shared
+        .sender
+        .submit(claims.aggregate.as_ref(), meta, &command, None)
+        .await?;
     pending.wait(ANSWER_MAX).await.ok_or(BatchError::Unreserved)
 }
 
@@ -159,5 +181,6 @@ fn claim_meta(value: &Unique, caused_by: Uuid, doing: &str) -> CommandMeta {
         actor: None,
         expected_sequence: None,
         consistency_token: None,
+        dry_run: false,
     }
 }
