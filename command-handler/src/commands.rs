@@ -5,10 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foldline_core::{AggregateId, AggregateType, AnyCommand, CommandMeta, CommandResult, Sequence, State};
+use serde_json::Value;
 use uuid::Uuid;
 
 /// What comes back from [`Commands::submit`].
 pub type Submitted<'a> = Pin<Box<dyn Future<Output = Result<Option<CommandResult>, NotTaken>> + Send + 'a>>;
+
+/// What comes back from [`Commands::rehearse`].
+pub type Rehearsing<'a> = Pin<Box<dyn Future<Output = Result<Rehearsed, NotTaken>> + Send + 'a>>;
+
+/// What comes back from [`Commands::status`].
+pub type Asked<'a> = Pin<Box<dyn Future<Output = Result<CommandStatus, Unreadable>> + Send + 'a>>;
 
 /// What comes back from [`Commands::state`].
 pub type Found = Result<Option<(State, Sequence)>, Unreadable>;
@@ -25,14 +32,33 @@ pub trait Commands: Send + Sync + 'static {
         wait: Duration,
     ) -> Submitted<'a>;
 
-    /// What became of a command.
-    fn status(&self, command_id: Uuid) -> Result<CommandStatus, Unreadable>;
+    /// What would become of a command, at the sequence that its aggregate is at. Nothing is written.
+    fn rehearse<'a>(
+        &'a self,
+        aggregate: &'a Arc<dyn AggregateType>,
+        meta: CommandMeta,
+        command: &'a AnyCommand,
+    ) -> Rehearsing<'a>;
+
+    /// What became of a command; waits at most as long as given for one that is not decided yet.
+    fn status(&self, command_id: Uuid, wait: Duration) -> Asked<'_>;
 
     /// The state of an aggregate, as far as this process has followed. `None` if it does not exist.
     fn state(&self, aggregate: &Arc<dyn AggregateType>, id: &AggregateId) -> Found;
 
     /// The cluster whose tokens are understood.
     fn cluster_id(&self) -> &str;
+}
+
+/// What would become of a command.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rehearsed {
+    /// Its outcome, and the sequence that it leads to.
+    pub result: CommandResult,
+    /// The events that it would make, as history would show them.
+    pub events: Vec<Value>,
+    /// The aggregate's state afterwards; `Null` if it would be refused.
+    pub state: Value,
 }
 
 /// A command is not in the log.

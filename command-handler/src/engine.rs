@@ -3,11 +3,12 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use foldline_core::{AggregateId, AggregateType, AnyCommand, CommandMeta};
+use foldline_core::{AggregateId, AggregateType, AnyCommand, CommandMeta, EventMeta};
 use foldline_kafka::{Gateway, SubmitError};
+use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{CommandStatus, Commands, Found, NotTaken, Submitted, Unreadable};
+use crate::{Asked, CommandStatus, Commands, Found, NotTaken, Rehearsed, Rehearsing, Submitted, Unreadable};
 
 /// How long a command that nobody waits for any more is known to be pending. It counts among those that wait, so
 /// that a client that never waits is told to slow down like any other.
@@ -27,6 +28,11 @@ impl LateGateway {
         let _ = self.0.set(gateway);
     }
 
+    fn open(&self) -> Result<&Gateway, NotTaken> {
+        let starting = || NotTaken::Unavailable("the engine is still starting".to_owned());
+        self.0.get().ok_or_else(starting)
+    }
+
     fn readable(&self) -> Result<&Gateway, Unreadable> {
         self.0
             .get()
@@ -43,9 +49,8 @@ impl Commands for LateGateway {
         wait: Duration,
     ) -> Submitted<'a> {
         Box::pin(async move {
-            let starting = || NotTaken::Unavailable("the engine is still starting".to_owned());
-            let gateway = self.0.get().ok_or_else(starting)?;
-            let pending = gateway
+            let pending = self
+                .open()?
                 .submit(aggregate, meta, command, None)
                 .await
                 .map_err(not_taken)?;
@@ -56,12 +61,35 @@ impl Commands for LateGateway {
         })
     }
 
-    fn status(&self, command_id: Uuid) -> Result<CommandStatus, Unreadable> {
-        let status = self.readable()?.status(command_id);
-        Ok(match status.map_err(|error| Unreadable(error.to_string()))? {
-            foldline_kafka::CommandStatus::Unknown => CommandStatus::Unknown,
-            foldline_kafka::CommandStatus::Pending => CommandStatus::Pending,
-            foldline_kafka::CommandStatus::Decided(result) => CommandStatus::Decided(result),
+    fn rehearse<'a>(
+        &'a self,
+        aggregate: &'a Arc<dyn AggregateType>,
+        meta: CommandMeta,
+        command: &'a AnyCommand,
+    ) -> Rehearsing<'a> {
+        Box::pin(async move {
+            let rehearsed = self
+                .open()?
+                .rehearse(aggregate, meta, command)
+                .await
+                .map_err(not_taken)?;
+            let event = |(meta, payload): (EventMeta, Value)| meta.to_json(payload);
+            Ok(Rehearsed {
+                events: rehearsed.events.into_iter().map(event).collect(),
+                result: rehearsed.result,
+                state: rehearsed.state,
+            })
+        })
+    }
+
+    fn status(&self, command_id: Uuid, wait: Duration) -> Asked<'_> {
+        Box::pin(async move {
+            let status = self.readable()?.outcome(command_id, wait).await;
+            Ok(match status.map_err(|error| Unreadable(error.to_string()))? {
+                foldline_kafka::CommandStatus::Unknown => CommandStatus::Unknown,
+                foldline_kafka::CommandStatus::Pending => CommandStatus::Pending,
+                foldline_kafka::CommandStatus::Decided(result) => CommandStatus::Decided(result),
+            })
         })
     }
 

@@ -10,6 +10,8 @@ pub mod http;
 mod run;
 mod settings;
 
-pub use commands::{CommandStatus, Commands, Found, NotTaken, Submitted, Unreadable};
+pub use commands::{
+    Asked, CommandStatus, Commands, Found, NotTaken, Rehearsed, Rehearsing, Submitted, Unreadable,
+};
 pub use run::run;
 pub use settings::Settings;

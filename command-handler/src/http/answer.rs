@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::headers::Preference;
 use super::{Api, link_of};
+use crate::Rehearsed;
 
 /// The answer to a request whose command was decided; `sent` is the command as the client wrote it.
 pub(super) fn decided(
@@ -60,6 +61,35 @@ pub(super) fn pending(api: &Api, aggregate: &str, command_id: Uuid, preference: 
     response
 }
 
+/// The answer to a dry run: the events and the state that there would be, or the refusal.
+pub(super) fn rehearsed(info: &AggregateInfo, rehearsed: &Rehearsed, sent: &Value) -> Response {
+    let result = &rehearsed.result;
+    let mut response = match result.decided() {
+        Outcome::Refused(refusal) => refused(info, result, &refusal, sent)
+            .with("dry_run", true)
+            .into_response(),
+        Outcome::Accepted(_) => axum::Json(json!({
+            "command_type": result.command_type,
+            "status": "accepted",
+            "dry_run": true,
+            "aggregate": link_of(info, &result.aggregate_id),
+            "sequence": result.sequence,
+            "events": rehearsed.events,
+            "state": rehearsed.state,
+            "consistency_token": result.consistency_token,
+        }))
+        .into_response(),
+    };
+    let headers = response.headers_mut();
+    set(
+        headers,
+        HeaderName::from_static("consistency-token"),
+        &result.consistency_token,
+    );
+    finish(headers, None);
+    response
+}
+
 /// The body of an accepted command's outcome.
 pub(super) fn accepted(
     api: &Api,
@@ -107,7 +137,8 @@ pub(super) fn refused(
         .with("consistency_token", &*result.consistency_token)
         .with("replayed", result.replayed);
     match &refusal.field {
-        Some(field) => problem.error(pointer_to(field, sent), &*refusal.detail),
+        Some(field) => problem.error(pointer_to(refusal.step, field, sent), &*refusal.detail),
+        None if sent.is_array() => problem.error(format!("/{}", refusal.step), &*refusal.detail),
         None => problem,
     }
 }
@@ -133,14 +164,22 @@ fn title_of(code: &str) -> String {
     first.into_iter().chain(letters).collect()
 }
 
-/// The field as the client wrote it: rules know `menu_item`, and the client may have sent `menuItem`.
-fn pointer_to(field: &str, sent: &Value) -> String {
+/// The field as the client wrote it: rules know `menu_item`, and the client may have sent `menuItem`. In a list, of
+/// the command that was refused.
+fn pointer_to(step: i32, field: &str, sent: &Value) -> String {
+    let (entry, command) = match sent.as_array() {
+        Some(list) => (
+            format!("/{step}"),
+            usize::try_from(step).ok().and_then(|step| list.get(step)),
+        ),
+        None => (String::new(), Some(sent)),
+    };
     let plain = |name: &str| name.replace('_', "").to_ascii_lowercase();
-    let written = sent.as_object().and_then(|fields| {
+    let written = command.and_then(Value::as_object).and_then(|fields| {
         let mut names = fields.keys();
         names.find(|name| plain(name) == plain(field))
     });
-    format!("/{}", written.map_or(field, String::as_str))
+    format!("{entry}/{}", written.map_or(field, String::as_str))
 }
 
 fn is_created(events: &[RecordedEvent]) -> bool {
@@ -185,11 +224,14 @@ mod tests {
     #[test]
     fn a_field_is_named_as_the_client_wrote_it() {
         assert_eq!(
-            pointer_to("menu_item", &json!({ "type": "X", "menuItem": 1 })),
+            pointer_to(0, "menu_item", &json!({ "type": "X", "menuItem": 1 })),
             "/menuItem"
         );
-        assert_eq!(pointer_to("menu_item", &json!({ "menu_item": 1 })), "/menu_item");
-        assert_eq!(pointer_to("menu_item", &json!({})), "/menu_item");
+        assert_eq!(
+            pointer_to(0, "menu_item", &json!({ "menu_item": 1 })),
+            "/menu_item"
+        );
+        assert_eq!(pointer_to(0, "menu_item", &json!({})), "/menu_item");
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(super) async fn post_command(
     request: Request,
 ) -> Result<Response, Problem> {
     let id: AggregateId = id.parse().map_err(|error| problem::id(&error))?;
-    let asked = Asked::read(request.headers(), request.uri().path(), &surface.api)?;
+    let asked = Asked::read(request.headers(), request.uri(), &surface.api)?;
     let sent = body::read(request, surface.api.body_bytes_max).await?;
     let (_, command) = surface
         .aggregate
@@ -38,7 +38,15 @@ pub(super) async fn submit(
     let Surface { api, aggregate } = surface;
     let (command_id, preference) = (asked.command_id, asked.preference);
     let link = link_of(aggregate.info(), &id);
-    debug!(%command_id, aggregate = link, "a command");
+    debug!(%command_id, aggregate = link, dry_run = asked.dry_run, "a command");
+    if asked.dry_run {
+        let rehearsed = api
+            .commands
+            .rehearse(aggregate, meta_of(id, asked), command)
+            .await;
+        let rehearsed = rehearsed.map_err(|reason| problem::not_taken(&reason))?;
+        return Ok(answer::rehearsed(aggregate.info(), &rehearsed, sent));
+    }
     let submitted = api
         .commands
         .submit(aggregate, meta_of(id, asked), command, preference.wait(api))
@@ -62,7 +70,7 @@ fn meta_of(aggregate_id: AggregateId, asked: Asked) -> CommandMeta {
         actor: asked.actor,
         expected_sequence: asked.expected_sequence,
         consistency_token: asked.consistency_token,
-        dry_run: false,
+        dry_run: asked.dry_run,
     }
 }
 

@@ -12,7 +12,7 @@ use super::{Surface, body, commands, create_command, problem};
 pub(super) async fn post_new(State(surface): State<Surface>, request: Request) -> Result<Response, Problem> {
     let info = surface.aggregate.info();
     let creating = create_command(info);
-    let asked = Asked::read(request.headers(), info.path, &surface.api)?;
+    let asked = Asked::read(request.headers(), request.uri(), &surface.api)?;
     let sent = body::read(request, surface.api.body_bytes_max).await?;
     let read = surface.aggregate.command_from_json(&sent, Some(creating));
     let (name, command) = read.map_err(problem::form)?;

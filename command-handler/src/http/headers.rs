@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use foldline_core::{Sequence, Token};
 use foldline_service::Problem;
-use http::HeaderMap;
+use http::{HeaderMap, Uri};
 use uuid::Uuid;
 
 use super::{Api, problem};
@@ -24,6 +24,8 @@ pub(super) struct Asked {
     /// What the client claims. Nothing here proves it.
     pub actor: Option<String>,
     pub preference: Preference,
+    /// Whether only to say what would become of it: `?dry_run=true`.
+    pub dry_run: bool,
 }
 
 /// `Prefer` (RFC 7240), as far as we know it.
@@ -34,8 +36,9 @@ pub(super) struct Preference {
 }
 
 impl Asked {
-    /// Reads the headers of a request to `path`.
-    pub(super) fn read(headers: &HeaderMap, path: &str, api: &Api) -> Result<Self, Problem> {
+    /// Reads the headers and the query of a request.
+    pub(super) fn read(headers: &HeaderMap, uri: &Uri, api: &Api) -> Result<Self, Problem> {
+        let path = uri.path();
         let key = text(headers, "idempotency-key")?.map(|key| unquoted(&key));
         let command_id = key.as_deref().map(|key| command_id_of(path, key)).transpose()?;
         let token = text_of_any_length(headers, "consistency-token")?;
@@ -51,6 +54,7 @@ impl Asked {
             causation_id: text(headers, "causation-id")?,
             actor: text(headers, "x-actor")?,
             preference: Preference::read(headers),
+            dry_run: dry_run(uri)?,
         })
     }
 }
@@ -92,6 +96,23 @@ impl Preference {
         let applied: Vec<String> = [respond_async, wait].into_iter().flatten().collect();
         (!applied.is_empty()).then(|| applied.join(", "))
     }
+}
+
+fn dry_run(uri: &Uri) -> Result<bool, Problem> {
+    let mut found = false;
+    for parameter in uri
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter(|parameter| !parameter.is_empty())
+    {
+        found = match parameter {
+            "dry_run" | "dry_run=true" => true,
+            "dry_run=false" => false,
+            other => return Err(problem::parameter(other)),
+        };
+    }
+    Ok(found)
 }
 
 /// A UUID is the command's id itself, so that HTTP and Kafka clients can speak of the same command; any other key

@@ -60,6 +60,20 @@ pub(super) fn header(name: &str, why: &str) -> Problem {
     .with("header", name)
 }
 
+pub(super) fn parameter(found: &str) -> Problem {
+    let found: String = found.chars().take(64).collect();
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "invalid-parameter",
+        "A parameter cannot be understood",
+    )
+    .detail(format!(
+        "{found:?} means nothing here; dry_run=true or dry_run=false does"
+    ))
+    .with("parameter", found.split('=').next().unwrap_or_default())
+    .with("allowed", vec!["dry_run"])
+}
+
 pub(super) fn token(error: &TokenError) -> Problem {
     let title = "The consistency token cannot be understood";
     Problem::new(StatusCode::BAD_REQUEST, "invalid-consistency-token", title).detail(error.to_string())

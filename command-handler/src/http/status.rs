@@ -1,27 +1,37 @@
 //! `GET /commands/{command_id}`: what became of a command, however it came in.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use foldline_core::{AggregateInfo, CommandResult, Outcome, Token};
 use foldline_service::Problem;
+use http::HeaderMap;
 use http::header::{CACHE_CONTROL, RETRY_AFTER};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::headers::Preference;
 use super::{Api, answer, problem};
 use crate::CommandStatus;
 
 pub(super) async fn get_command(
     State(api): State<Arc<Api>>,
     Path(id): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id: Uuid = id.parse().map_err(|_| problem::command_id(&id))?;
     let no_store = [(CACHE_CONTROL, "no-store")];
+    // Asked without a wish, it says what it knows.
+    let wait = Preference::read(&headers)
+        .wait
+        .map_or(Duration::ZERO, Duration::from_secs)
+        .min(api.wait_max);
     let status = api
         .commands
-        .status(id)
+        .status(id, wait)
+        .await
         .map_err(|reason| problem::unreadable(&reason))?;
     match status {
         CommandStatus::Unknown => Err(problem::unknown_command(id)),

@@ -148,3 +148,46 @@ async fn a_command_that_is_not_taken_is_503_with_when_to_come_back() {
     answer.is_problem(500, "internal", &[]);
     assert!(!answer.body.to_string().contains("inside"));
 }
+
+#[tokio::test]
+async fn a_dry_run_shows_events_and_state_and_hands_nothing_in() {
+    let client = Client::when(Then::Accept(1));
+    let answer = client.post("/parcels/p-1/commands?dry_run=true", SEND, &[]).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.body["dry_run"], true);
+    assert_eq!(answer.body["events"], json!([{"event_type": "ParcelSent"}]));
+    assert_eq!(answer.body["state"], json!({"weight": 7}));
+    assert!(client.engine.taken.lock().unwrap().is_empty());
+
+    let misspelt = client.post("/parcels/p-1/commands?dryrun=true", SEND, &[]).await;
+    assert_eq!(misspelt.status, 400);
+    assert_eq!(misspelt.body["type"], "/problems/invalid-parameter");
+}
+
+#[tokio::test]
+async fn in_a_list_a_mistake_and_a_refusal_have_the_entrys_pointer() {
+    let list = format!("[{SEND}, {{\"type\": \"SendParcel\", \"weight\": \"x\"}}]");
+    let answer = Client::when(Then::Accept(1)).post(TO_ONE, &list, &[]).await;
+    assert_eq!(answer.status, 400);
+    let pointers: Vec<_> = answer.body["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| &error["pointer"])
+        .collect();
+    assert!(pointers.contains(&&json!("/1/weight")), "{pointers:?}");
+
+    let refusal = Refusal {
+        field: Some("shipping_container".into()),
+        step: 1,
+        ..refusal()
+    };
+    let answer = Client::when(Then::Refuse(refusal))
+        .post(TO_ONE, &format!("[{SEND}, {SEND}]"), &[])
+        .await;
+    assert_eq!(answer.body["errors"][0]["pointer"], "/1/shippingContainer");
+}
+
+fn refusal() -> Refusal {
+    Refusal::engine("no", RefusalKind::State, "no".into())
+}

@@ -3,11 +3,14 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use foldline_command_handler::{CommandStatus, Commands, Found, NotTaken, Submitted, Unreadable};
+use foldline_command_handler::{
+    Asked, CommandStatus, Commands, Found, NotTaken, Rehearsed, Rehearsing, Submitted,
+};
 use foldline_core::{
     AggregateId, AggregateType, AnyCommand, CommandMeta, CommandResult, Outcome, RecordedEvent, Refusal,
     Sequence, Timestamp, Token,
 };
+use serde_json::json;
 use uuid::Uuid;
 
 /// What the engine is to do with commands.
@@ -109,10 +112,29 @@ impl Commands for Engine {
         Box::pin(async { answer })
     }
 
-    fn status(&self, command_id: Uuid) -> Result<CommandStatus, Unreadable> {
+    fn rehearse<'a>(
+        &'a self,
+        _: &'a Arc<dyn AggregateType>,
+        meta: CommandMeta,
+        _: &'a AnyCommand,
+    ) -> Rehearsing<'a> {
+        let outcome = match &self.then {
+            Then::Refuse(refusal) => Outcome::Refused(refusal.clone()),
+            _ => Outcome::Accepted(vec![event(1)]),
+        };
+        let rehearsed = Rehearsed {
+            result: result(&meta, 1, outcome),
+            events: vec![json!({"event_type": "ParcelSent"})],
+            state: json!({"weight": 7}),
+        };
+        Box::pin(async { Ok(rehearsed) })
+    }
+
+    fn status(&self, command_id: Uuid, _: Duration) -> Asked<'_> {
         let known = self.known.lock().unwrap();
         let found = known.iter().find(|(id, _)| *id == command_id);
-        Ok(found.map_or(CommandStatus::Unknown, |(_, status)| status.clone()))
+        let status = found.map_or(CommandStatus::Unknown, |(_, status)| status.clone());
+        Box::pin(async { Ok(status) })
     }
 
     fn state(&self, aggregate: &Arc<dyn AggregateType>, id: &AggregateId) -> Found {
