@@ -1,6 +1,6 @@
 //! The figures as tables for people, and as JSON to be kept.
 
-use std::fmt::Write;
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
@@ -59,27 +59,20 @@ impl Floor {
 impl Report {
     /// For the terminal.
     pub(crate) fn text(&self) -> String {
-        let mut text = String::new();
-        text.push_str(&self.figures());
-        text.push_str(
-            "\nThe floor: the least that it can cost on this machine, measured in turn on the same broker.\n",
-        );
-        for (number, row) in self.rows.iter().enumerate() {
-            let floor = row.floor.as_ref().map_or("none", |floor| floor.what);
-            let _ = writeln!(text, "  {}  {floor}", number + 1);
-        }
-        text.push_str("\nCPU seconds for 100,000 of each:\n");
-        text.push_str(&self.cpu());
-        text.push_str("\nMB in memory:\n");
-        text.push_str(&self.memory());
-        text.push('\n');
-        text.push_str(&self.machine.text());
-        text
+        let machine = self.machine.text();
+        let (figures, floors, cpu, memory) = (self.figures(), self.floors(), self.cpu(), self.memory());
+        format!(
+            "{figures}\n\
+             The floor is the least that it can cost on this machine: a program that does nothing else, measured in \
+             turn with ours, on the same broker.\n{floors}\n\
+             CPU seconds for 100,000 of each\n{cpu}\n\
+             MB in memory\n{memory}\n\
+             {machine}"
+        )
     }
 
     fn figures(&self) -> String {
         let head = [
-            "",
             "",
             "per second",
             "p50 ms",
@@ -90,47 +83,65 @@ impl Report {
             "rate/floor",
             "p50/floor",
         ];
-        let rows = self.rows.iter().enumerate().map(|(number, row)| {
+        let row = |(number, row): (usize, &Row)| {
             let floor = row.floor.as_ref();
-            let mut cells = vec![(number + 1).to_string(), format!("{}, {}", row.what, row.unit)];
+            let mut cells = vec![row.title(number)];
             cells.extend(figures(Some(&row.ours)));
             cells.extend(figures(floor.map(|floor| &floor.figures)));
-            cells.push(times(floor.and_then(|floor| floor.rate_ratio)));
-            cells.push(times(floor.and_then(|floor| floor.p50_ratio)));
+            cells.push(or_dash(floor.and_then(|floor| floor.rate_ratio), hundredths));
+            cells.push(or_dash(floor.and_then(|floor| floor.p50_ratio), hundredths));
             cells
-        });
-        table(&head, &rows.collect::<Vec<_>>())
+        };
+        table(&head, &self.numbered().map(row).collect::<Vec<_>>())
+    }
+
+    /// Each floor once, with the rows that stand on it.
+    fn floors(&self) -> String {
+        let mut floors: Vec<(String, &str)> = Vec::new();
+        for (number, row) in self.numbered() {
+            match (&row.floor, floors.last_mut()) {
+                (Some(floor), Some((numbers, what))) if *what == floor.what => {
+                    *numbers += &format!(", {number}");
+                }
+                (Some(floor), _) => floors.push((number.to_string(), floor.what)),
+                (None, _) => {}
+            }
+        }
+        let line = |(numbers, what)| format!("{numbers:>6}  {what}\n");
+        floors.into_iter().map(line).collect()
     }
 
     fn cpu(&self) -> String {
-        let mut names: Vec<&str> = Vec::new();
-        for name in self.rows.iter().flat_map(|row| row.cpu_seconds_per_100k.keys()) {
-            if !names.contains(name) {
-                names.push(name);
-            }
-        }
-        names.sort_unstable();
-        let mut head = vec!["", ""];
-        head.extend(&names);
-        let rows = self.rows.iter().enumerate().map(|(number, row)| {
-            let mut cells = vec![(number + 1).to_string(), row.unit.to_owned()];
+        let names = self
+            .rows
+            .iter()
+            .flat_map(|row| row.cpu_seconds_per_100k.keys().copied());
+        let names: BTreeSet<&str> = names.collect();
+        let head: Vec<&str> = std::iter::once("").chain(names.iter().copied()).collect();
+        let row = |(number, row): (usize, &Row)| {
             let used = names.iter().map(|name| row.cpu_seconds_per_100k.get(name));
-            cells.extend(used.map(|used| used.map_or_else(|| "-".to_owned(), |used| format!("{used:.2}"))));
-            cells
-        });
-        table(&head, &rows.collect::<Vec<_>>())
+            let used = used.map(|used| or_dash(used.copied(), hundredths));
+            std::iter::once(row.title(number)).chain(used).collect()
+        };
+        table(&head, &self.numbered().map(row).collect::<Vec<_>>())
     }
 
     fn memory(&self) -> String {
-        let rows = self.memory_mb.iter().map(|(name, (now, most))| {
-            vec![
-                String::new(),
-                (*name).to_owned(),
-                now.to_string(),
-                most.to_string(),
-            ]
-        });
-        table(&["", "", "at the end", "at most"], &rows.collect::<Vec<_>>())
+        let rows = self
+            .memory_mb
+            .iter()
+            .map(|(name, (now, most))| vec![(*name).to_owned(), now.to_string(), most.to_string()]);
+        table(&["", "at the end", "at most"], &rows.collect::<Vec<_>>())
+    }
+
+    fn numbered(&self) -> impl Iterator<Item = (usize, &Row)> {
+        (1..).zip(&self.rows)
+    }
+}
+
+impl Row {
+    fn title(&self, number: usize) -> String {
+        format!("{number}  {}: {}", self.what, self.unit)
     }
 }
 
@@ -153,22 +164,25 @@ impl Machine {
 }
 
 fn figures(figures: Option<&Figures>) -> [String; 3] {
-    let none = || "-".to_owned();
     let latency = figures.and_then(|figures| figures.latency);
     [
-        figures.map_or_else(none, |figures| whole(figures.per_second)),
-        latency.map_or_else(none, |latency| milliseconds(latency.p50_ms)),
-        latency.map_or_else(none, |latency| milliseconds(latency.p99_ms)),
+        or_dash(figures.map(|figures| figures.per_second), whole),
+        or_dash(latency.map(|latency| latency.p50_ms), milliseconds),
+        or_dash(latency.map(|latency| latency.p99_ms), milliseconds),
     ]
 }
 
-fn times(ratio: Option<f64>) -> String {
-    ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"))
+fn or_dash(value: Option<f64>, show: impl Fn(f64) -> String) -> String {
+    value.map_or_else(|| "-".to_owned(), show)
+}
+
+fn hundredths(value: f64) -> String {
+    format!("{value:.2}")
 }
 
 fn milliseconds(value: f64) -> String {
     if value < 10.0 {
-        format!("{value:.2}")
+        hundredths(value)
     } else {
         format!("{value:.1}")
     }
@@ -187,7 +201,7 @@ fn whole(value: f64) -> String {
     text
 }
 
-/// Columns as wide as they must be: the second one, names, to the left, all others to the right.
+/// Columns as wide as they must be: the first one, names, to the left, all others to the right.
 fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let head: Vec<String> = head.iter().map(|&cell| cell.to_owned()).collect();
     let mut widths = vec![0; head.len()];
@@ -199,7 +213,7 @@ fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let line = |row: &Vec<String>| {
         let cells = row.iter().zip(&widths).enumerate();
         let cells = cells.map(|(place, (cell, &width))| match place {
-            1 => format!("{cell:<width$}"),
+            0 => format!("{cell:<width$}"),
             _ => format!("{cell:>width$}"),
         });
         let line = cells.collect::<Vec<_>>().join("  ");
@@ -219,15 +233,17 @@ mod tests {
     #[test]
     fn columns_are_aligned() {
         let rows = [
-            vec!["1".to_owned(), "a".to_owned(), "1,234".to_owned()],
-            vec!["10".to_owned(), "long name".to_owned(), "-".to_owned()],
+            vec!["a".to_owned(), "1,234".to_owned()],
+            vec!["long name".to_owned(), "-".to_owned()],
         ];
-        let expected = "\
-            \u{20}                  rate\n\
-            --  ---------  -----\n\
-            \u{20}1  a          1,234\n\
-            10  long name      -\n";
-        assert_eq!(table(&["", "", "rate"], &rows), expected);
+        let text = table(&["", "rate"], &rows);
+        let expected = [
+            "            rate",
+            "---------  -----",
+            "a          1,234",
+            "long name      -",
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), expected);
     }
 
     #[test]

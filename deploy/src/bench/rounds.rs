@@ -45,7 +45,7 @@ fn medians(rounds: &[Cpu]) -> Cpu {
         let used = rounds.iter().filter_map(|round| round.get(name).copied());
         median(used).map(|used| (*name, used))
     };
-    names.filter_map(|name| of(&name)).collect()
+    names.filter_map(of).collect()
 }
 
 #[cfg(test)]
