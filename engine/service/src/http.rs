@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
@@ -14,7 +14,9 @@ use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId
 use tower_http::trace::{DefaultOnFailure, TraceLayer};
 use tracing::{Level, error, info_span};
 
-use crate::{Health, Problem, parse_duration};
+use crate::rate_limit::{Limits, limited};
+use crate::trace::{trace_id, traced};
+use crate::{Health, Problem, RateLimit, parse_duration};
 
 /// Limits of an HTTP surface.
 #[derive(Debug, Clone, clap::Args)]
@@ -37,6 +39,10 @@ pub struct HttpSettings {
     /// How long a stop waits for requests that are being answered.
     #[arg(long, env = "FOLDLINE_DRAIN_TIMEOUT", default_value = "15s", value_parser = parse_duration, value_name = "TIME")]
     pub drain_timeout: Duration,
+    /// How many requests one address may send, 100/s for instance: so many at once, and then as many as come back.
+    /// Without it, there is no limit. Health and metrics have none.
+    #[arg(long, env = "FOLDLINE_RATE_LIMIT", value_name = "N/TIME")]
+    pub rate_limit: Option<RateLimit>,
 }
 
 impl Default for HttpSettings {
@@ -46,6 +52,7 @@ impl Default for HttpSettings {
             head_timeout: Duration::from_secs(30),
             body_bytes_max: 64 * 1024,
             drain_timeout: Duration::from_secs(15),
+            rate_limit: None,
         }
     }
 }
@@ -63,17 +70,25 @@ pub fn app(routes: Router, health: Health, settings: &HttpSettings) -> Router {
         let id = id
             .and_then(|id| id.header_value().to_str().ok())
             .unwrap_or_default();
-        info_span!("http", method = %request.method(), path = request.uri().path(), request_id = id)
+        let trace_id = trace_id(request.headers()).unwrap_or_default();
+        info_span!("http", method = %request.method(), path = request.uri().path(), request_id = id, trace_id)
     });
+    let limits = settings.rate_limit.and_then(Limits::new);
     // The last is the outermost.
-    routes
+    let routes = routes
         .layer(DefaultBodyLimit::max(settings.body_bytes_max))
-        .layer(CatchPanicLayer::custom(panicked))
+        .layer(CatchPanicLayer::custom(panicked));
+    let routes = match limits {
+        Some(limits) => routes.layer(from_fn_with_state(limits, limited)),
+        None => routes,
+    };
+    routes
         .layer(from_fn(problems_only))
         .layer(from_fn(measured))
         .layer(trace)
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .layer(from_fn(traced))
         .merge(health.routes())
 }
 
@@ -87,6 +102,8 @@ fn panicked(cause: Box<dyn Any + Send>) -> Response {
 /// Errors of the router and of extractors become problems, and each problem says which request it is of.
 async fn problems_only(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
+    let (method, uri) = (request.method().to_string(), request.uri().to_string());
+    let trace_id = trace_id(request.headers()).map(str::to_owned);
     let id = request.extensions().get::<RequestId>().cloned();
     let mut response = next.run(request).await;
     let status = response.status();
@@ -98,7 +115,10 @@ async fn problems_only(request: Request, next: Next) -> Response {
         None if is_foreign(&response) => return response,
         None => with_text(Problem::of_status(status), &mut response).await,
     };
-    problem = problem.instance_or(path);
+    problem = problem.instance_or(path).next_or_general(&method, &uri);
+    if let Some(trace_id) = trace_id {
+        problem = problem.with("trace_id", trace_id);
+    }
     if let Some(id) = id.as_ref().and_then(|id| id.header_value().to_str().ok()) {
         problem = problem.with("request_id", id);
     }

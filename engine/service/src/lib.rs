@@ -15,22 +15,31 @@
 //!
 //! In `run`: [`bind`], then [`app`] around the service's own routes and its [`Health`], then [`serve`].
 
+mod documents;
 mod duration;
 mod health;
 mod http;
+pub mod openapi;
+mod pages;
 mod problem;
 mod process;
+mod rate_limit;
 mod serve;
 mod settings;
 mod shutdown;
 mod telemetry;
+mod trace;
 
+pub use documents::documents;
 pub use duration::parse_duration;
 pub use health::Health;
 pub use http::{HttpSettings, app};
-pub use problem::{ErrorItem, Problem};
+pub use pages::{Page, title_of};
+pub use problem::{ErrorItem, NextStep, Problem};
 pub use process::{Process, main, run_process};
+pub use rate_limit::{InvalidRate, RateLimit};
 pub use serve::{ServeError, bind, serve};
 pub use settings::{SettingsError, parse_layered};
 pub use shutdown::Shutdown;
 pub use telemetry::{LogFormat, TelemetryError, TelemetrySettings, init_telemetry, metrics_text};
+pub use trace::{TRACEPARENT, trace_id};

@@ -27,6 +27,8 @@ struct Members {
     instance: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<ErrorItem>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    next: Vec<NextStep>,
     #[serde(flatten)]
     members: Map<String, Value>,
     #[serde(skip)]
@@ -42,6 +44,19 @@ pub struct ErrorItem {
     pub detail: String,
 }
 
+/// What a client can do about a problem.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NextStep {
+    /// For a person.
+    pub description: String,
+    /// For a program, if it is a request: its method.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// And where it goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub href: Option<String>,
+}
+
 impl Problem {
     /// A problem of the type `/problems/<code>`; the title says what every problem of this type is.
     pub fn new(status: StatusCode, code: &str, title: impl Into<String>) -> Self {
@@ -52,6 +67,7 @@ impl Problem {
             detail: None,
             instance: None,
             errors: Vec::new(),
+            next: Vec::new(),
             members: Map::new(),
             retry_after: None,
         }))
@@ -84,6 +100,46 @@ impl Problem {
             detail: detail.into(),
         });
         self
+    }
+
+    /// A request that helps.
+    #[must_use]
+    pub fn next(mut self, description: &str, method: &str, href: impl Into<String>) -> Self {
+        self.0.next.push(NextStep {
+            description: description.to_owned(),
+            method: Some(method.to_owned()),
+            href: Some(href.into()),
+        });
+        self
+    }
+
+    /// What helps, if it is no request.
+    #[must_use]
+    pub fn advice(mut self, description: &str) -> Self {
+        self.0.next.push(NextStep {
+            description: description.to_owned(),
+            method: None,
+            href: None,
+        });
+        self
+    }
+
+    /// Fills in what helps in general: to ask again if that is worth it, and else to read the problem's page.
+    pub(crate) fn next_or_general(self, method: &str, uri: &str) -> Self {
+        if !self.0.next.is_empty() {
+            return self;
+        }
+        if let Some(seconds) = self.0.retry_after {
+            return self.next(&format!("send it again, in {seconds} s"), method, uri);
+        }
+        let page = self.0.kind.clone();
+        let problem = self.next("read what this problem is and what helps", "GET", page);
+        match problem.0.status {
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
+                problem.next("see what there is here", "GET", "/")
+            }
+            _ => problem,
+        }
     }
 
     /// A member of its own.

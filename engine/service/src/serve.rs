@@ -1,5 +1,6 @@
 //! The accept loop. axum's own has no limits and waits for ever when it stops (tokio-rs/axum#2673).
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -7,14 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use axum::routing::future::RouteFuture;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower::Service;
 use tracing::{debug, info, warn};
 
+use crate::rate_limit::Peer;
 use crate::{HttpSettings, Shutdown};
 
 /// The HTTP surface cannot be served.
@@ -55,11 +62,14 @@ pub async fn serve(listener: TcpListener, app: Router, shutdown: &Shutdown, sett
         .header_read_timeout(settings.head_timeout);
     let mut stop = pin!(shutdown.wait());
     loop {
-        let (stream, place) = tokio::select! {
+        let (stream, peer, place) = tokio::select! {
             next = accept(&listener, &places) => next,
             () = &mut stop => break,
         };
-        let service = TowerToHyperService::new(app.clone());
+        let service = OfPeer {
+            app: app.clone(),
+            peer: Peer(peer.ip()),
+        };
         let connection = http.serve_connection(TokioIo::new(stream), service);
         tokio::spawn(until_closed(connection, graceful.watcher(), place));
     }
@@ -74,15 +84,18 @@ pub async fn serve(listener: TcpListener, app: Router, shutdown: &Shutdown, sett
 }
 
 /// The next connection, once there is a place for it.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
     let place = Arc::clone(places).acquire_owned().await;
     let place = place.expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // Answers are small and written at once: waiting for more would only delay them.
                 let _ = stream.set_nodelay(true);
-                return (stream, place);
+                return (stream, peer, place);
             }
             Err(error) if is_of_the_connection(&error) => debug!(%error, "a connection was not accepted"),
             Err(error) => {
@@ -99,7 +112,26 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     [ConnectionAborted, ConnectionRefused, ConnectionReset].contains(&error.kind())
 }
 
-type Connection = http1::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>>;
+/// The service, for one connection: each request says from whom it is.
+struct OfPeer {
+    app: Router,
+    peer: Peer,
+}
+
+impl hyper::service::Service<Request<Incoming>> for OfPeer {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = RouteFuture<Infallible>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(self.peer);
+        // A router is always ready.
+        self.app.clone().call(request)
+    }
+}
+
+type Connection = http1::Connection<TokioIo<TcpStream>, OfPeer>;
 
 async fn until_closed(connection: Connection, watcher: Watcher, place: OwnedSemaphorePermit) {
     if let Err(error) = watcher.watch(connection).await {

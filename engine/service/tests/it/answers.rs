@@ -8,11 +8,19 @@ use super::Served;
 #[tokio::test]
 async fn what_is_not_there_is_a_problem() {
     let served = Served::start(HttpSettings::default()).await;
-    let answer = served.ask("GET /nothing?x=1 HTTP/1.1\nX-Request-Id: abc").await;
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let request = format!("GET /nothing?x=1 HTTP/1.1\nX-Request-Id: abc\nTraceparent: {parent}");
+    let answer = served.ask(&request).await;
     assert_eq!(answer.status(), 404);
     assert_eq!(answer.header("x-request-id"), Some("abc"));
+    assert_eq!(answer.header("traceparent"), Some(parent));
     let problem = json!({
-        "type": "/problems/not-found", "title": "Not Found", "status": 404, "instance": "/nothing", "request_id": "abc",
+        "type": "/problems/not-found", "title": "Not Found", "status": 404, "instance": "/nothing",
+        "next": [
+            { "description": "read what this problem is and what helps", "method": "GET", "href": "/problems/not-found" },
+            { "description": "see what there is here", "method": "GET", "href": "/" },
+        ],
+        "request_id": "abc", "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
     });
     assert_eq!(answer.problem(), problem);
 }
@@ -63,6 +71,12 @@ async fn every_answer_names_its_request() {
     let served = Served::start(HttpSettings::default()).await;
     let answer = served.ask("GET /hello HTTP/1.1").await;
     assert_eq!(answer.header("x-request-id").map(str::len), Some(36));
+    assert_eq!(answer.header("traceparent").map(str::len), Some(55));
+    assert_eq!(
+        answer.header("ratelimit"),
+        None,
+        "there is no limit unless one is set"
+    );
 }
 
 #[tokio::test]

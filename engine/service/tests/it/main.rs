@@ -5,6 +5,8 @@
 
 mod answers;
 mod connections;
+mod documents;
+mod limits;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::Router;
 use axum::body::Bytes;
 use axum::routing::{get, post};
-use foldline_service::{Health, HttpSettings, Shutdown, app, bind, serve};
+use foldline_service::{Health, HttpSettings, Shutdown, app, bind, documents, openapi, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -69,6 +71,8 @@ impl Served {
                 }),
             )
             .route("/slow", slow);
+        let file = ("/openapi.json", openapi::OpenApi::new("toy", "A toy.").finish());
+        let routes = routes.merge(documents(vec![file], vec!["coat-lost".to_owned()]));
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let app = app(routes, health, &settings);
