@@ -96,6 +96,7 @@ impl Loader {
             actor: None,
             expected_sequence: None,
             consistency_token: None,
+            dry_run: false,
         };
         let mut datum = Vec::with_capacity(256);
         self.orders.encode_command(&mut meta, &command, &mut datum)?;
