@@ -74,11 +74,20 @@ async fn a_list_is_one_decision(system: &System) {
 async fn a_dry_run_agrees_with_the_real_one(system: &System) {
     let write = system.write();
     let mut random = Chance::of_this_run("dry runs");
-    for _ in 0..200 {
-        let path = format!("/customers/dry-{}", random.below(4));
+    for _ in 0..100 {
+        let who = random.below(4);
+        let path = format!("/customers/dry-{who}");
+        // Some that are this customer's alone, and one that never is: who has given a value up is known a moment
+        // later, and a dry run says what is known.
+        let emails = [
+            format!("a{who}@example.org"),
+            format!("b{who}@example.org"),
+            "half@example.org".to_owned(),
+        ];
+        let email = random.one_of(&emails);
         let body = match random.below(5) {
-            0 => json!({"type": "SignUp", "email": format!("dry-{}@example.org", random.below(5))}),
-            1 => json!({"type": "ChangeEmail", "email": format!("dry-{}@example.org", random.below(5))}),
+            0 => json!({"type": "SignUp", "email": email}),
+            1 => json!({"type": "ChangeEmail", "email": email}),
             2 => json!({"type": "AddAddress", "nickname": format!("n{}", random.below(3)), "location": "x"}),
             3 => json!({"type": "RemoveAddress", "nickname": format!("n{}", random.below(3))}),
             _ => json!([
