@@ -18,7 +18,7 @@ use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use foldline_core::{AggregateId, EncodeError, Sequence, State};
 use lru::LruCache;
@@ -40,6 +40,8 @@ use crate::{KafkaSettings, SubmitError};
 
 /// How long it rests before it tries again what failed.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
+/// Some heartbeats: by then a member knows whether another one has taken its place.
+const GROUP_ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 
 /// What all workers of a process share.
 pub(crate) struct Shared {
@@ -184,15 +186,10 @@ impl Worker {
         metrics::counter!("foldline_append_transactions_aborted_total").increment(1);
         match &error {
             BatchError::Transaction(TransactionError::Fenced(_)) => {
-                return Err(WorkerError::Fenced {
-                    member: self.post.member.clone(),
-                });
+                tracing::warn!(%error, "fenced; asking the group by whom");
+                self.unless_replaced()?;
             }
-            BatchError::Kafka(error) if group::is_fenced(error) => {
-                return Err(WorkerError::Fenced {
-                    member: self.post.member.clone(),
-                });
-            }
+            BatchError::Kafka(error) if group::is_fenced(error) => return Err(self.fenced()),
             BatchError::Follow(FollowError::Store(_)) | BatchError::Store(_) => {
                 tracing::error!(%error, "the local store fails");
             }
@@ -224,8 +221,30 @@ impl Worker {
 
     fn settle(&mut self, error: &BatchError) -> Result<(), WorkerError> {
         match error {
-            BatchError::Transaction(TransactionError::Unknown(_)) => Ok(self.producer.renew()?),
+            BatchError::Transaction(TransactionError::Unknown(_) | TransactionError::Fenced(_)) => {
+                Ok(self.producer.renew()?)
+            }
             _ => Ok(()),
+        }
+    }
+
+    /// Fails if another process has our name. Kafka calls a producer fenced too whose transaction it has given
+    /// up, because this process slept; only the group knows better: whoever takes our name takes our membership.
+    fn unless_replaced(&mut self) -> Result<(), WorkerError> {
+        let asked_at = Instant::now();
+        while asked_at.elapsed() < GROUP_ANSWERS_WITHIN && !self.shared.is_stopped.load(Ordering::SeqCst) {
+            // What comes is dropped: who leads its partition afterwards reads it again.
+            match self.consumer.poll(RETRY_AFTER) {
+                Some(Err(error)) if group::is_fenced(&error) => return Err(self.fenced()),
+                _ => {}
+            }
+        }
+        self.follow_the_group()
+    }
+
+    fn fenced(&self) -> WorkerError {
+        WorkerError::Fenced {
+            member: self.post.member.clone(),
         }
     }
 }
