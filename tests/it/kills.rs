@@ -5,12 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use foldline_kafka::check_topics;
 use foldline_tests::chance::Chance;
-use foldline_tests::check::{self, Topics, answers, claims, results, streams, views};
-use foldline_tests::domains;
+use foldline_tests::check;
 use foldline_tests::load::{Entry, Load, restaurant};
-use foldline_tests::stack::PARTITIONS;
 use foldline_tests::system::{Service, System};
 
 use crate::PROGRAM;
@@ -134,40 +131,6 @@ async fn what_was_answered_stands_once_and_whole_whoever_is_killed() {
     );
     let enough = kills.command_handler >= KILLS_MIN && kills.projector >= KILLS_MIN;
     assert!(enough, "no result: {kills:?}");
-    judge(&system, &history).await;
+    check::all(&system, &history).await;
     println!("done in {:?}", started_at.elapsed());
-}
-
-/// Everything that was promised.
-async fn judge(system: &System, history: &[Entry]) {
-    let domains = domains();
-    let all = tokio::task::block_in_place(|| Topics::read_settled(&system.kafka, &domains));
-    let mut broken = [
-        answers::are_there(history),
-        answers::are_the_same(history),
-        answers::are_right(history),
-    ]
-    .concat();
-    let mut events = Vec::new();
-    for topics in &all {
-        let metas = topics.event_metas();
-        broken.extend(streams::sequences(&metas, PARTITIONS));
-        broken.extend(streams::whole_commands(&metas));
-        broken.extend(streams::command_order(&metas));
-        broken.extend(results::one_for_each_record(&topics.commands, &topics.results));
-        broken.extend(results::decided_once(&topics.results));
-        broken.extend(results::command_order(&topics.results));
-        broken.extend(results::name_their_events(&topics.results, &metas));
-        events.extend(metas);
-    }
-    let results: Vec<_> = all.iter().flat_map(|topics| &topics.results).collect();
-    broken.extend(answers::are_kept(history, &results, &events));
-    broken.extend(claims::are_those_of_the_holders(&all));
-    let cluster = check_topics(&system.kafka, &domains)
-        .await
-        .expect("the topics are there")
-        .id;
-    broken.extend(views::all_rows(&system.read(), &cluster, &domains, &all).await);
-    broken.extend(views::histories(&system.read(), &all, 20).await);
-    check::expect_none(broken);
 }

@@ -9,6 +9,7 @@ mod kills;
 mod outside_domain;
 mod restarts;
 mod restaurant;
+mod zombies;
 
 /// `foldline` with the domains of the tests.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_foldline-under-test");

@@ -3,6 +3,7 @@
 //!
 //! Each check is a function from records to [`Violation`]s, and has histories of its own that it must catch.
 
+mod all;
 pub mod answers;
 pub mod claims;
 pub mod results;
@@ -13,8 +14,11 @@ pub mod views;
 #[cfg(test)]
 mod sample;
 
+use std::mem::discriminant;
+
 use uuid::Uuid;
 
+pub use self::all::all;
 pub use self::topics::{Placed, Topics};
 
 /// A broken promise.
@@ -176,16 +180,17 @@ pub enum Violation {
     },
 }
 
-/// Panics with what was broken, if something was.
+/// Panics with what was broken, if something was: how often, and of each kind the first few.
 #[track_caller]
 pub fn expect_none(mut violations: Vec<Violation>) {
-    const SHOWN_MAX: usize = 20;
+    const SHOWN_MAX: usize = 4;
     violations.sort();
-    let shown: Vec<String> = violations
-        .iter()
-        .take(SHOWN_MAX)
-        .map(Violation::to_string)
-        .collect();
+    let kinds = violations.chunk_by(|one, other| discriminant(one) == discriminant(other));
+    let shown = kinds.flat_map(|kind| {
+        let first = kind.iter().take(SHOWN_MAX).map(Violation::to_string);
+        first.chain([format!("... {} of this kind", kind.len())])
+    });
+    let shown: Vec<String> = shown.collect();
     assert!(
         violations.is_empty(),
         "{} promises are broken:\n{}",

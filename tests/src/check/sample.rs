@@ -88,6 +88,7 @@ fn command(offset: i64, command_id: Uuid) -> Placed<CommandMeta> {
             actor: None,
             expected_sequence: None,
             consistency_token: None,
+            dry_run: false,
         },
     )
 }
@@ -135,6 +136,7 @@ fn result(offset: i64, command_id: Uuid, sequence: Sequence, outcome: Outcome) -
         fingerprint: Uuid::nil(),
         replayed: offset == 3,
         consistency_token: String::new(),
+        dry_run: false,
     };
     placed(offset, result.with(outcome))
 }

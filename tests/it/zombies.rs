@@ -1,0 +1,113 @@
+//! A process that sleeps while another one takes its place, and wakes up in the middle of what it was doing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use foldline_tests::chance::Chance;
+use foldline_tests::check;
+use foldline_tests::client::eventually;
+use foldline_tests::handler::Handler;
+use foldline_tests::load::{Load, restaurant};
+use foldline_tests::system::{Service, System};
+
+use crate::PROGRAM;
+
+const EVENING: restaurant::Size = restaurant::Size {
+    clients: 400,
+    menu: 10,
+    customers: 50,
+    orders: 1_000,
+};
+const COMMANDS_MIN: usize = 5_000;
+/// A group waits 10 s for a member, and Kafka as long for a transaction.
+const NAP_MAX: Duration = Duration::from_secs(60);
+/// How often it may fall asleep between two transactions, with nothing in its hands.
+const NAPS_MAX: usize = 3;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_that_slept_while_another_took_over_writes_nothing_when_it_wakes() {
+    let mut chance = Chance::of_this_run("zombies");
+    let system = System::start("zombies", PROGRAM).await;
+    let successor = Handler::launch(&system.kafka, "1", PROGRAM).await;
+    successor.wait_until_ready().await;
+    let load = Arc::new(Load::new(successor.write()));
+    let has_ended = AtomicBool::new(false);
+    let (mut evening, mut moment) = (chance.fork(), chance.fork());
+
+    let started_at = Instant::now();
+    let run = async {
+        restaurant::run(&load, EVENING, &mut evening).await;
+        has_ended.store(true, Ordering::SeqCst);
+    };
+    let sleep = async {
+        for nap in 1..=NAPS_MAX {
+            reached(&load, load.answered() + 500 + moment.below(500)).await;
+            if has_failed_after_a_nap(&system, &successor, &load).await {
+                return nap;
+            }
+            assert!(
+                !has_ended.load(Ordering::SeqCst),
+                "no result: all was done too soon"
+            );
+        }
+        panic!("no result: {NAPS_MAX} times it fell asleep between two transactions");
+    };
+    let ((), naps) = tokio::join!(run, sleep);
+    println!(
+        "{} commands in {:?}, {naps} naps",
+        load.answered(),
+        started_at.elapsed()
+    );
+    // It was nobody's namesake: it goes on.
+    system.wait_until_ready(Service::CommandHandler).await;
+
+    let history = load.history();
+    assert!(
+        history.len() >= COMMANDS_MIN,
+        "no result: {} commands",
+        history.len()
+    );
+    check::all(&system, &history).await;
+    println!("done in {:?}", started_at.elapsed());
+}
+
+/// Sleeps until another one has taken over and gone on, and wakes. Whether it then tried to write.
+async fn has_failed_after_a_nap(system: &System, successor: &Handler, load: &Load) -> bool {
+    let taken_over = |log: String| log.matches("partitions taken over").count();
+    let own_log = || system.log_of(Service::CommandHandler);
+    let (failed, own, successors) = (
+        failures(&own_log()),
+        taken_over(own_log()),
+        taken_over(successor.log()),
+    );
+    system.pause(Service::CommandHandler);
+    eventually("somebody else takes over", NAP_MAX, async || {
+        (taken_over(successor.log()) > successors).then_some(())
+    })
+    .await;
+    reached(load, load.answered() + 200).await;
+    system.resume(Service::CommandHandler);
+    eventually(
+        "it fails, or both of its workers begin anew",
+        NAP_MAX,
+        async || {
+            let is_back = taken_over(own_log()) >= own + 2;
+            (is_back || failures(&own_log()) > failed).then_some(())
+        },
+    )
+    .await;
+    failures(&own_log()) > failed
+}
+
+async fn reached(load: &Load, answered: usize) {
+    eventually("the load goes on", NAP_MAX, async || {
+        (load.answered() >= answered).then_some(())
+    })
+    .await;
+}
+
+/// The transactions that Kafka did not take.
+fn failures(log: &str) -> usize {
+    log.matches("the transaction was aborted").count() + log.matches("fenced; asking the group").count()
+}

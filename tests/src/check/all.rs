@@ -1,0 +1,46 @@
+//! Every check, on what a run has left.
+
+use foldline_kafka::check_topics;
+
+use super::{Topics, answers, claims, expect_none, results, streams, views};
+use crate::domains;
+use crate::load::Entry;
+use crate::stack::PARTITIONS;
+use crate::system::System;
+
+/// A sample of the histories: one aggregate of so many.
+const HISTORIES: usize = 20;
+
+/// Panics unless everything that was promised was kept.
+pub async fn all(system: &System, history: &[Entry]) {
+    let domains = domains();
+    let all = tokio::task::block_in_place(|| Topics::read_settled(&system.kafka, &domains));
+    let mut broken = [
+        answers::are_there(history),
+        answers::are_the_same(history),
+        answers::are_right(history),
+    ]
+    .concat();
+    let mut events = Vec::new();
+    for topics in &all {
+        let metas = topics.event_metas();
+        broken.extend(streams::sequences(&metas, PARTITIONS));
+        broken.extend(streams::whole_commands(&metas));
+        broken.extend(streams::command_order(&metas));
+        broken.extend(results::one_for_each_record(&topics.commands, &topics.results));
+        broken.extend(results::decided_once(&topics.results));
+        broken.extend(results::command_order(&topics.results));
+        broken.extend(results::name_their_events(&topics.results, &metas));
+        events.extend(metas);
+    }
+    let results: Vec<_> = all.iter().flat_map(|topics| &topics.results).collect();
+    broken.extend(answers::are_kept(history, &results, &events));
+    broken.extend(claims::are_those_of_the_holders(&all));
+    let cluster = check_topics(&system.kafka, &domains)
+        .await
+        .expect("the topics are there")
+        .id;
+    broken.extend(views::all_rows(&system.read(), &cluster, &domains, &all).await);
+    broken.extend(views::histories(&system.read(), &all, HISTORIES).await);
+    expect_none(broken);
+}
