@@ -42,6 +42,9 @@ impl KafkaSettings {
     pub fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("client.id", "foldline");
+        // A broker that was away for a moment leaves partitions without a leader in the client's cache, where the
+        // default keeps them for up to 5 minutes.
+        config.set("topic.metadata.refresh.interval.ms", "5000");
         for (key, value) in &self.kafka_properties {
             config.set(key, value);
         }
