@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
@@ -19,6 +19,8 @@ use crate::KafkaSettings;
 /// How long a writer that has died may hold readers back. Kafka Streams' choice too (KIP-447).
 pub(crate) const TRANSACTION_MAX: Duration = Duration::from_secs(10);
 const INIT_MAX: Duration = Duration::from_secs(30);
+/// By then Kafka has given the transaction up, so no call about it can succeed any more.
+const CALL_MAX: Duration = Duration::from_secs(15);
 
 /// What a transaction writes is either visible as a whole or never.
 pub(crate) struct TransactionalProducer {
@@ -199,12 +201,22 @@ impl TransactionalProducer {
     /// commit while anything is in flight.
     fn settle(&self) -> Result<(), KafkaError> {
         let deliveries = self.state.lock();
-        let settled = self
+        let waited = self
             .state
             .settled
-            .wait_while(deliveries, |deliveries| deliveries.outstanding > 0);
-        let error = settled.unwrap_or_else(PoisonError::into_inner).error.clone();
+            .wait_timeout_while(deliveries, CALL_MAX, |deliveries| deliveries.outstanding > 0);
+        let (deliveries, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        let error = deliveries.error.clone();
+        drop(deliveries);
+        let is_late = || KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut);
+        if timeout.timed_out() {
+            return Err(error.unwrap_or_else(is_late));
+        }
+        let started_at = Instant::now();
         while self.producer.in_flight_count() > 0 {
+            if started_at.elapsed() > CALL_MAX {
+                return Err(is_late());
+            }
             std::thread::yield_now();
         }
         error.map_or(Ok(()), Err)
@@ -231,11 +243,15 @@ impl TransactionalProducer {
     }
 }
 
-/// Calls again what says that it may be called again.
+/// Calls again what says that it may be called again; not for ever, because a client that has lost its broker can
+/// say so for as long as it is asked.
 fn retried(mut call: impl FnMut() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
+    let started_at = Instant::now();
     loop {
         match call() {
-            Err(KafkaError::Transaction(error)) if error.is_retriable() => {
+            Err(KafkaError::Transaction(error))
+                if error.is_retriable() && started_at.elapsed() < CALL_MAX =>
+            {
                 std::thread::sleep(Duration::from_millis(5));
             }
             other => return other,
