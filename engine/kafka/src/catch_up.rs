@@ -60,7 +60,7 @@ impl Follower {
             .kafka
             .client()
             .set("isolation.level", "read_uncommitted")
-            .create_with_context(Quiet);
+            .create_with_context(Quiet::default());
         let uncommitted: BaseConsumer<Quiet> =
             uncommitted.map_err(|source| kafka_error("the log", source))?;
         let high = self.ends(&uncommitted, logs)?;

@@ -21,6 +21,7 @@ use crate::KafkaSettings;
 use crate::catalog::{Catalog, Installed, Slice};
 use crate::fold::Folding;
 use crate::registry::ReadError;
+use crate::seldom::Seldom;
 use crate::store::{Log, Store, StoreError};
 use crate::waiters::Waiters;
 
@@ -244,7 +245,7 @@ impl Follower {
             .set("auto.offset.reset", "error")
             .set("fetch.wait.max.ms", fetch_wait_ms.to_string())
             .set("fetch.queue.backoff.ms", "2")
-            .create_with_context(Quiet)
+            .create_with_context(Quiet::default())
             .map_err(|source| kafka_error("the log", source))
     }
 
@@ -285,13 +286,14 @@ impl Follower {
 }
 
 /// Says of a disturbance what is worth saying: that the end of a partition is reached is none.
-pub(crate) struct Quiet;
+#[derive(Default)]
+pub(crate) struct Quiet(Seldom);
 
 impl ClientContext for Quiet {
     fn error(&self, error: KafkaError, reason: &str) {
         // This callback is given it as a code, unlike `poll`.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
-            tracing::warn!(%error, reason, "reading the log");
+            self.0.tell("reader of the log", &error, reason);
         }
     }
 }

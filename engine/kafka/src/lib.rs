@@ -19,6 +19,7 @@ mod follower;
 mod gateway;
 mod producer;
 mod registry;
+mod seldom;
 mod settings;
 mod store;
 mod topics;

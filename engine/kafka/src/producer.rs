@@ -15,6 +15,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::util::Timeout;
 
 use crate::KafkaSettings;
+use crate::seldom::Seldom;
 
 /// How long a writer that has died may hold readers back. Kafka Streams' choice too (KIP-447).
 pub(crate) const TRANSACTION_MAX: Duration = Duration::from_secs(10);
@@ -50,6 +51,7 @@ struct State {
     settled: Condvar,
     /// A connection broke: an EndTxn of ours may still be on its way (KAFKA-17754).
     is_troubled: AtomicBool,
+    seldom: Seldom,
 }
 
 #[derive(Default)]
@@ -71,7 +73,7 @@ struct Deliveries(Arc<State>);
 impl ClientContext for Deliveries {
     fn error(&self, error: KafkaError, reason: &str) {
         self.0.is_troubled.store(true, Ordering::SeqCst);
-        tracing::warn!(%error, reason, "transactional producer");
+        self.0.seldom.tell("transactional producer", &error, reason);
     }
 }
 

@@ -8,12 +8,15 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, TopicPartitionList};
 
+use crate::seldom::Seldom;
+
 use super::{Post, Shared, WorkerError};
 
 /// Notes what the group has decided, for the loop to act on between two batches.
 #[derive(Default)]
 pub(super) struct Group {
     changes: Mutex<Changes>,
+    seldom: Seldom,
 }
 
 /// Topics and partitions that came and went.
@@ -31,7 +34,7 @@ impl Group {
 
 impl ClientContext for Group {
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "command consumer");
+        self.seldom.tell("command consumer", &error, reason);
     }
 }
 
