@@ -2,16 +2,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foldline_core::{AggregateInfo, Domains, Field, ViewInfo};
-use foldline_views::{HISTORY, ID, ViewStore};
+use foldline_service::Shutdown;
+use foldline_views::{HISTORY, ID, Snapshot, StoreError, ViewStore};
 
-use crate::consistency::{Consistent, Scope};
+use crate::columns::{self, Column};
+use crate::consistency::{Asked, Consistent, ReadError, Scope, Shown};
 use crate::readers::Readers;
+use crate::streams::{StreamOptions, Streams};
 
 /// What the read API runs on.
 pub struct Api {
     pub(crate) consistent: Consistent,
     pub(crate) views: Vec<Arc<ViewResource>>,
     pub(crate) histories: Vec<Arc<HistoryResource>>,
+    pub(crate) streams: Streams,
     pub(crate) wait_default: Duration,
     pub(crate) wait_max: Duration,
     readers: Arc<Readers>,
@@ -29,6 +33,8 @@ pub struct ApiOptions {
     pub wait_max: Duration,
     /// How many reads run at once.
     pub readers: usize,
+    /// Limits of streams.
+    pub streams: StreamOptions,
 }
 
 /// A view, as the API serves it.
@@ -41,6 +47,10 @@ pub(crate) struct ViewResource {
     pub(crate) is_fold: bool,
     /// Where the commands of the aggregate that a row is about are, if there is one: `{here}/{id}/commands`.
     pub(crate) commands: Option<String>,
+    /// The aggregate that a row is a fold of, by its qualified name, if it is one.
+    pub(crate) subject: Option<String>,
+    /// What a row is as a line of a table.
+    pub(crate) columns: Vec<Column>,
 }
 
 /// The history of an aggregate type, as the API serves it.
@@ -48,12 +58,19 @@ pub(crate) struct HistoryResource {
     pub(crate) path: &'static str,
     /// Qualified.
     pub(crate) aggregate: String,
+    /// The types of its events.
+    pub(crate) types: Vec<String>,
     pub(crate) scope: Scope,
 }
 
 impl Api {
-    /// Reads from the store; call it in a runtime.
-    pub fn new(store: impl ViewStore + 'static, domains: &Domains, options: &ApiOptions) -> Arc<Self> {
+    /// Reads from the store; call it in a runtime. Live streams end when it is to stop.
+    pub fn new(
+        store: impl ViewStore + 'static,
+        domains: &Domains,
+        options: &ApiOptions,
+        shutdown: &Shutdown,
+    ) -> Arc<Self> {
         let readers = Arc::new(Readers::new(Box::new(store), options.readers));
         let aggregates = || domains.aggregates().iter().map(|aggregate| aggregate.info());
         let views = domains.views().iter().map(|view| {
@@ -67,11 +84,23 @@ impl Api {
             consistent: Consistent::new(Arc::clone(&readers)),
             views: views.collect(),
             histories: histories.collect(),
+            streams: Streams::new(&options.streams, options.readers, shutdown),
             wait_default: options.wait_default,
             wait_max: options.wait_max,
             readers,
             domains: domains.clone(),
         })
+    }
+
+    /// Reads for a stream, when it is its turn: requests of others come first.
+    pub(crate) async fn read_for_stream<T: Send + 'static>(
+        &self,
+        scope: &Scope,
+        asked: &Asked,
+        read: impl Fn(&dyn Snapshot) -> Result<T, StoreError> + Clone + Send + 'static,
+    ) -> Result<Shown<T>, ReadError> {
+        let _turn = self.streams.turn().await;
+        self.consistent.read(scope, asked, read).await
     }
 
     /// What keeps reads from being answered, for people.
@@ -100,6 +129,8 @@ impl ViewResource {
                 projection: info.name.to_owned(),
                 aggregates: info.sources.iter().map(qualified).collect(),
             },
+            subject: subject.filter(|_| is_fold).map(AggregateInfo::qualified_name),
+            columns: columns::of_rows(&info.schema),
             is_fold,
             commands: subject.map(|subject| format!("{}{}", command_api.trim_end_matches('/'), subject.path)),
             info: info.clone(),
@@ -112,6 +143,7 @@ impl HistoryResource {
         let aggregate = info.qualified_name();
         Self {
             path: info.path,
+            types: info.events.clone(),
             scope: Scope {
                 projection: HISTORY.to_owned(),
                 aggregates: vec![aggregate.clone()],

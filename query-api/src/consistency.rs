@@ -5,14 +5,10 @@ use std::time::Duration;
 
 use foldline_core::{Token, TokenError};
 use foldline_views::{CheckpointKey, Position, Snapshot, StoreError};
-use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::readers::Readers;
-
-/// How often the positions are read while somebody waits, for all who wait together.
-const PAUSE: Duration = Duration::from_millis(3);
+use crate::watcher::{Following, Watcher};
 
 /// What a read depends on: a projection, and the aggregate types whose positions count for it.
 #[derive(Debug, Clone)]
@@ -56,12 +52,8 @@ pub(crate) enum ReadError {
 /// Reads, and waits for what is to be read.
 pub(crate) struct Consistent {
     readers: Arc<Readers>,
-    progress: watch::Sender<Positions>,
-    somebody_waits: Arc<Notify>,
-    follower: JoinHandle<()>,
+    watcher: Watcher,
 }
-
-type Positions = Vec<(CheckpointKey, Position)>;
 
 /// One attempt.
 enum Attempt<T> {
@@ -73,19 +65,15 @@ enum Attempt<T> {
 impl Consistent {
     /// Call it in a runtime.
     pub(crate) fn new(readers: Arc<Readers>) -> Self {
-        let (progress, _) = watch::channel(Positions::new());
-        let somebody_waits = Arc::new(Notify::new());
-        let follow = follow(
-            Arc::clone(&readers),
-            progress.clone(),
-            Arc::clone(&somebody_waits),
-        );
         Self {
+            watcher: Watcher::new(Arc::clone(&readers)),
             readers,
-            progress,
-            somebody_waits,
-            follower: tokio::spawn(follow),
         }
+    }
+
+    /// Tells when something of the scope moves.
+    pub(crate) fn follow(&self, scope: &Scope) -> Following {
+        self.watcher.follow(scope)
     }
 
     /// Reads, as soon as the projection has seen what is asked for.
@@ -121,8 +109,7 @@ impl Consistent {
 
     /// Waits until the projection has seen it. False if the time is up first.
     async fn reaches(&self, scope: &Scope, wanted: &Token, deadline: Instant) -> bool {
-        let mut progress = self.progress.subscribe();
-        self.somebody_waits.notify_one();
+        let mut progress = self.watcher.reads();
         let reached = async {
             // Only news count: what was read before we came may be of a file that is gone.
             while progress.changed().await.is_ok() {
@@ -132,29 +119,6 @@ impl Consistent {
             }
         };
         timeout_at(deadline, reached).await.is_ok()
-    }
-}
-
-impl Drop for Consistent {
-    fn drop(&mut self) {
-        self.follower.abort();
-    }
-}
-
-/// Reads the positions for as long as somebody waits for them, and sleeps otherwise.
-async fn follow(readers: Arc<Readers>, progress: watch::Sender<Positions>, somebody_waits: Arc<Notify>) {
-    loop {
-        somebody_waits.notified().await;
-        while progress.receiver_count() > 0 {
-            match readers.read(|snapshot| snapshot.all_positions()).await {
-                Ok(positions) => {
-                    progress.send_replace(positions);
-                }
-                // Those who wait get it from their own read when their time is up.
-                Err(error) => tracing::debug!(%error, "cannot read the positions"),
-            }
-            sleep(PAUSE).await;
-        }
     }
 }
 
@@ -182,6 +146,11 @@ fn attempt<T>(
 }
 
 impl Scope {
+    /// Whether the checkpoint is of the projection, and counts.
+    pub(crate) fn covers(&self, key: &CheckpointKey) -> bool {
+        key.projection == self.projection && self.has(&key.aggregate)
+    }
+
     fn has(&self, aggregate: &str) -> bool {
         self.aggregates.iter().any(|name| name == aggregate)
     }
@@ -191,7 +160,7 @@ impl Scope {
         let mut token = Token::new(cluster);
         for (key, position) in positions {
             // Before its first event, a partition has seen nothing.
-            if key.projection == self.projection && self.has(&key.aggregate) && position.command_offset >= 0 {
+            if self.covers(key) && position.command_offset >= 0 {
                 token.see(&key.aggregate, key.partition, position.command_offset);
             }
         }

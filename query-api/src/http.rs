@@ -1,12 +1,18 @@
 //! The only part that knows a status code.
 
+mod accept;
 mod body;
 mod call;
 mod entries;
 mod events;
+mod export;
 mod failure;
+mod feed;
 mod index;
+mod live;
+mod row_stream;
 mod rows;
+mod sse;
 
 use std::sync::Arc;
 
@@ -34,6 +40,7 @@ impl<R> Clone for Resource<R> {
 /// left to [`foldline_service::app`].
 pub fn router(api: &Arc<Api>) -> Router {
     let mut router = Router::new().route("/", get(index::index).with_state(Arc::clone(api)));
+    router = router.route(feed::PATH, get(feed::list).with_state(Arc::clone(api)));
     for view in &api.views {
         router = router.merge(view_routes(api, view));
     }

@@ -3,25 +3,36 @@
 //! For a view at `/orders`: `/orders` is the list, `/orders/{id}` a row, `/orders/{id}/items` a list within it (and
 //! `/orders/{id}/items/{item}` one of its entries), and `/orders/{id}/events` the history of the aggregate behind it. `/` is the index. How a list is asked for
 //! stands in `params`, how a read waits for what the client has seen in `consistency`.
+//!
+//! `/events` is the feed of all aggregates. What can be followed is answered with server-sent events to whoever asks
+//! for them (`http/live`), and what is a table with NDJSON or CSV (`http/export`). A stream is pulled: it reads a page
+//! when the client has taken the one before, and holds nothing else.
 
 mod api;
+mod columns;
 mod consistency;
 mod cursor;
 mod entries;
 mod http;
 mod params;
+mod position;
 mod readers;
 mod settings;
+mod streams;
+mod watcher;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use foldline_core::Domains;
 use foldline_service::{Health, Shutdown};
 use foldline_views::SqliteStore;
+use tokio::net::TcpListener;
 
 pub use api::{Api, ApiOptions};
 pub use http::router;
 pub use settings::Settings;
+pub use streams::StreamOptions;
 
 /// Serves until it is to stop. It needs no projector to start: it is ready when the views are there.
 pub async fn run(settings: Settings, domains: Domains, shutdown: Shutdown) -> anyhow::Result<()> {
@@ -30,9 +41,14 @@ pub async fn run(settings: Settings, domains: Domains, shutdown: Shutdown) -> an
         wait_default: settings.wait_default,
         wait_max: settings.wait_max,
         readers: settings.readers.into(),
+        streams: StreamOptions {
+            most: settings.streams_max.into(),
+            keep_alive: settings.keep_alive,
+        },
     };
-    let api = Api::new(SqliteStore::new(&settings.views), &domains, &options);
+    let api = Api::new(SqliteStore::new(&settings.views), &domains, &options, &shutdown);
     let listener = foldline_service::bind(settings.listen).await?;
+    drop_who_does_not_read(&listener, settings.write_timeout)?;
     tracing::info!(address = %listener.local_addr()?, views = %settings.views.display(), "serving");
     let health = Health::new(&shutdown, {
         let api = Arc::clone(&api);
@@ -40,5 +56,16 @@ pub async fn run(settings: Settings, domains: Domains, shutdown: Shutdown) -> an
     });
     let app = foldline_service::app(router(&api), health, &settings.http);
     foldline_service::serve(listener, app, &shutdown, &settings.http).await;
+    Ok(())
+}
+
+/// The kernel ends a connection whose client has not taken what was sent for so long: the server itself does not look
+/// at a connection that it cannot write to. Accepted connections have it from their listener.
+pub fn drop_who_does_not_read(listener: &TcpListener, within: Duration) -> std::io::Result<()> {
+    let millis = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
+    #[cfg(target_os = "linux")]
+    rustix::net::sockopt::set_tcp_user_timeout(listener, millis)?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = (listener, millis);
     Ok(())
 }

@@ -24,6 +24,50 @@ const LIMIT_MAX: usize = 500;
 /// How many parameters a list takes: each condition costs the store something.
 const PARAMS_MAX: usize = 100;
 
+/// How much of a list is asked for, if the client does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// A page of it.
+    Page,
+    /// All of it.
+    Everything,
+}
+
+impl Extent {
+    fn default_limit(self) -> usize {
+        match self {
+            Self::Page => LIMIT_DEFAULT,
+            Self::Everything => usize::MAX,
+        }
+    }
+
+    fn limit_max(self) -> usize {
+        match self {
+            Self::Page => LIMIT_MAX,
+            Self::Everything => usize::MAX,
+        }
+    }
+
+    /// Reads `limit`.
+    pub(crate) fn limit(self, params: &Params) -> Result<usize, BadParameter> {
+        match params.iter().find(|(name, _)| name == "limit") {
+            Some((_, text)) => self.limit_of(text),
+            None => Ok(self.default_limit()),
+        }
+    }
+
+    fn limit_of(self, text: &str) -> Result<usize, BadParameter> {
+        let most = self.limit_max();
+        match text.parse() {
+            Ok(limit) if (1..=most).contains(&limit) => Ok(limit),
+            _ => {
+                let detail = format!("{text:?} is not a number from 1 to {most}");
+                Err(bad("limit", detail, vec![format!("1..{most}")]))
+            }
+        }
+    }
+}
+
 /// Query parameters, decoded.
 pub(crate) type Params = Vec<(String, String)>;
 
@@ -49,6 +93,7 @@ pub(crate) fn list_request(
     path: &str,
     params: &Params,
     fields: &[Field],
+    extent: Extent,
 ) -> Result<ListRequest, BadParameter> {
     if let Some((name, _)) = params.get(PARAMS_MAX) {
         let detail = format!("a list takes at most {PARAMS_MAX} parameters");
@@ -56,12 +101,12 @@ pub(crate) fn list_request(
     }
     let mut filters = Vec::new();
     let mut sort = Vec::new();
-    let mut limit = LIMIT_DEFAULT;
+    let limit = extent.limit(params)?;
     let mut cursor = None;
     for (name, value) in params {
         match name.as_str() {
             "sort" => add_sort(&mut sort, value, fields)?,
-            "limit" => limit = limit_of(value)?,
+            "limit" => {}
             "cursor" => cursor = Some(value),
             _ => add_filter(&mut filters, name, value, fields)?,
         }
@@ -82,39 +127,24 @@ pub(crate) fn list_request(
     })
 }
 
-/// Reads `limit`.
-pub(crate) fn limit_of(text: &str) -> Result<usize, BadParameter> {
-    match text.parse() {
-        Ok(limit) if (1..=LIMIT_MAX).contains(&limit) => Ok(limit),
-        _ => {
-            let detail = format!("{text:?} is not a number from 1 to {LIMIT_MAX}");
-            Err(bad("limit", detail, vec![format!("1..{LIMIT_MAX}")]))
-        }
-    }
-}
-
-/// Reads `after`, a sequence.
-pub(crate) fn after_of(text: &str) -> Result<i64, BadParameter> {
-    match text.parse() {
-        Ok(after) if after >= 0 => Ok(after),
-        _ => {
-            let detail = format!("{text:?} is no sequence: a whole number from 0");
-            Err(bad("after", detail, Vec::new()))
-        }
-    }
-}
-
-/// How many events a page has if the client does not say.
-pub(crate) fn limit_default() -> usize {
-    LIMIT_DEFAULT
-}
-
 /// A parameter that has no meaning where it stands.
 pub(crate) fn unknown(name: &str, allowed: Vec<String>) -> BadParameter {
     bad(name, format!("there is no parameter {name:?} here"), allowed)
 }
 
-fn bad(parameter: &str, detail: String, allowed: Vec<String>) -> BadParameter {
+/// The parameters that a list or a stream takes besides filters.
+pub(crate) fn only(params: &Params, known: &[&str]) -> Result<(), BadParameter> {
+    match params.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+        Some((name, _)) => {
+            let known = known.iter().chain(&["consistency_token", "format"]);
+            Err(unknown(name, known.map(|&name| name.to_owned()).collect()))
+        }
+        None => Ok(()),
+    }
+}
+
+/// A parameter that cannot be understood.
+pub(crate) fn bad(parameter: &str, detail: String, allowed: Vec<String>) -> BadParameter {
     BadParameter {
         parameter: parameter.to_owned(),
         detail,
@@ -151,7 +181,7 @@ fn add_filter(
     };
     let Some(field) = fields.iter().find(|field| field.name == field_name).copied() else {
         let names = fields.iter().map(|field| field.name.to_owned());
-        let others = ["sort", "limit", "cursor", "consistency_token"].map(str::to_owned);
+        let others = ["sort", "limit", "cursor", "format", "consistency_token"].map(str::to_owned);
         return Err(unknown(name, names.chain(others).collect()));
     };
     let value = value_of(text, field.kind).map_err(|detail| bad(name, detail, Vec::new()))?;
@@ -221,7 +251,7 @@ mod tests {
     use foldline_core::Field;
     use foldline_views::{FieldValue, Place, Test};
 
-    use super::{BadParameter, ListRequest, Params, cursor, list_request};
+    use super::{BadParameter, Extent, ListRequest, Params, cursor, list_request};
 
     const FIELDS: &[Field] = &[
         Field::text("status"),
@@ -234,7 +264,7 @@ mod tests {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        list_request("/orders", &params, FIELDS)
+        list_request("/orders", &params, FIELDS, Extent::Page)
     }
 
     #[test]

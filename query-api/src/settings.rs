@@ -41,6 +41,15 @@ pub struct Settings {
     /// How many reads of the views run at once; more wait their turn.
     #[arg(long, env = "FOLDLINE_READERS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..), value_name = "N")]
     pub readers: u16,
+    /// How many streams there are at once, live ones and exports together; one more is a 503.
+    #[arg(long, env = "FOLDLINE_STREAMS_MAX", default_value_t = 512, value_parser = clap::value_parser!(u16).range(1..), value_name = "N")]
+    pub streams_max: u16,
+    /// How often a live stream says something although there is nothing to say.
+    #[arg(long, env = "FOLDLINE_KEEP_ALIVE", default_value = "15s", value_parser = parse_duration, value_name = "TIME")]
+    pub keep_alive: Duration,
+    /// How long a client may leave what was sent to it untaken before its connection is ended (on Linux).
+    #[arg(long, env = "FOLDLINE_WRITE_TIMEOUT", default_value = "30s", value_parser = parse_duration, value_name = "TIME")]
+    pub write_timeout: Duration,
     /// Limits of the HTTP surface.
     #[command(flatten)]
     pub http: HttpSettings,

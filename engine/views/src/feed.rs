@@ -19,7 +19,7 @@ pub struct FeedQuery {
     pub after: FeedPlace,
     /// Only what comes before this place, in the partitions that it names and in no others.
     pub until: Option<FeedPlace>,
-    /// At most so many events (and one more for each partition).
+    /// At most so many events.
     pub limit: usize,
 }
 

@@ -3,43 +3,55 @@ use std::time::Duration;
 use axum::extract::Query;
 use axum::response::{IntoResponse, Response};
 use foldline_core::Token;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use super::accept::Format;
 use super::failure::Failure;
 use crate::api::Api;
 use crate::consistency::Asked;
-use crate::params::{BadParameter, Params, unknown};
+use crate::params::{BadParameter, Params, bad, only};
 
 /// How far a client has seen, and how far an answer has.
 pub(super) const CONSISTENCY_TOKEN: HeaderName = HeaderName::from_static("consistency-token");
+/// Where a client that follows something was.
+const LAST_EVENT_ID: &str = "last-event-id";
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// What every read is asked with.
 pub(super) struct Call {
     pub(super) path: String,
-    /// The parameters but for the consistency token.
+    /// The parameters but for the consistency token and the format.
     pub(super) params: Params,
+    /// The form that the answer is to have.
+    pub(super) format: Format,
     pub(super) asked: Asked,
     /// The wait that the client chose, as far as we follow it.
     preferred: Option<Duration>,
     if_none_match: Vec<String>,
+    last_event_id: Option<String>,
 }
 
 impl Call {
-    pub(super) fn new(api: &Api, parts: &Parts) -> Result<Self, Failure> {
+    /// `offered` are the forms that there are, the default first.
+    pub(super) fn new(api: &Api, parts: &Parts, offered: &[Format]) -> Result<Self, Failure> {
         let Query(all) = Query::<Params>::try_from_uri(&parts.uri).map_err(|_| Failure::Query)?;
         let (tokens, params): (Params, Params) =
             all.into_iter().partition(|(name, _)| name == "consistency_token");
+        let (formats, params): (Params, Params) = params.into_iter().partition(|(name, _)| name == "format");
         let of_header = values(&parts.headers, &CONSISTENCY_TOKEN);
         let of_query = tokens.iter().flat_map(|(_, value)| value.split(','));
         let tokens = of_header.into_iter().chain(of_query.map(str::trim));
         let preferred = wait(&parts.headers).map(|wait| wait.min(api.wait_max));
+        let last_event_id = parts.headers.get(LAST_EVENT_ID);
+        let last_event_id = last_event_id.and_then(|value| value.to_str().ok());
         Ok(Self {
+            last_event_id: last_event_id.filter(|id| !id.is_empty()).map(str::to_owned),
             path: parts.uri.path().to_owned(),
             params,
+            format: format_of(&formats, &parts.headers, offered)?,
             asked: Asked {
                 tokens: tokens.map(str::to_owned).collect(),
                 wait: preferred.unwrap_or(api.wait_default).min(api.wait_max),
@@ -54,9 +66,25 @@ impl Call {
 
     /// For what is one thing: the consistency token is all it takes.
     pub(super) fn takes_no_parameters(&self) -> Result<(), BadParameter> {
-        match self.params.first() {
-            Some((name, _)) => Err(unknown(name, vec!["consistency_token".to_owned()])),
-            None => Ok(()),
+        only(&self.params, &[])
+    }
+
+    /// Where the client wants to go on, and what says so. A client that comes back by itself has the header; the
+    /// parameter is then the one that it began with.
+    pub(super) fn goes_on(&self) -> Option<(&'static str, &str)> {
+        let of_header = self.last_event_id.as_deref().map(|id| (LAST_EVENT_ID, id));
+        let of_query = || self.params.iter().rfind(|(name, _)| name == "after");
+        of_header.or_else(|| of_query().map(|(_, value)| ("after", value.as_str())))
+    }
+
+    /// What [`goes_on`](Self::goes_on) says cannot be understood.
+    pub(super) fn cannot_go_on(&self, error: impl std::fmt::Display) -> Failure {
+        match self.goes_on() {
+            Some((header, _)) if header == LAST_EVENT_ID => Failure::Header {
+                header: "Last-Event-ID",
+                detail: error.to_string(),
+            },
+            _ => bad("after", error.to_string(), Vec::new()).into(),
         }
     }
 
@@ -70,6 +98,7 @@ impl Call {
         };
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert(VARY, HeaderValue::from_static("accept"));
         set(headers, CONSISTENCY_TOKEN, &token.to_string());
         if let Some(etag) = etag {
             set(headers, ETAG, etag);
@@ -85,6 +114,21 @@ impl Call {
         let mut known = self.if_none_match.iter();
         known.any(|known| known == "*" || known.trim_start_matches("W/") == etag)
     }
+}
+
+/// What the parameter says, or else the header.
+fn format_of(formats: &Params, headers: &HeaderMap, offered: &[Format]) -> Result<Format, Failure> {
+    let Some((_, name)) = formats.last() else {
+        return Format::negotiated(headers, offered).ok_or_else(|| Failure::NotAcceptable {
+            offered: offered.iter().map(|format| format.media_type()).collect(),
+        });
+    };
+    let found = offered.iter().find(|format| format.name() == name).copied();
+    found.ok_or_else(|| {
+        let names = offered.iter().map(|format| format.name().to_owned());
+        let detail = format!("there is no {name:?} of this");
+        bad("format", detail, names.collect()).into()
+    })
 }
 
 /// Sets a header of ours, whose values are ASCII.

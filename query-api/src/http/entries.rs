@@ -7,14 +7,16 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::Resource;
+use super::accept::Format;
 use super::body::PageLinks;
 use super::call::Call;
+use super::export::{Page, Whole, export};
 use super::failure::Failure;
 use super::rows::{etag, find};
 use crate::api::ViewResource;
 use crate::consistency::ReadError;
-use crate::params::list_request;
-use crate::{cursor, entries};
+use crate::params::{Extent, list_request};
+use crate::{columns, cursor, entries};
 
 /// `GET /orders/{id}/items`
 pub(super) async fn list(
@@ -24,10 +26,20 @@ pub(super) async fn list(
     Path(id): Path<String>,
     parts: Parts,
 ) -> Result<Response, Failure> {
-    let call = Call::new(&api, &parts)?;
-    let request = list_request(&call.path, &call.params, fields)?;
+    let call = Call::new(&api, &parts, Format::TABLE)?;
+    let extent = match call.format {
+        Format::Json => Extent::Page,
+        _ => Extent::Everything,
+    };
+    let request = list_request(&call.path, &call.params, fields, extent)?;
     let (row, token) = find(&api, &view, &call, &id).await?;
     let page = entries::page(entries_of(&row.doc, list)?, &request.query);
+    if call.format != Format::Json {
+        let rows = page.entries.iter().map(Value::to_string).collect();
+        let columns = columns::of_entries(&view.info.schema, list);
+        let pages = Whole(Some(Page { rows, token }));
+        return export(&api, call.format, columns, call.asked, pages).await;
+    }
 
     let next = page.next.map(|place| cursor::encode(request.fingerprint, &place));
     let links = PageLinks::new(&call.path, &call.params, "cursor", next);
@@ -44,7 +56,7 @@ pub(super) async fn one(
     Path((id, entry)): Path<(String, String)>,
     parts: Parts,
 ) -> Result<Response, Failure> {
-    let call = Call::new(&api, &parts)?;
+    let call = Call::new(&api, &parts, Format::ONE)?;
     call.takes_no_parameters()?;
     let (row, token) = find(&api, &view, &call, &id).await?;
     let path = format!("{}/{id}/{list}/{entry}", view.info.path);

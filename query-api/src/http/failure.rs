@@ -8,12 +8,24 @@ use serde_json::{Map, Value};
 use super::call::{CONSISTENCY_TOKEN, set};
 use crate::consistency::ReadError;
 use crate::params::BadParameter;
+use crate::streams::Full;
 
 /// Why a read has no answer.
 pub(super) enum Failure {
     /// The query cannot be taken apart.
     Query,
     Parameter(BadParameter),
+    /// A header cannot be understood.
+    Header {
+        header: &'static str,
+        detail: String,
+    },
+    /// The client wants a form that there is none of.
+    NotAcceptable {
+        offered: Vec<&'static str>,
+    },
+    /// As many streams as there may be.
+    Full(Full),
     Read(ReadError),
     /// Nothing is at this path, in a store that has seen this.
     NotFound {
@@ -34,6 +46,12 @@ impl From<ReadError> for Failure {
     }
 }
 
+impl From<Full> for Failure {
+    fn from(full: Full) -> Self {
+        Self::Full(full)
+    }
+}
+
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         match self {
@@ -42,6 +60,13 @@ impl IntoResponse for Failure {
                 problem.detail("the query is not name=value&...").into_response()
             }
             Self::Parameter(error) => bad_parameter(error).into_response(),
+            Self::Header { header, detail } => {
+                let title = "A header cannot be understood";
+                let problem = Problem::new(StatusCode::BAD_REQUEST, "invalid-header", title);
+                problem.detail(detail).with("header", header).into_response()
+            }
+            Self::NotAcceptable { offered } => not_acceptable(&offered).into_response(),
+            Self::Full(full) => too_many_streams(full).into_response(),
             Self::NotFound { path, seen } => {
                 let problem = Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here");
                 let mut response = problem.detail(format!("there is no {path}")).into_response();
@@ -63,6 +88,29 @@ impl IntoResponse for Failure {
             Self::Read(ReadError::Store(error)) => store(&error).into_response(),
         }
     }
+}
+
+fn not_acceptable(offered: &[&str]) -> Problem {
+    let problem = Problem::new(
+        StatusCode::NOT_ACCEPTABLE,
+        "not-acceptable",
+        "There is no answer in a form that the client accepts",
+    );
+    problem
+        .detail(format!("there is {}", offered.join(", ")))
+        .with("offered", offered)
+}
+
+fn too_many_streams(Full { most }: Full) -> Problem {
+    metrics::counter!("query_streams_refused_total").increment(1);
+    let problem = Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too-many-streams",
+        "As many streams are open as may be",
+    );
+    problem
+        .detail(format!("{most} streams are open; come again when one has ended"))
+        .retry_after(5)
 }
 
 fn invalid_parameter() -> Problem {

@@ -7,6 +7,7 @@ use foldline_core::{Field, FieldKind};
 use http::header::CACHE_CONTROL;
 use serde_json::{Map, Value, json};
 
+use super::feed;
 use crate::api::{Api, ViewResource};
 
 /// `GET /`: what there is to read.
@@ -22,7 +23,8 @@ pub(super) async fn index(State(api): State<Arc<Api>>) -> Response {
             })
         })
         .collect();
-    let index = json!({ "self": "/", "resources": views, "histories": histories });
+    let index =
+        json!({ "self": "/", "resources": views, "histories": histories, "links": { "events": feed::PATH } });
     ([(CACHE_CONTROL, "no-cache")], Json(index)).into_response()
 }
 

@@ -3,28 +3,34 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use foldline_core::{AggregateId, Token};
-use foldline_views::Row;
+use foldline_views::{ListQuery, Row, Snapshot};
 use http::request::Parts;
 use serde_json::Map;
 
 use super::Resource;
+use super::accept::Format;
 use super::body::{PageLinks, row_links, with_links};
 use super::call::Call;
+use super::export::{PAGE, Page, Pages, export};
 use super::failure::Failure;
+use super::row_stream;
 use crate::api::{Api, ViewResource};
-use crate::consistency::Shown;
+use crate::consistency::{Asked, ReadError, Shown};
 use crate::cursor;
-use crate::params::list_request;
+use crate::params::{Extent, list_request};
 
 /// `GET /orders`
 pub(super) async fn list(
     State(Resource { api, of: view }): State<Resource<ViewResource>>,
     parts: Parts,
 ) -> Result<Response, Failure> {
-    let call = Call::new(&api, &parts)?;
-    let request = list_request(view.info.path, &call.params, &view.fields)?;
+    let call = Call::new(&api, &parts, Format::TABLE)?;
+    if call.format != Format::Json {
+        return table(&api, &view, call).await;
+    }
+    let request = list_request(view.info.path, &call.params, &view.fields, Extent::Page)?;
     let (name, query) = (view.info.name, request.query);
-    let read = move |snapshot: &dyn foldline_views::Snapshot| snapshot.list(name, &query);
+    let read = move |snapshot: &dyn Snapshot| snapshot.list(name, &query);
     let Shown { value: page, token } = api.consistent.read(&view.scope, &call.asked, read).await?;
 
     let next = page.next.map(|place| cursor::encode(request.fingerprint, &place));
@@ -40,17 +46,62 @@ fn item(view: &ViewResource, row: &Row) -> String {
     with_links(&row.doc, links)
 }
 
+async fn table(api: &Arc<Api>, view: &Arc<ViewResource>, call: Call) -> Result<Response, Failure> {
+    let request = list_request(view.info.path, &call.params, &view.fields, Extent::Everything)?;
+    let pages = Rows {
+        api: Arc::clone(api),
+        view: Arc::clone(view),
+        left: request.query.limit,
+        query: request.query,
+        has_more: true,
+    };
+    export(api, call.format, view.columns.clone(), call.asked, pages).await
+}
+
+/// The rows of a list, as the view has them.
+struct Rows {
+    api: Arc<Api>,
+    view: Arc<ViewResource>,
+    query: ListQuery,
+    left: usize,
+    has_more: bool,
+}
+
+impl Pages for Rows {
+    async fn next(&mut self, asked: &Asked) -> Result<Option<Page>, ReadError> {
+        if !self.has_more || self.left == 0 {
+            return Ok(None);
+        }
+        self.query.limit = self.left.min(PAGE);
+        let (name, query) = (self.view.info.name, self.query.clone());
+        let read = move |snapshot: &dyn Snapshot| snapshot.list(name, &query);
+        let Shown { value: page, token } = self.api.read_for_stream(&self.view.scope, asked, read).await?;
+        self.left -= page.rows.len();
+        self.has_more = page.next.is_some();
+        self.query.after = page.next;
+        let rows = page.rows.into_iter().map(|row| row.doc).collect();
+        Ok(Some(Page { rows, token }))
+    }
+}
+
 /// `GET /orders/{id}`
 pub(super) async fn one(
     State(Resource { api, of: view }): State<Resource<ViewResource>>,
     Path(id): Path<String>,
     parts: Parts,
 ) -> Result<Response, Failure> {
-    let call = Call::new(&api, &parts)?;
+    let call = Call::new(&api, &parts, Format::FOLLOWED)?;
+    if call.format == Format::EventStream {
+        return row_stream::open(&api, &view, &call, &id).await;
+    }
     call.takes_no_parameters()?;
     let (row, token) = find(&api, &view, &call, &id).await?;
-    let body = with_links(&row.doc, row_links(&view, &row.id));
-    Ok(call.respond(&token, Some(&etag(&view, &row)), body))
+    Ok(call.respond(&token, Some(&etag(&view, &row)), body(&view, &row)))
+}
+
+/// The row, with where one can go on from it.
+pub(super) fn body(view: &ViewResource, row: &Row) -> String {
+    with_links(&row.doc, row_links(view, &row.id))
 }
 
 /// The row with this id.
@@ -63,7 +114,7 @@ pub(super) async fn find(
     // What is no id is no row's id.
     let id: Option<AggregateId> = id.parse().ok();
     let name = view.info.name;
-    let read = move |snapshot: &dyn foldline_views::Snapshot| match &id {
+    let read = move |snapshot: &dyn Snapshot| match &id {
         Some(id) => snapshot.get(name, id),
         None => Ok(None),
     };
@@ -80,8 +131,13 @@ pub(super) async fn find(
 /// Changes whenever the row does. The sequence alone where it says all: that is the ETag of the aggregate in the
 /// write API too.
 pub(super) fn etag(view: &ViewResource, row: &Row) -> String {
+    format!("\"{}\"", version(view, row))
+}
+
+/// What stands in the [`etag`].
+pub(super) fn version(view: &ViewResource, row: &Row) -> String {
     if view.is_fold {
-        return format!("\"{}\"", row.sequence);
+        return row.sequence.to_string();
     }
-    format!("\"{}-{}\"", row.sequence, row.version)
+    format!("{}-{}", row.sequence, row.version)
 }

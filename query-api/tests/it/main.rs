@@ -3,7 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod consistency;
+mod feeds;
+mod following;
+mod formats;
+mod limits;
 mod lists;
+mod live;
+mod log;
 mod reads;
 mod refusals;
+mod resuming;
+mod tables;
 mod toy;

@@ -8,7 +8,7 @@ use foldline_core::{
     Aggregate, AggregateId, Context, Domain, Domains, Field, Projection, RefusalKind, Rejection, Source,
     Timestamp, Token, from, schemars,
 };
-use foldline_query_api::{Api, ApiOptions, router};
+use foldline_query_api::{Api, ApiOptions, StreamOptions, router};
 use foldline_service::{Health, HttpSettings, Shutdown, app};
 use foldline_views::{
     Batch, CheckpointKey, CheckpointMove, HistoryEvent, NewRow, Position, RowChange, SqliteStore, ViewStore,
@@ -20,6 +20,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt;
 use uuid::Uuid;
+
+use crate::following::Stream;
 
 pub const CLUSTER: &str = "cluster-a";
 pub const COATS: &str = "wardrobe.coats";
@@ -35,6 +37,8 @@ pub enum Command {
 pub enum Event {
     /// It hangs.
     HungUp {},
+    /// It hangs no more.
+    TookDown {},
 }
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -76,7 +80,25 @@ aggregate!(Coat, "coats", "/cloakroom/coats");
 aggregate!(Tag, "tags", "/tags");
 
 #[derive(Clone, Serialize, Deserialize, schemars::JsonSchema)]
-struct Row {}
+struct Row {
+    id: String,
+    colour: Option<String>,
+    price: Option<Price>,
+    wet: bool,
+    pockets: Vec<Pocket>,
+}
+
+#[derive(Clone, Serialize, Deserialize, schemars::JsonSchema)]
+struct Price {
+    amount: i64,
+    currency: String,
+}
+
+#[derive(Clone, Serialize, Deserialize, schemars::JsonSchema)]
+struct Pocket {
+    side: String,
+    coins: i64,
+}
 
 /// A fold of one aggregate.
 struct Coats;
@@ -122,8 +144,9 @@ pub fn domains() -> Domains {
 
 /// The API over a store that is empty, and may not even be there.
 pub struct Fixture {
-    folder: TempDir,
+    pub folder: TempDir,
     pub app: Router,
+    pub shutdown: Shutdown,
 }
 
 /// What a client got.
@@ -149,23 +172,50 @@ impl Fixture {
     }
 
     fn over(domains: &Domains) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let streams = StreamOptions {
+            most: 100,
+            keep_alive: Duration::from_secs(60),
+        };
+        Self::in_folder(tempfile::tempdir().unwrap(), domains, streams)
+    }
+
+    /// With these limits of streams.
+    pub fn with_streams(most: usize, keep_alive: Duration) -> Self {
+        let streams = StreamOptions { most, keep_alive };
+        Self::in_folder(tempfile::tempdir().unwrap(), &domains(), streams)
+    }
+
+    /// The process ends, and another one serves the same store.
+    pub fn restarted(self) -> Self {
+        self.shutdown.trigger();
+        let streams = StreamOptions {
+            most: 100,
+            keep_alive: Duration::from_secs(60),
+        };
+        Self::in_folder(self.folder, &domains(), streams)
+    }
+
+    fn in_folder(folder: TempDir, domains: &Domains, streams: StreamOptions) -> Self {
+        let shutdown = Shutdown::new();
         let options = ApiOptions {
             command_api: "http://commands.example/".to_owned(),
             wait_default: Duration::from_secs(30),
             wait_max: Duration::from_secs(60),
             readers: 4,
+            streams,
         };
         let api = Api::new(
             SqliteStore::new(folder.path().join("views.db")),
             domains,
             &options,
+            &shutdown,
         );
         let routes = router(&api);
-        let health = Health::new(&Shutdown::new(), move || api.missing());
+        let health = Health::new(&shutdown, move || api.missing());
         Self {
             app: app(routes, health, &HttpSettings::default()),
             folder,
+            shutdown,
         }
     }
 
@@ -189,6 +239,26 @@ impl Fixture {
 
     pub async fn get_with(&self, uri: &str, headers: &[(&str, &str)]) -> Answer {
         self.ask("GET", uri, headers).await
+    }
+
+    /// Asks, and reads the answer as it comes.
+    pub async fn open(&self, uri: &str, headers: &[(&str, &str)]) -> Stream {
+        let mut request = Request::get(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        Stream::new(self.app.clone().oneshot(request).await.unwrap())
+    }
+
+    /// Follows, from behind this event if there is one.
+    pub async fn follow(&self, uri: &str, last: Option<&str>) -> Stream {
+        let mut headers = vec![("accept", "text/event-stream")];
+        headers.extend(last.map(|id| ("last-event-id", id)));
+        let stream = self.open(uri, &headers).await;
+        assert_eq!(stream.status, 200, "{uri}");
+        assert_eq!(stream.headers["content-type"], "text/event-stream");
+        stream
     }
 
     pub async fn ask(&self, method: &str, uri: &str, headers: &[(&str, &str)]) -> Answer {

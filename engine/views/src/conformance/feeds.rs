@@ -67,6 +67,7 @@ fn read(fixture: &Fixture, mut query: FeedQuery) -> (Vec<i64>, Vec<i64>, FeedPla
     let mut found = (Vec::new(), Vec::new());
     loop {
         let page = fixture.read(|snapshot| snapshot.feed(&query).unwrap());
+        assert!(page.events.len() <= query.limit);
         for event in page.events {
             let of = if event.partition == 0 {
                 &mut found.0

@@ -44,7 +44,17 @@ pub(super) fn page(connection: &Connection, place: &str, query: &FeedQuery) -> R
         found.push(events);
     }
     page.events = merged(found);
+    cut(&mut page, query.limit);
     Ok(page)
+}
+
+/// Leaves what is too much to the next page: where there are more partitions than events wanted, each has had one.
+fn cut(page: &mut FeedPage, limit: usize) {
+    while page.events.len() > limit {
+        let Some(event) = page.events.pop() else { return };
+        page.next.insert((event.aggregate, event.partition), event.offset);
+        page.more = true;
+    }
 }
 
 /// What there is that the query has not seen.

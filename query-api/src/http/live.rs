@@ -1,0 +1,139 @@
+//! Streams that go on: what there is, and then what comes.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::response::{IntoResponse, Response};
+use foldline_core::Token;
+use futures_util::stream;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
+use http::{HeaderName, HeaderValue};
+use tokio::time::{Instant, sleep_until};
+
+use super::accept::Format;
+use super::call::{CONSISTENCY_TOKEN, set};
+use super::failure::Failure;
+use super::sse;
+use crate::api::Api;
+use crate::consistency::{ReadError, Scope};
+use crate::streams::StreamPlace;
+use crate::watcher::Following;
+
+/// Proxies of the nginx kind pass the stream on as it comes.
+const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// What is followed.
+pub(super) trait Followed: Send + 'static {
+    /// What there is now that has not been told.
+    fn next(&mut self) -> impl Future<Output = Result<Step, ReadError>> + Send;
+
+    /// What is said when there has been nothing for a while.
+    fn keep_alive(&mut self) -> String {
+        sse::KEEP_ALIVE.to_owned()
+    }
+
+    /// The one partition that it all comes from, once it is known.
+    fn partition(&self) -> Option<i32> {
+        None
+    }
+}
+
+/// What a look has found.
+pub(super) enum Step {
+    /// This, and perhaps more.
+    Send(String),
+    /// This, and nothing ever after.
+    Last(String),
+    /// Nothing here, but there is more to look at.
+    Again,
+    /// Nothing until something moves.
+    Nothing,
+    /// What is followed is not here any more: a client that comes again is told why.
+    End,
+}
+
+struct Live<F> {
+    api: Arc<Api>,
+    followed: F,
+    following: Following,
+    is_new: bool,
+    has_ended: bool,
+    _place: StreamPlace,
+}
+
+/// Follows until the client goes, or we do.
+pub(super) fn follow<F: Followed>(
+    api: &Arc<Api>,
+    scope: &Scope,
+    followed: F,
+    token: &Token,
+) -> Result<Response, Failure> {
+    let live = Live {
+        _place: api.streams.enter("live")?,
+        following: api.consistent.follow(scope),
+        api: Arc::clone(api),
+        followed,
+        is_new: true,
+        has_ended: false,
+    };
+    // Nothing is read before it is asked for: what the client does not take is not in memory.
+    let pages = stream::unfold(live, |mut live| async {
+        let page = live.next().await?;
+        Some((Ok::<_, std::convert::Infallible>(Bytes::from(page)), live))
+    });
+    let kind = Format::EventStream.media_type();
+    let mut response = ([(CONTENT_TYPE, kind)], Body::from_stream(pages)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(VARY, HeaderValue::from_static("accept"));
+    headers.insert(UNBUFFERED, HeaderValue::from_static("no"));
+    set(headers, CONSISTENCY_TOKEN, &token.to_string());
+    Ok(response)
+}
+
+impl<F: Followed> Live<F> {
+    async fn next(&mut self) -> Option<String> {
+        if self.has_ended {
+            return None;
+        }
+        if std::mem::take(&mut self.is_new) {
+            return Some(sse::RETRY.to_owned());
+        }
+        let api = Arc::clone(&self.api);
+        tokio::select! {
+            biased;
+            () = api.streams.shutdown.wait() => None,
+            page = self.page() => page,
+        }
+    }
+
+    async fn page(&mut self) -> Option<String> {
+        let silence = Instant::now() + self.api.streams.keep_alive;
+        loop {
+            self.following.mark();
+            match self.followed.next().await {
+                Ok(Step::Send(text)) => return Some(text),
+                Ok(Step::Last(text)) => {
+                    self.has_ended = true;
+                    return Some(text);
+                }
+                Ok(Step::Again) if Instant::now() < silence => continue,
+                Ok(Step::Again) => return Some(self.followed.keep_alive()),
+                Ok(Step::Nothing) => {}
+                Ok(Step::End) => return None,
+                Err(error) => {
+                    // The file is being replaced, most likely. The client need not know.
+                    tracing::debug!(%error, "a stream could not read");
+                    self.following.forget();
+                }
+            }
+            if let Some(partition) = self.followed.partition() {
+                self.following.narrow(partition);
+            }
+            tokio::select! {
+                () = self.following.moved() => {}
+                () = sleep_until(silence) => return Some(self.followed.keep_alive()),
+            }
+        }
+    }
+}
