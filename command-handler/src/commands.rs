@@ -22,13 +22,14 @@ pub type Found = Result<Option<(State, Sequence)>, Unreadable>;
 
 /// The engine, as the HTTP front sees it.
 pub trait Commands: Send + Sync + 'static {
-    /// Appends a command to its topic, and waits for its outcome at most as long as given: `None` means that it
-    /// is in the log and will be decided.
+    /// Appends a command to its topic, with the trace that it belongs to (`traceparent`), and waits for its outcome at
+    /// most as long as given: `None` means that it is in the log and will be decided.
     fn submit<'a>(
         &'a self,
         aggregate: &'a Arc<dyn AggregateType>,
         meta: CommandMeta,
         command: &'a AnyCommand,
+        trace: Option<&'a str>,
         wait: Duration,
     ) -> Submitted<'a>;
 

@@ -46,12 +46,13 @@ impl Commands for LateGateway {
         aggregate: &'a Arc<dyn AggregateType>,
         meta: CommandMeta,
         command: &'a AnyCommand,
+        trace: Option<&'a str>,
         wait: Duration,
     ) -> Submitted<'a> {
         Box::pin(async move {
             let pending = self
                 .open()?
-                .submit(aggregate, meta, command, None)
+                .submit(aggregate, meta, command, trace)
                 .await
                 .map_err(not_taken)?;
             let outcome = tokio::spawn(pending.wait(PENDING_MAX));

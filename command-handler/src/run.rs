@@ -8,7 +8,7 @@ use tracing::info;
 
 use crate::Settings;
 use crate::engine::LateGateway;
-use crate::http::{Api, routes, when};
+use crate::http::{Api, documents, routes, when};
 
 /// Runs the command handler until it is to stop, or cannot go on.
 ///
@@ -28,12 +28,13 @@ pub async fn run(settings: Settings, domains: Domains, shutdown: Shutdown) -> an
     };
     let started = gateway.clone();
     let routes = when(move || started.has_come(), routes(api)?);
+    let documents = documents(&domains, &settings.kafka.topic_prefix);
     let engine = Arc::new(std::sync::OnceLock::new());
     let health = Health::new(&shutdown, {
         let engine = Arc::downgrade(&engine);
         move || missing(&engine)
     });
-    let app = app(routes, health, &settings.http);
+    let app = app(routes.merge(documents), health, &settings.http);
     info!(%address, "serving the write API");
     let serving = serve(listener, app, &shutdown, &settings.http);
     let working = work(&settings, &domains, &shutdown, &gateway, &engine);

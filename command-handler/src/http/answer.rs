@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use foldline_core::{AggregateInfo, CommandResult, Outcome, RecordedEvent, Refusal, RefusalKind, Sequence};
-use foldline_service::Problem;
+use foldline_service::{Problem, title_of};
 use http::header::{CACHE_CONTROL, ETAG, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
@@ -136,6 +136,7 @@ pub(super) fn refused(
         .with("sequence", result.sequence)
         .with("consistency_token", &*result.consistency_token)
         .with("replayed", result.replayed);
+    let problem = next(problem, info, result, refusal.kind);
     match &refusal.field {
         Some(field) => problem.error(pointer_to(refusal.step, field, sent), &*refusal.detail),
         None if sent.is_array() => problem.error(format!("/{}", refusal.step), &*refusal.detail),
@@ -156,12 +157,43 @@ fn status_of(kind: RefusalKind) -> StatusCode {
     }
 }
 
-/// `order-not-open` is titled "Order not open".
-fn title_of(code: &str) -> String {
-    let words = code.replace('-', " ");
-    let mut letters = words.chars();
-    let first = letters.next().map(|first| first.to_ascii_uppercase());
-    first.into_iter().chain(letters).collect()
+/// What the client can do about a refusal.
+fn next(problem: Problem, info: &AggregateInfo, result: &CommandResult, kind: RefusalKind) -> Problem {
+    let aggregate = link_of(info, &result.aggregate_id);
+    let (possible, outcome) = (format!("{aggregate}/commands"), outcome_link(result.command_id));
+    let forms = format!("{}/commands", info.path);
+    match kind {
+        RefusalKind::State => problem.next("see which commands are possible now", "GET", possible),
+        RefusalKind::Sequence => problem
+            .next(
+                "see what it is now, and which commands are possible",
+                "GET",
+                &*possible,
+            )
+            .next(
+                &format!("send it again {}", at(result.sequence)),
+                "POST",
+                possible,
+            ),
+        RefusalKind::UnknownAggregate => problem.next("make one", "POST", info.path),
+        RefusalKind::CommandId => problem
+            .next("see what became of the command that has this id", "GET", outcome)
+            .advice("send this one under an Idempotency-Key of its own"),
+        RefusalKind::Failed => problem
+            .next("see whether the outcome is still this", "GET", outcome)
+            .advice("tell whoever runs the service, with the trace_id: it is a bug in the domain"),
+        RefusalKind::Value | RefusalKind::Malformed | RefusalKind::UnknownReference => problem
+            .advice("send it with another value, under an Idempotency-Key of its own")
+            .next("see the form of each command, as JSON Schema", "GET", forms),
+    }
+}
+
+/// The precondition that holds now.
+fn at(sequence: Sequence) -> String {
+    match sequence {
+        0 => "with If-None-Match: *".to_owned(),
+        sequence => format!("with If-Match: \"{sequence}\""),
+    }
 }
 
 /// The field as the client wrote it: rules know `menu_item`, and the client may have sent `menuItem`. In a list, of
@@ -219,7 +251,7 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 mod tests {
     use serde_json::json;
 
-    use super::{pointer_to, title_of};
+    use super::pointer_to;
 
     #[test]
     fn a_field_is_named_as_the_client_wrote_it() {
@@ -232,11 +264,5 @@ mod tests {
             "/menu_item"
         );
         assert_eq!(pointer_to(0, "menu_item", &json!({})), "/menu_item");
-    }
-
-    #[test]
-    fn a_code_makes_a_title() {
-        assert_eq!(title_of("order-not-open"), "Order not open");
-        assert_eq!(title_of(""), "");
     }
 }

@@ -23,7 +23,7 @@ pub(super) async fn post_command(
     let (_, command) = surface
         .aggregate
         .command_from_json(&sent, None)
-        .map_err(problem::form)?;
+        .map_err(|errors| problem::form(surface.aggregate.info(), errors))?;
     submit(&surface, id, asked, &command, &sent).await
 }
 
@@ -47,9 +47,11 @@ pub(super) async fn submit(
         let rehearsed = rehearsed.map_err(|reason| problem::not_taken(&reason))?;
         return Ok(answer::rehearsed(aggregate.info(), &rehearsed, sent));
     }
+    let trace = asked.trace.clone();
+    let wait = preference.wait(api);
     let submitted = api
         .commands
-        .submit(aggregate, meta_of(id, asked), command, preference.wait(api))
+        .submit(aggregate, meta_of(id, asked), command, trace.as_deref(), wait)
         .await;
     match submitted {
         Ok(Some(result)) => Ok(answer::decided(api, aggregate.info(), &result, preference, sent)),

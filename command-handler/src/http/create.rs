@@ -15,15 +15,16 @@ pub(super) async fn post_new(State(surface): State<Surface>, request: Request) -
     let asked = Asked::read(request.headers(), request.uri(), &surface.api)?;
     let sent = body::read(request, surface.api.body_bytes_max).await?;
     let read = surface.aggregate.command_from_json(&sent, Some(creating));
-    let (name, command) = read.map_err(problem::form)?;
+    let (name, command) = read.map_err(|errors| problem::form(info, errors))?;
     if name != creating {
-        return Err(problem::form(FormErrors(vec![FormError {
+        let error = FormError {
             pointer: "/type".to_owned(),
             detail: format!(
                 "{name} needs an aggregate: send it to {}/{{id}}/commands",
                 info.path
             ),
-        }])));
+        };
+        return Err(problem::form(info, FormErrors(vec![error])));
     }
     let id = new_id(&asked);
     commands::submit(&surface, id, asked, &command, &sent).await

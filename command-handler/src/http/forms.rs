@@ -80,7 +80,7 @@ fn form(command: &CommandType, href: &str, also_at: &[&str]) -> Value {
 }
 
 /// The schema of the fields, and of the type beside them.
-fn with_type(command: &CommandType) -> Value {
+pub(super) fn with_type(command: &CommandType) -> Value {
     let name = &command.name;
     let mut schema = command.schema.clone();
     let kind = json!({ "enum": [name, format!("{name}Command")] });

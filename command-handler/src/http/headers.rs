@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use foldline_core::{Sequence, Token};
-use foldline_service::Problem;
+use foldline_service::{Problem, TRACEPARENT, trace_id};
 use http::{HeaderMap, Uri};
 use uuid::Uuid;
 
@@ -23,6 +23,8 @@ pub(super) struct Asked {
     pub causation_id: Option<String>,
     /// What the client claims. Nothing here proves it.
     pub actor: Option<String>,
+    /// The trace that the request belongs to, as it goes on with the command.
+    pub trace: Option<String>,
     pub preference: Preference,
     /// Whether only to say what would become of it: `?dry_run=true`.
     pub dry_run: bool,
@@ -53,6 +55,7 @@ impl Asked {
             correlation_id: text(headers, "correlation-id")?,
             causation_id: text(headers, "causation-id")?,
             actor: text(headers, "x-actor")?,
+            trace: trace(headers),
             preference: Preference::read(headers),
             dry_run: dry_run(uri)?,
         })
@@ -96,6 +99,12 @@ impl Preference {
         let applied: Vec<String> = [respond_async, wait].into_iter().flatten().collect();
         (!applied.is_empty()).then(|| applied.join(", "))
     }
+}
+
+/// What is no trace context is nobody's: it does not go on.
+fn trace(headers: &HeaderMap) -> Option<String> {
+    trace_id(headers)?;
+    text(headers, TRACEPARENT.as_str()).ok().flatten()
 }
 
 fn dry_run(uri: &Uri) -> Result<bool, Problem> {

@@ -8,6 +8,7 @@ mod forms;
 mod headers;
 mod index;
 mod json;
+mod openapi;
 mod problem;
 mod status;
 
@@ -19,7 +20,7 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
-use foldline_core::{AggregateId, AggregateInfo, AggregateType, Domains};
+use foldline_core::{AggregateId, AggregateInfo, AggregateType, Domains, async_api};
 
 use crate::Commands;
 
@@ -88,6 +89,16 @@ pub fn routes(api: Api) -> Result<Router, UnservablePath> {
     Ok(router)
 }
 
+/// What the write API says about itself, there before it is ready: its OpenAPI document, the AsyncAPI document of the
+/// topics, whose names begin with `topic_prefix`, and a page for each problem.
+pub fn documents(domains: &Domains, topic_prefix: &str) -> Router {
+    let files = vec![
+        ("/openapi.json", openapi::document(domains)),
+        ("/asyncapi.json", async_api(domains, topic_prefix)),
+    ];
+    foldline_service::documents(files, domains.codes())
+}
+
 /// Serves `routes` as soon as `is_ready`; before, every request is told to come back.
 pub fn when(is_ready: impl Fn() -> bool + Clone + Send + Sync + 'static, routes: Router) -> Router {
     routes.layer(from_fn(move |request: Request, next: Next| {
@@ -104,7 +115,16 @@ pub fn when(is_ready: impl Fn() -> bool + Clone + Send + Sync + 'static, routes:
 
 /// The router panics at what it cannot take; this says why instead.
 fn check_path(info: &AggregateInfo) -> Result<(), UnservablePath> {
-    const OURS: [&str; 4] = ["commands", "livez", "readyz", "metrics"];
+    const OURS: [&str; 8] = [
+        "commands",
+        "livez",
+        "readyz",
+        "metrics",
+        "docs",
+        "problems",
+        "openapi.json",
+        "asyncapi.json",
+    ];
     let refuse = |why| {
         Err(UnservablePath {
             aggregate: info.qualified_name(),

@@ -1,7 +1,7 @@
 //! Every error of the write API that is not a rule's no; each code has a page in `docs/errors/`.
 
 use axum::response::Response;
-use foldline_core::{FormErrors, InvalidId, TokenError};
+use foldline_core::{AggregateInfo, FormErrors, InvalidId, TokenError};
 use foldline_service::Problem;
 use http::StatusCode;
 use tracing::error;
@@ -39,13 +39,17 @@ pub(super) fn malformed_json(error: &serde_json::Error) -> Problem {
         .with("column", error.column())
 }
 
-pub(super) fn form(errors: FormErrors) -> Problem {
+pub(super) fn form(info: &AggregateInfo, errors: FormErrors) -> Problem {
     let problem = Problem::new(
         StatusCode::BAD_REQUEST,
         "invalid-command",
         "The command has not the form that it must have",
     );
-    let problem = problem.detail(errors.to_string());
+    let problem = problem.detail(errors.to_string()).next(
+        "see the form of each command, as JSON Schema",
+        "GET",
+        format!("{}/commands", info.path),
+    );
     let add = |problem: Problem, error: foldline_core::FormError| problem.error(error.pointer, error.detail);
     errors.0.into_iter().fold(problem, add)
 }

@@ -74,6 +74,11 @@ async fn each_kind_of_refusal_has_its_status() {
         let refusal = Refusal::engine("a-rule", kind, "it is so".into());
         let answer = Client::when(Then::Refuse(refusal)).post(TO_ONE, SEND, &[]).await;
         answer.is_refusal(status, "a-rule", &[]);
+        assert!(
+            answer.body["next"][0]["description"].is_string(),
+            "{}",
+            answer.body
+        );
     }
 }
 
@@ -96,6 +101,8 @@ async fn a_refusal_names_the_rule_the_field_and_where_the_aggregate_stands() {
     assert_eq!(body["command_id"], client.only().meta.command_id.to_string());
     assert_eq!(body["aggregate"], "/parcels/p-1");
     assert_eq!(body["sequence"], 3);
+    assert_eq!(body["next"][0]["href"], "/parcels/p-1/commands");
+    assert_eq!(body["trace_id"].as_str().map(str::len), Some(32));
     assert_eq!(body["consistency_token"], token());
     assert_eq!(body["instance"], TO_ONE);
     assert_eq!(answer.header("etag"), "\"3\"");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use foldline_command_handler::http::{Api, routes};
+use foldline_command_handler::http::{Api, documents, routes};
 use foldline_service::{Health, HttpSettings, Shutdown, app};
 use http::{HeaderMap, Request, StatusCode};
 use serde_json::Value;
@@ -40,7 +40,11 @@ impl Client {
         };
         let health = Health::new(&Shutdown::new(), Vec::new);
         Self {
-            app: app(routes(api).unwrap(), health, &http),
+            app: app(
+                routes(api).unwrap().merge(documents(&domains(), "")),
+                health,
+                &http,
+            ),
             engine,
         }
     }

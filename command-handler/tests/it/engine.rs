@@ -30,6 +30,7 @@ pub enum Then {
 #[derive(Debug, Clone)]
 pub struct Taken {
     pub meta: CommandMeta,
+    pub trace: Option<String>,
     pub wait: Duration,
 }
 
@@ -89,6 +90,7 @@ impl Commands for Engine {
         aggregate: &'a Arc<dyn AggregateType>,
         mut meta: CommandMeta,
         command: &'a AnyCommand,
+        trace: Option<&'a str>,
         wait: Duration,
     ) -> Submitted<'a> {
         aggregate
@@ -96,6 +98,7 @@ impl Commands for Engine {
             .unwrap();
         self.taken.lock().unwrap().push(Taken {
             meta: meta.clone(),
+            trace: trace.map(str::to_owned),
             wait,
         });
         let answer = match self.then.clone() {

@@ -7,6 +7,7 @@ mod answers;
 mod bad_input;
 mod client;
 mod creating;
+mod documents;
 mod engine;
 mod forms;
 mod headers;

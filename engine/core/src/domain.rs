@@ -182,6 +182,17 @@ impl Domains {
         self.aggregates.iter().find(|aggregate| is_it(aggregate.info()))
     }
 
+    /// The codes of all rules, those of unique values among them.
+    pub fn codes(&self) -> Vec<String> {
+        let of = |info: &crate::AggregateInfo| {
+            let codes = info.codes.iter().map(|code| (*code).to_owned());
+            let taken = info.unique.iter().map(|name| format!("{name}-taken"));
+            codes.chain(taken).collect::<Vec<_>>()
+        };
+        let infos = self.aggregates.iter().map(|aggregate| aggregate.info());
+        infos.flat_map(of).collect()
+    }
+
     fn check_unique(&self) -> Result<(), DomainError> {
         let paths = self.aggregates.iter().map(|aggregate| aggregate.info().path);
         let names = self.aggregates.iter().map(|aggregate| {

@@ -13,6 +13,7 @@
 //! [`testing`] is given/when/then.
 
 mod aggregate;
+mod asyncapi;
 mod claim;
 mod codec;
 mod context;
@@ -34,6 +35,7 @@ mod view;
 pub mod testing;
 
 pub use aggregate::{Aggregate, Payload, Rejection, Unique};
+pub use asyncapi::{ASYNC_API_FILE, async_api, async_api_text};
 pub use claim::{Claim, ClaimCommand, ClaimEvent, ValueTaken};
 pub use codec::{DecodeError, EncodeError, RecordCodec};
 pub use context::{Context, NoReferences, References};

@@ -1,0 +1,232 @@
+//! The topics as an AsyncAPI 3.0 document: what is on each, under which key, with which schema.
+
+use serde_json::{Map, Value, json};
+
+use crate::{AggregateInfo, AggregateType, Domains, RecordCodec, result_codec};
+
+/// The file that it is kept in, below `schemas/`.
+pub const ASYNC_API_FILE: &str = "asyncapi.json";
+
+/// How schemas are written in it.
+const AVRO: &str = "application/vnd.apache.avro;version=1.9.0";
+const BINDING: &str = "0.5.0";
+
+/// The document for topics whose names begin with `prefix`.
+pub fn async_api(domains: &Domains, prefix: &str) -> Value {
+    let (mut channels, mut operations, mut messages) = (Map::new(), Map::new(), Map::new());
+    for aggregate in domains.aggregates() {
+        for topic in topics(aggregate.as_ref()) {
+            let name = format!("{}.{}", aggregate.info().qualified_name(), topic.kind);
+            // What names a thing here is part of a path, so it has no dots.
+            let key = name.replace('.', "_");
+            let message = json!({ "$ref": format!("#/components/messages/{key}") });
+            channels.insert(key.clone(), topic.channel(&format!("{prefix}{name}"), &message));
+            operations.insert(key.clone(), topic.operation(&key));
+            messages.insert(key, topic.message());
+        }
+    }
+    json!({
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Foldline topics",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": DESCRIPTION,
+            "license": { "name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0" },
+        },
+        "defaultContentType": "application/vnd.confluent.avro",
+        "channels": channels,
+        "operations": operations,
+        "components": { "messages": messages },
+    })
+}
+
+/// The document as it stands in its file, for topics without prefix.
+pub fn async_api_text(domains: &Domains) -> String {
+    format!("{:#}\n", async_api(domains, ""))
+}
+
+const DESCRIPTION: &str = "Commands in, events and results out. Values are Avro in the Confluent wire format (a zero \
+    byte, the schema's id in 4 bytes, the record); the schema is registered under `<topic>-value`. Keys are the ids of \
+    aggregates, as UTF-8. Read with `isolation.level=read_committed`, and order an aggregate's events by `sequence`.";
+
+/// One of an aggregate type's topics.
+struct Topic {
+    kind: &'static str,
+    title: String,
+    description: &'static str,
+    /// Whether the application reads it.
+    is_read: bool,
+    /// `None` for bytes as they came.
+    schema: Option<Value>,
+    headers: &'static [(&'static str, &'static str)],
+    /// Whether every record has these headers.
+    has_all_headers: bool,
+    is_kept: bool,
+}
+
+const TRACE: (&str, &str) = (
+    "traceparent",
+    "The trace that the command came with (W3C), if it had one.",
+);
+const EVENT_HEADERS: [(&str, &str); 8] = [
+    ("ce_specversion", "CloudEvents, binary mode: 1.0."),
+    ("ce_id", "The event's identity."),
+    ("ce_source", "The aggregate type, as a path."),
+    ("ce_type", "The event's type."),
+    ("ce_subject", "The aggregate's id."),
+    ("ce_time", "When it was recorded, RFC 3339."),
+    ("ce_correlationid", "The conversation."),
+    ("content-type", "application/vnd.confluent.avro"),
+];
+const DEAD_LETTER_HEADERS: [(&str, &str); 5] = [
+    ("__foldline.errors.topic", "Where it was found."),
+    ("__foldline.errors.partition", "In which partition."),
+    ("__foldline.errors.offset", "At which offset."),
+    ("__foldline.errors.stage", "What could not be done: decode."),
+    ("__foldline.errors.reason", "Why."),
+];
+
+fn topics(aggregate: &dyn AggregateType) -> [Topic; 4] {
+    let info = aggregate.info();
+    let schema = |codec: &RecordCodec| Some(codec.schema().clone());
+    let title = |what: &str, info: &AggregateInfo| format!("{what} of {}", info.qualified_name());
+    [
+        Topic {
+            kind: "commands",
+            title: title("A command", info),
+            description: "What is asked of aggregates, by the HTTP API and by producers. `command_id` is its identity: \
+                sent twice, it is decided once and answered the same.",
+            is_read: true,
+            schema: schema(aggregate.command_codec()),
+            headers: &[TRACE],
+            has_all_headers: false,
+            is_kept: false,
+        },
+        Topic {
+            kind: "events",
+            title: title("An event", info),
+            description: "What has happened to aggregates, for ever: the truth. Exactly one payload is set, the one \
+                that `event_type` names.",
+            is_read: false,
+            schema: schema(aggregate.event_codec()),
+            headers: &EVENT_HEADERS,
+            has_all_headers: true,
+            is_kept: true,
+        },
+        Topic {
+            kind: "results",
+            title: title("The outcome of a command", info),
+            description: "What became of each command: the events that it made, or why it was refused.",
+            is_read: false,
+            schema: schema(&result_codec(info)),
+            headers: &[TRACE],
+            has_all_headers: false,
+            is_kept: true,
+        },
+        Topic {
+            kind: "commands.dlt",
+            title: title("A record that is no command", info),
+            description: "Records of the command topic that cannot be read as commands: key, value and headers as they \
+                came, and why.",
+            is_read: false,
+            schema: None,
+            headers: &DEAD_LETTER_HEADERS,
+            has_all_headers: true,
+            is_kept: false,
+        },
+    ]
+}
+
+impl Topic {
+    fn channel(&self, topic: &str, message: &Value) -> Value {
+        let mut config = json!({ "cleanup.policy": ["delete"] });
+        if self.is_kept {
+            config["retention.ms"] = (-1).into();
+            config["retention.bytes"] = (-1).into();
+        }
+        json!({
+            "address": topic,
+            "title": topic,
+            "description": self.description,
+            "messages": { "record": message },
+            "bindings": { "kafka": { "topic": topic, "topicConfiguration": config, "bindingVersion": BINDING } },
+        })
+    }
+
+    fn operation(&self, channel: &str) -> Value {
+        let (action, verb) = if self.is_read {
+            ("receive", "Reads")
+        } else {
+            ("send", "Writes")
+        };
+        json!({
+            "action": action,
+            "title": format!("{verb} {}", channel.replace('_', ".")),
+            "summary": self.title,
+            "channel": { "$ref": format!("#/channels/{channel}") },
+            "messages": [{ "$ref": format!("#/channels/{channel}/messages/record") }],
+        })
+    }
+
+    fn message(&self) -> Value {
+        let headers = self.headers.iter().map(|(name, description)| {
+            (
+                (*name).to_owned(),
+                json!({ "type": "string", "description": description }),
+            )
+        });
+        let mut headers = json!({ "type": "object", "properties": headers.collect::<Map<_, _>>() });
+        if self.has_all_headers {
+            let names = self.headers.iter().map(|(name, _)| *name);
+            headers["required"] = names.collect::<Vec<_>>().into();
+        }
+        let key = json!({ "type": "string", "description": "The aggregate's id." });
+        let mut kafka = json!({ "key": key, "bindingVersion": BINDING });
+        let mut message = json!({
+            "name": self.kind,
+            "title": self.title,
+            "summary": self.description,
+            "headers": headers,
+        });
+        if let Some(schema) = &self.schema {
+            kafka["schemaIdLocation"] = "payload".into();
+            kafka["schemaIdPayloadEncoding"] = "confluent".into();
+            kafka["schemaLookupStrategy"] = "TopicNameStrategy".into();
+            message["contentType"] = "application/vnd.confluent.avro".into();
+            message["payload"] = json!({ "schemaFormat": AVRO, "schema": schema });
+        } else {
+            message["contentType"] = "application/octet-stream".into();
+        }
+        message["bindings"] = json!({ "kafka": kafka });
+        message
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{async_api, topics};
+    use crate::{Claim, Domain, Domains};
+
+    #[test]
+    fn every_topic_is_a_channel_with_the_schema_of_its_code() {
+        let domains = Domains::new([Domain::new("test").aggregate::<Claim>()]).unwrap();
+        let document = async_api(&domains, "t1-");
+        let channels = document["channels"].as_object().unwrap();
+        let names: Vec<&str> = channels
+            .values()
+            .map(|channel| channel["address"].as_str().unwrap())
+            .collect();
+        let claims = "t1-test.claims";
+        let expected =
+            ["commands", "events", "results", "commands.dlt"].map(|kind| format!("{claims}.{kind}"));
+        assert_eq!(names, expected);
+        let claims = &domains.aggregates()[0];
+        for topic in topics(claims.as_ref()) {
+            let key = format!("test_claims_{}", topic.kind.replace('.', "_"));
+            let message = &document["components"]["messages"][&key];
+            assert_eq!(message["payload"].get("schema"), topic.schema.as_ref(), "{key}");
+        }
+        let events = &document["components"]["messages"]["test_claims_events"];
+        assert_eq!(events["payload"]["schema"], *claims.event_codec().schema());
+    }
+}
