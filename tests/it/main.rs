@@ -1,5 +1,8 @@
 //! End to end: one binary, so that one broker serves every test.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod as_one;
 mod bad_input;
 mod consistency;
 mod engine;

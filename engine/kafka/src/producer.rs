@@ -39,8 +39,8 @@ pub(crate) enum TransactionError {
     /// It may have been committed. Only the log can tell, once a new producer has fenced this one.
     #[error("the transaction's outcome is unknown: {0}")]
     Unknown(KafkaError),
-    /// Another process writes under our id.
-    #[error("another process has the same instance name: {0}")]
+    /// Another process writes under our id, or Kafka gave the transaction up while this process slept.
+    #[error("Kafka has fenced this producer: {0}")]
     Fenced(KafkaError),
 }
 
