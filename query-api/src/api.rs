@@ -103,6 +103,10 @@ impl Api {
         self.consistent.read(scope, asked, read).await
     }
 
+    pub(crate) fn domains(&self) -> &Domains {
+        &self.domains
+    }
+
     /// What keeps reads from being answered, for people.
     pub fn missing(&self) -> Vec<String> {
         match self.readers.read_here(|snapshot| snapshot.missing(&self.domains)) {

@@ -10,6 +10,7 @@ mod failure;
 mod feed;
 mod index;
 mod live;
+mod openapi;
 mod row_stream;
 mod rows;
 mod sse;
@@ -48,6 +49,12 @@ pub fn router(api: &Arc<Api>) -> Router {
         router = router.merge(history_routes(api, history));
     }
     router
+}
+
+/// What the read API says about itself: its OpenAPI document, and a page for each problem.
+pub fn documents(api: &Arc<Api>) -> Router {
+    let files = vec![("/openapi.json", openapi::document(api))];
+    foldline_service::documents(files, api.domains().codes())
 }
 
 fn view_routes(api: &Arc<Api>, view: &Arc<ViewResource>) -> Router {

@@ -30,7 +30,7 @@ use foldline_views::SqliteStore;
 use tokio::net::TcpListener;
 
 pub use api::{Api, ApiOptions};
-pub use http::router;
+pub use http::{documents, router};
 pub use settings::Settings;
 pub use streams::StreamOptions;
 
@@ -54,7 +54,7 @@ pub async fn run(settings: Settings, domains: Domains, shutdown: Shutdown) -> an
         let api = Arc::clone(&api);
         move || api.missing()
     });
-    let app = foldline_service::app(router(&api), health, &settings.http);
+    let app = foldline_service::app(router(&api).merge(documents(&api)), health, &settings.http);
     foldline_service::serve(listener, app, &shutdown, &settings.http).await;
     Ok(())
 }
@@ -64,7 +64,7 @@ pub async fn run(settings: Settings, domains: Domains, shutdown: Shutdown) -> an
 pub fn drop_who_does_not_read(listener: &TcpListener, within: Duration) -> std::io::Result<()> {
     let millis = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
     #[cfg(target_os = "linux")]
-    rustix::net::sockopt::set_tcp_user_timeout(listener, millis)?;
+    rustix::net::sockopt::set_tcp_user_timeout(listener, millis * 1000)?;
     #[cfg(not(target_os = "linux"))]
     let _ = (listener, millis);
     Ok(())

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod consistency;
+mod documents;
 mod feeds;
 mod following;
 mod formats;

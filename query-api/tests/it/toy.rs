@@ -8,7 +8,7 @@ use foldline_core::{
     Aggregate, AggregateId, Context, Domain, Domains, Field, Projection, RefusalKind, Rejection, Source,
     Timestamp, Token, from, schemars,
 };
-use foldline_query_api::{Api, ApiOptions, StreamOptions, router};
+use foldline_query_api::{Api, ApiOptions, StreamOptions, documents, router};
 use foldline_service::{Health, HttpSettings, Shutdown, app};
 use foldline_views::{
     Batch, CheckpointKey, CheckpointMove, HistoryEvent, NewRow, Position, RowChange, SqliteStore, ViewStore,
@@ -146,6 +146,8 @@ pub fn domains() -> Domains {
 pub struct Fixture {
     pub folder: TempDir,
     pub app: Router,
+    /// As they are before `app` is around them.
+    pub routes: Router,
     pub shutdown: Shutdown,
 }
 
@@ -210,9 +212,10 @@ impl Fixture {
             &options,
             &shutdown,
         );
-        let routes = router(&api);
+        let routes = router(&api).merge(documents(&api));
         let health = Health::new(&shutdown, move || api.missing());
         Self {
+            routes: routes.clone().merge(health.clone().routes()),
             app: app(routes, health, &HttpSettings::default()),
             folder,
             shutdown,

@@ -2,9 +2,11 @@
 //! starts, and so is what it says about them.
 
 mod operation;
+mod routes;
 mod shared;
 
 pub use operation::{Operation, parameter};
+pub use routes::differences;
 
 use serde_json::{Map, Value, json};
 
@@ -50,6 +52,11 @@ impl OpenApi {
         let reference = format!("#/components/schemas/{name}");
         self.schemas.insert(name, schema);
         json!({ "$ref": reference })
+    }
+
+    /// A schema that is kept, with its references as they are here.
+    pub fn kept(&self, name: &str) -> Option<&Value> {
+        self.schemas.get(&component_name(name))
     }
 
     /// Adds an operation; the parameters of the path are made from it.

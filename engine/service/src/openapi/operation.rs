@@ -18,12 +18,15 @@ pub struct Operation {
     codes: Vec<String>,
 }
 
-/// A parameter in `place`: `query` or `header`.
+/// A parameter in `place`: `query` or `header`. `Null` for no example.
 pub fn parameter(place: &str, name: &str, description: &str, schema: Value, example: Value) -> Value {
-    json!({
+    let mut parameter = json!({
         "name": name, "in": place, "required": false, "description": description, "schema": schema,
-        "example": example,
-    })
+    });
+    if !example.is_null() {
+        parameter["example"] = example;
+    }
+    parameter
 }
 
 impl Operation {

@@ -126,6 +126,7 @@ pub(super) fn headers() -> Value {
         "ETag": text("The sequence of what is shown, for If-Match and If-None-Match.", "\"7\""),
         "Location": text("Where the outcome, or what was made, is found.", "/orders/8659a0d6"),
         "Preference-Applied": text("What of `Prefer` was followed.", "wait=3"),
+        "Event-Position": text("The place in the feed behind what the answer shows: go on from there with `after`.", "1.AAE"),
         "Link": text("The pages around this one (RFC 8288).", "</orders?limit=50>; rel=\"self\""),
         "Retry-After": number("When it is worth to try again, in seconds."),
         "RateLimit": text("How many requests are left (r), and when the quota is whole again (t, seconds).",
