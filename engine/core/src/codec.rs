@@ -221,12 +221,6 @@ impl RecordCodec {
         Ok(out)
     }
 
-    /// The name of a payload's variant.
-    pub fn variant_of(&self, payload: &impl Serialize) -> Result<&str, EncodeError> {
-        let union = self.payload_bytes(payload)?;
-        Ok(&self.variants[split_index(&union).0])
-    }
-
     /// Reads a record without payload.
     pub fn decode_meta<M: DeserializeOwned>(&self, datum: &[u8]) -> Result<M, DecodeError> {
         let mut rest = Cursor::new(datum);

@@ -145,8 +145,6 @@ pub trait AggregateType: Send + Sync {
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError>;
 
-    /// The event's type.
-    fn event_type(&self, event: &AnyEvent) -> &str;
     /// Reads an event record of our schema.
     fn decode_event(&self, datum: &[u8]) -> Result<DecodedEvent, DecodeError>;
     /// Appends an event record, and sets the type and the revision in `meta`.
@@ -392,11 +390,6 @@ impl<A: Aggregate> AggregateType for Typed<A> {
             name.clone_into(&mut meta.command_type);
             &*meta
         })
-    }
-
-    fn event_type(&self, event: &AnyEvent) -> &str {
-        let event = event.get::<A>().expect("an event of this aggregate type");
-        self.events.variant_of(event).unwrap_or_default()
     }
 
     fn decode_event(&self, datum: &[u8]) -> Result<DecodedEvent, DecodeError> {

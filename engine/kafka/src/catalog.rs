@@ -30,6 +30,8 @@ pub(crate) struct Installed {
     pub(crate) events: Topic,
     pub(crate) results: Topic,
     pub(crate) dead_letters: String,
+    /// `source` of its events, as CloudEvents have it.
+    pub(crate) event_source: String,
     pub(crate) result_codec: RecordCodec,
 }
 
@@ -74,6 +76,7 @@ impl Catalog {
                 events: topic(names.events(info), aggregate.event_codec()).await?,
                 results: topic(names.results(info), &result_codec).await?,
                 dead_letters: names.dead_letters(info),
+                event_source: format!("/{}", name.replace('.', "/")),
                 result_codec,
                 name,
             }));

@@ -22,6 +22,8 @@ pub(super) struct Decided {
     pub(super) decisions: Vec<Decision>,
     /// The aggregates that changed, as they are afterwards.
     pub(super) states: HashMap<Key, (State, Sequence)>,
+    /// When it was decided.
+    pub(super) now: Timestamp,
 }
 
 pub(super) enum Decision {
@@ -77,6 +79,7 @@ impl Worker {
         Ok(Decided {
             decisions,
             states: deciding.states,
+            now: deciding.now,
         })
     }
 }
@@ -157,7 +160,7 @@ impl<'a> Deciding<'a> {
             return Ok(self.made(taken, self.refuse(taken, command, sequence, refusal)));
         }
         let released = held.into_iter().filter(|value| !holds.contains(value)).collect();
-        let mut made = self.accept(taken, command, sequence, events, released);
+        let mut made = self.accept(taken, command, sequence, events, released)?;
         if command.meta.dry_run {
             made.released.clear();
             made.rehearsed = Some((std::mem::take(&mut made.events), after));

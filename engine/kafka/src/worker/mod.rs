@@ -1,15 +1,17 @@
 //! The write path: commands in, events and results out, one transaction a batch.
 //!
 //! One loop on one thread. [`run`](Worker::run) takes what is there (`intake`), decides (`decide`, `ask`,
-//! `outcome`, `reserve`), commits (`commit`), and begins again; while it commits, the next batch gathers in Kafka. Partitions come and go
+//! `outcome`, `reserve`), commits (`records`, `commit`), and begins again; while it commits, the next batch gathers in Kafka. Partitions come and go
 //! with the consumer group (`group`), and are caught up before anything is decided on them (`take_over`).
 
 mod ask;
 mod commit;
+mod counts;
 mod decide;
 mod group;
 mod intake;
 mod outcome;
+mod records;
 mod rehearse;
 mod reserve;
 mod take_over;

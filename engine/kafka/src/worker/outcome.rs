@@ -3,21 +3,29 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use foldline_core::{
-    AnyEvent, CommandMeta, CommandResult, DecodedCommand, EventMeta, Outcome, RecordedEvent, Refusal,
-    RefusalKind, Sequence, State, Timestamp, Unique,
+    AnyEvent, CommandMeta, CommandResult, DecodedCommand, EncodeError, EventMeta, Outcome, RecordedEvent,
+    Refusal, RefusalKind, Sequence, State, Timestamp, Unique,
 };
 
 use super::decide::Deciding;
 use super::intake::Taken;
+use crate::registry::begin_wire_format;
 
 /// What became of one command.
 pub(super) struct Made {
     pub(super) result: CommandResult,
-    pub(super) events: Vec<(EventMeta, AnyEvent)>,
+    pub(super) events: Vec<Recorded>,
     /// Unique values that are given up with it.
     pub(super) released: Vec<Unique>,
     /// Of a dry run, what would have been recorded.
-    pub(super) rehearsed: Option<(Vec<(EventMeta, AnyEvent)>, State)>,
+    pub(super) rehearsed: Option<(Vec<Recorded>, State)>,
+}
+
+/// An event, and the record that it becomes.
+pub(super) struct Recorded {
+    pub(super) meta: EventMeta,
+    pub(super) event: AnyEvent,
+    pub(super) value: Vec<u8>,
 }
 
 impl Deciding<'_> {
@@ -48,53 +56,59 @@ impl Deciding<'_> {
         sequence: Sequence,
         events: Vec<AnyEvent>,
         released: Vec<Unique>,
-    ) -> Made {
+    ) -> Result<Made, EncodeError> {
         let meta = &command.meta;
+        let installed = self.shared.catalog.get(taken.slice);
         // A decision makes a handful of events.
         let count = i32::try_from(events.len()).unwrap_or(i32::MAX);
         let correlation_id = correlation_of(meta);
-        let events: Vec<(EventMeta, AnyEvent)> = (0..count)
+        let record = |(index, event): (i32, AnyEvent)| {
+            let mut meta = EventMeta {
+                event_id: EventMeta::id_of(&meta.command_id, index),
+                // Its codec sets these two.
+                event_type: String::new(),
+                revision: 1,
+                aggregate_id: meta.aggregate_id.clone(),
+                sequence: sequence + Sequence::from(index) + 1,
+                occurred_at: meta.issued_at,
+                recorded_at: self.now,
+                command_id: meta.command_id,
+                correlation_id: correlation_id.clone(),
+                causation_id: meta.command_id.to_string(),
+                actor: meta.actor.clone(),
+                index,
+                count,
+                command_offset: taken.offset,
+            };
+            let mut value = begun(installed.events.reader.own_id());
+            installed.aggregate.encode_event(&mut meta, &event, &mut value)?;
+            Ok(Recorded { meta, event, value })
+        };
+        let events = (0..count)
             .zip(events)
-            .map(|(index, event)| {
-                let meta = EventMeta {
-                    event_id: EventMeta::id_of(&meta.command_id, index),
-                    event_type: String::new(),
-                    aggregate_id: meta.aggregate_id.clone(),
-                    sequence: sequence + Sequence::from(index) + 1,
-                    revision: 1,
-                    occurred_at: meta.issued_at,
-                    recorded_at: self.now,
-                    command_id: meta.command_id,
-                    correlation_id: correlation_id.clone(),
-                    causation_id: meta.command_id.to_string(),
-                    actor: meta.actor.clone(),
-                    index,
-                    count,
-                    command_offset: taken.offset,
-                };
-                (meta, event)
-            })
-            .collect();
-        let recorded = events.iter().map(|(meta, event)| RecordedEvent {
-            event_id: meta.event_id,
-            event_type: self
-                .shared
-                .catalog
-                .get(taken.slice)
-                .aggregate
-                .event_type(event)
-                .to_owned(),
-            sequence: meta.sequence,
+            .map(record)
+            .collect::<Result<Vec<_>, EncodeError>>()?;
+        let named = events.iter().map(|event| RecordedEvent {
+            event_id: event.meta.event_id,
+            event_type: event.meta.event_type.clone(),
+            sequence: event.meta.sequence,
         });
-        let outcome = Outcome::Accepted(recorded.collect());
+        let outcome = Outcome::Accepted(named.collect());
         let result = blank(taken, command, sequence + Sequence::from(count), self.now).with(outcome);
-        Made {
+        Ok(Made {
             result,
             events,
             released,
             rehearsed: None,
-        }
+        })
     }
+}
+
+/// A value in the registry's wire format, up to where its datum begins.
+pub(super) fn begun(schema_id: u32) -> Vec<u8> {
+    let mut value = Vec::with_capacity(256);
+    begin_wire_format(schema_id, &mut value);
+    value
 }
 
 /// The answer that was given before, once more; or a no, if under this id something else was asked.

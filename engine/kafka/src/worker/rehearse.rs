@@ -66,12 +66,7 @@ pub(crate) fn rehearse(
     };
     let shown = events
         .into_iter()
-        .zip(&made.result.events)
-        .map(|((mut meta, event), recorded)| {
-            // Its codec would set it.
-            recorded.event_type.clone_into(&mut meta.event_type);
-            (meta, aggregate.event_json(&event))
-        });
+        .map(|event| (event.meta, aggregate.event_json(&event.event)));
     Ok(Rehearsed {
         events: shown.collect(),
         state,

@@ -1,0 +1,176 @@
+//! What a decided batch becomes: the records of its transaction.
+
+use foldline_core::EventMeta;
+use rdkafka::message::{Header, OwnedHeaders};
+
+use super::decide::{Decided, Decision};
+use super::intake::{Content, DeadLetter, Taken};
+use super::outcome::{Made, begun};
+use super::{BatchError, Shared, reserve};
+use crate::catalog::{Installed, Slice};
+use crate::store::Log;
+
+/// A record that is ready to be sent.
+pub(super) struct Record<'a> {
+    pub(super) topic: &'a str,
+    pub(super) partition: i32,
+    pub(super) key: Option<Vec<u8>>,
+    pub(super) value: Option<Vec<u8>>,
+    pub(super) headers: Option<OwnedHeaders>,
+    pub(super) number: usize,
+}
+
+/// Records whose offsets nobody asks for.
+const NOT_COUNTED: usize = usize::MAX;
+
+/// All records, in the order of the commands. The events' values are taken out of `decided`.
+pub(super) fn records<'a>(
+    shared: &'a Shared,
+    batch: &[Taken],
+    decided: &mut Decided,
+) -> Result<Vec<Record<'a>>, BatchError> {
+    let time = decided.now.to_string();
+    let mut records = Vec::with_capacity(batch.len() * 2);
+    for (taken, decision) in batch.iter().zip(&mut decided.decisions) {
+        let installed = shared.catalog.get(taken.slice);
+        match (decision, &taken.content) {
+            (Decision::Made(made), _) => records_of(shared, installed, taken, made, &time, &mut records)?,
+            (Decision::DeadLetter, Content::DeadLetter(letter)) => {
+                records.push(dead_letter(installed, taken, letter));
+            }
+            (Decision::DeadLetter, Content::Command(_)) => unreachable!("a command is decided"),
+        }
+    }
+    Ok(records)
+}
+
+fn records_of<'a>(
+    shared: &'a Shared,
+    installed: &'a Installed,
+    taken: &Taken,
+    made: &mut Made,
+    time: &str,
+    records: &mut Vec<Record<'a>>,
+) -> Result<(), BatchError> {
+    let id = made.result.aggregate_id.clone();
+    let key = || Some(id.as_str().as_bytes().to_vec());
+    let trace = taken.traceparent.as_deref();
+    for event in &mut made.events {
+        records.push(Record {
+            topic: &installed.events.name,
+            partition: taken.slice.partition,
+            key: key(),
+            value: Some(std::mem::take(&mut event.value)),
+            headers: Some(cloud_event(installed, &event.meta, time, trace)),
+            number: number(taken.slice, Log::Events),
+        });
+    }
+    let mut value = begun(installed.results.reader.own_id());
+    installed.result_codec.encode_meta(&made.result, &mut value)?;
+    records.push(Record {
+        topic: &installed.results.name,
+        partition: taken.slice.partition,
+        key: key(),
+        value: Some(value),
+        headers: trace.map(|trace| traced(OwnedHeaders::new(), Some(trace))),
+        number: number(taken.slice, Log::Results),
+    });
+    for value in &made.released {
+        let Some(claims) = reserve::claims_on(shared, installed, value) else {
+            continue;
+        };
+        let (mut meta, command) = reserve::release(value, &made.result);
+        let mut bytes = begun(claims.commands.reader.own_id());
+        claims.aggregate.encode_command(&mut meta, &command, &mut bytes)?;
+        records.push(Record {
+            topic: &claims.commands.name,
+            partition: claims.slice_of(&meta.aggregate_id).partition,
+            key: Some(meta.aggregate_id.as_str().as_bytes().to_vec()),
+            value: Some(bytes),
+            headers: trace.map(|trace| traced(OwnedHeaders::new(), Some(trace))),
+            number: NOT_COUNTED,
+        });
+    }
+    Ok(())
+}
+
+/// What [`TransactionalProducer::delivered`](crate::producer::TransactionalProducer::delivered) is asked by.
+pub(super) fn number(slice: Slice, log: Log) -> usize {
+    // Partitions are counted from 0, and Kafka has far fewer than 2^24 of a topic.
+    let partition = usize::try_from(slice.partition).unwrap_or_default();
+    (slice.index << 24 | partition) << 1 | usize::from(log == Log::Results)
+}
+
+/// CloudEvents' binary mode for Kafka: the record stays as it is, and the headers say what it is.
+fn cloud_event(installed: &Installed, meta: &EventMeta, time: &str, trace: Option<&[u8]>) -> OwnedHeaders {
+    let id = meta.event_id.to_string();
+    let headers = [
+        ("ce_specversion", "1.0"),
+        ("ce_id", &id),
+        ("ce_source", &installed.event_source),
+        ("ce_type", &meta.event_type),
+        ("ce_subject", meta.aggregate_id.as_str()),
+        ("ce_time", time),
+        ("ce_correlationid", &meta.correlation_id),
+        ("content-type", "application/vnd.confluent.avro"),
+    ];
+    let begun = OwnedHeaders::new_with_capacity(9);
+    let headers = headers.into_iter().fold(begun, |headers, (key, value)| {
+        headers.insert(Header {
+            key,
+            value: Some(value),
+        })
+    });
+    traced(headers, trace)
+}
+
+fn traced(headers: OwnedHeaders, trace: Option<&[u8]>) -> OwnedHeaders {
+    match trace {
+        Some(value) => headers.insert(Header {
+            key: "traceparent",
+            value: Some(value),
+        }),
+        None => headers,
+    }
+}
+
+/// The record as it was found, and why it is no command.
+fn dead_letter<'a>(installed: &'a Installed, taken: &Taken, letter: &DeadLetter) -> Record<'a> {
+    tracing::warn!(
+        topic = installed.commands.name,
+        partition = taken.slice.partition,
+        offset = taken.offset,
+        reason = letter.reason,
+        "not a command; to the dead-letter topic"
+    );
+    let found = letter
+        .headers
+        .iter()
+        .fold(OwnedHeaders::new(), |headers, (key, value)| {
+            headers.insert(Header {
+                key,
+                value: value.as_ref(),
+            })
+        });
+    let context = [
+        ("__foldline.errors.topic", installed.commands.name.clone()),
+        ("__foldline.errors.partition", taken.slice.partition.to_string()),
+        ("__foldline.errors.offset", taken.offset.to_string()),
+        ("__foldline.errors.stage", "decode".to_owned()),
+        ("__foldline.errors.reason", letter.reason.clone()),
+    ];
+    let headers = context.iter().fold(found, |headers, (key, value)| {
+        headers.insert(Header {
+            key,
+            value: Some(value),
+        })
+    });
+    Record {
+        topic: &installed.dead_letters,
+        partition: taken.slice.partition,
+        key: letter.key.clone(),
+        value: letter.value.clone(),
+        headers: Some(headers),
+        number: NOT_COUNTED,
+    }
+}
