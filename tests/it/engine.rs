@@ -110,6 +110,8 @@ async fn a_command_is_decided_once_whatever_happens_to_the_local_store() {
         refusal(&unknown),
         ("unknown-aggregate".into(), RefusalKind::UnknownAggregate)
     );
+    // It holds the store open.
+    drop(gateway);
     engine.stop().await;
 
     for keep_store in [true, false] {
@@ -145,6 +147,7 @@ async fn a_command_is_decided_once_whatever_happens_to_the_local_store() {
             refusal(&other),
             ("command-id-reused".into(), RefusalKind::CommandId)
         );
+        drop(gateway);
         engine.stop().await;
     }
 
