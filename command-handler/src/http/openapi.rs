@@ -225,12 +225,20 @@ fn request_parameters() -> [Value; 10] {
             command's id itself.",
             "\"8659a0d6-31c4-4d0a-9d0e-0d8d4a3c1e11\"",
         ),
-        header(
+        parameter(
+            "header",
             "If-Match",
             "The ETag, and so the sequence, that the aggregate must be at.",
-            "\"7\"",
+            json!({ "type": "string", "pattern": "^\"[0-9]{1,18}(-[0-9]+)?\"$" }),
+            "\"7\"".into(),
         ),
-        header("If-None-Match", "`*`: only if it does not exist yet.", "*"),
+        parameter(
+            "header",
+            "If-None-Match",
+            "Only if it does not exist yet.",
+            json!({ "type": "string", "enum": ["*"] }),
+            "*".into(),
+        ),
         parameter(
             "header",
             "Consistency-Token",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use foldline_core::{Domains, contracts, next_schema_files};
+use foldline_core::{ASYNC_API_FILE, Domains, async_api_text, contracts, next_schema_files};
 use foldline_kafka::{KafkaSettings, register_schemas};
 
 /// Write, check and register the Avro schemas.
@@ -73,6 +73,18 @@ impl Kept {
             println!("{}", file.display());
         }
         println!("{} schemas written to {}", next.len(), self.dir.display());
+        self.write_async_api(domains)
+    }
+
+    /// The document says how it is now: it has no versions, those are the schemas' own.
+    fn write_async_api(&self, domains: &Domains) -> anyhow::Result<()> {
+        let (file, text) = (self.dir.join(ASYNC_API_FILE), async_api_text(domains));
+        if self.read(Path::new(ASYNC_API_FILE)).as_ref() != Some(&text) {
+            fs::create_dir_all(&self.dir)
+                .and_then(|()| fs::write(&file, text))
+                .with_context(|| format!("cannot write {}", file.display()))?;
+            println!("{}", file.display());
+        }
         Ok(())
     }
 
@@ -83,6 +95,12 @@ impl Kept {
             problems.push(format!(
                 "the code's schema is not kept: `foldline schemas write` makes {}",
                 file.display()
+            ));
+        }
+        if self.read(Path::new(ASYNC_API_FILE)) != Some(async_api_text(domains)) {
+            problems.push(format!(
+                "{} is not that of the code: `foldline schemas write` writes it",
+                self.dir.join(ASYNC_API_FILE).display()
             ));
         }
         for orphan in self.orphans(domains)? {

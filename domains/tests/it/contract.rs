@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use foldline_core::{contracts, next_schema_files};
+use foldline_core::{ASYNC_API_FILE, async_api_text, contracts, next_schema_files};
 use foldline_domains::installed;
 
 use crate::folder;
@@ -28,6 +28,22 @@ fn the_newest_kept_schemas_are_those_of_the_code() {
     assert!(
         missing.is_empty(),
         "{missing:?} would differ from what is kept in schemas/: if that is meant, run `cargo run -- schemas write`"
+    );
+}
+
+#[test]
+fn the_kept_document_of_the_topics_is_that_of_the_code() {
+    if std::env::var_os("FOLDLINE_WRITE_SCHEMAS").is_some() {
+        fs::write(
+            folder("schemas").join(ASYNC_API_FILE),
+            async_api_text(&installed()),
+        )
+        .unwrap();
+        return;
+    }
+    assert!(
+        read(Path::new(ASYNC_API_FILE)) == Some(async_api_text(&installed())),
+        "schemas/{ASYNC_API_FILE} differs from what the code says: run `cargo run -- schemas write`"
     );
 }
 

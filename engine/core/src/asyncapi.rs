@@ -1,4 +1,4 @@
-//! The topics as an AsyncAPI 3.0 document: what is on each, under which key, with which schema.
+//! The topics as an AsyncAPI 3.1 document: what is on each, under which key, with which schema.
 
 use serde_json::{Map, Value, json};
 
@@ -26,7 +26,7 @@ pub fn async_api(domains: &Domains, prefix: &str) -> Value {
         }
     }
     json!({
-        "asyncapi": "3.0.0",
+        "asyncapi": "3.1.0",
         "info": {
             "title": "Foldline topics",
             "version": env!("CARGO_PKG_VERSION"),

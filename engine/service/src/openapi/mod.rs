@@ -68,6 +68,13 @@ impl OpenApi {
     /// The document, with what every service has: problems, health, and the documents themselves.
     pub fn finish(mut self) -> Value {
         shared::add_routes(&mut self);
+        let paths = Value::Object(self.paths);
+        let text = paths.to_string();
+        let is_used = |name: &str| text.contains(&format!("\"#/components/headers/{name}\""));
+        let mut headers = shared::headers();
+        if let Some(headers) = headers.as_object_mut() {
+            headers.retain(|name, _| is_used(name));
+        }
         json!({
             "openapi": "3.1.0",
             "info": {
@@ -79,8 +86,8 @@ impl OpenApi {
             "servers": [{ "url": "/", "description": "The service that this document comes from." }],
             "security": [],
             "tags": self.tags,
-            "paths": self.paths,
-            "components": { "schemas": self.schemas, "headers": shared::headers() },
+            "paths": paths,
+            "components": { "schemas": self.schemas, "headers": headers },
         })
     }
 }

@@ -86,7 +86,8 @@ fn problem() -> Value {
     });
     json!({
         "type": "object",
-        "description": "Problem details (RFC 9457).",
+        "description": "Problem details (RFC 9457). A type may have members of its own: see its page.",
+        "additionalProperties": true,
         "required": ["type", "title", "status"],
         "properties": {
             "type": {
