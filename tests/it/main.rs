@@ -5,6 +5,7 @@
 mod as_one;
 mod bad_input;
 mod consistency;
+mod contracts;
 mod engine;
 mod first_hour;
 mod kafka_door;
