@@ -64,7 +64,7 @@ pub async fn run(settings: Settings, domains: Domains, shutdown: Shutdown) -> an
 pub fn drop_who_does_not_read(listener: &TcpListener, within: Duration) -> std::io::Result<()> {
     let millis = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
     #[cfg(target_os = "linux")]
-    rustix::net::sockopt::set_tcp_user_timeout(listener, millis * 1000)?;
+    rustix::net::sockopt::set_tcp_user_timeout(listener, millis)?;
     #[cfg(not(target_os = "linux"))]
     let _ = (listener, millis);
     Ok(())
