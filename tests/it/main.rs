@@ -10,6 +10,7 @@ mod engine;
 mod first_hour;
 mod kafka_door;
 mod kills;
+mod live;
 mod outside_domain;
 mod restarts;
 mod restaurant;
