@@ -61,9 +61,10 @@ impl Dev {
     /// An address that it has printed: `write API`, `read API`, `Kafka`, `schemas`.
     pub fn address(&self, what: &str) -> String {
         let output = self.output();
-        let line = output
+        let mut lines = output
             .lines()
-            .find_map(|line| line.trim_start().strip_prefix(what));
+            .skip_while(|line| !line.starts_with("Everything is up"));
+        let line = lines.find_map(|line| line.trim_start().strip_prefix(what));
         line.unwrap_or_else(|| panic!("no {what} in {output}"))
             .trim()
             .to_owned()
