@@ -139,7 +139,7 @@ async fn followers_are_told_each_event_once_and_in_order_whoever_is_killed() {
             row.run(&read, &progress[2], of_row),
         )
     };
-    let ((events, last), ..) = tokio::time::timeout(4 * PATIENCE, all)
+    let ((events, last), ..) = tokio::time::timeout(4 * PATIENCE, Box::pin(all))
         .await
         .expect("all is told");
     println!(
