@@ -12,8 +12,12 @@ mod kafka_door;
 mod kills;
 mod live;
 mod outside_domain;
+mod pace;
+mod races;
+mod replays;
 mod restarts;
 mod restaurant;
+mod tokens;
 mod zombies;
 
 /// `foldline` with the domains of the tests.
