@@ -3,7 +3,8 @@
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
@@ -12,6 +13,8 @@ use crate::{Progress, StackError, Step};
 
 /// How long a left-over process may take to end after SIGTERM.
 const LEFTOVER_STOP_MAX: Duration = Duration::from_secs(5);
+/// How long a new child may take to become its program.
+const BECOMING_MAX: Duration = Duration::from_millis(500);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A folder that is ours until this is dropped.
@@ -30,10 +33,18 @@ impl Home {
         // Absolute, because the children run in it and because it is how a left-over process is recognised.
         let path = path.canonicalize().map_err(StackError::io(doing()))?;
         let lock = File::create(path.join("lock")).map_err(StackError::io(doing()))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(StackError::DataInUse { data: path }),
-            Err(TryLockError::Error(error)) => Err(StackError::io(doing())(error)),
+        let started_at = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(Self { path, _lock: lock }),
+                // A child that another thread is just starting holds our files open until it has become its program:
+                // a lock that was given back a moment ago may seem to be held.
+                Err(TryLockError::WouldBlock) if started_at.elapsed() < BECOMING_MAX => {
+                    thread::sleep(LOOK_AGAIN)
+                }
+                Err(TryLockError::WouldBlock) => return Err(StackError::DataInUse { data: path }),
+                Err(TryLockError::Error(error)) => return Err(StackError::io(doing())(error)),
+            }
         }
     }
 

@@ -74,9 +74,24 @@ async fn one_left_over_from_an_earlier_run_is_stopped() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
+    wait_until_named(leftover.id(), &settings);
     std::fs::write(home.join("pid"), leftover.id().to_string()).unwrap();
 
     open(folder.path()).await;
 
     assert!(!leftover.wait().unwrap().success());
+}
+
+/// A process that was just started has no command line for a moment.
+fn wait_until_named(pid: u32, by: &Path) {
+    let named = || {
+        let shown = Command::new("ps")
+            .args(["-ww", "-o", "command=", "-p", &pid.to_string()])
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&shown.stdout).contains(&by.display().to_string())
+    };
+    while !named() {
+        std::thread::yield_now();
+    }
 }
