@@ -85,11 +85,18 @@ async fn one_left_over_from_an_earlier_run_is_stopped() {
 /// A process that was just started has no command line for a moment.
 fn wait_until_named(pid: u32, by: &Path) {
     let named = || {
-        let shown = Command::new("ps")
-            .args(["-ww", "-o", "command=", "-p", &pid.to_string()])
-            .output()
-            .unwrap();
-        String::from_utf8_lossy(&shown.stdout).contains(&by.display().to_string())
+        let shown = match std::fs::read(format!("/proc/{pid}/cmdline")) {
+            Ok(shown) => shown,
+            // Not Linux.
+            Err(_) => {
+                let mut ps = Command::new("ps");
+                ps.args(["-ww", "-o", "command=", "-p", &pid.to_string()])
+                    .output()
+                    .unwrap()
+                    .stdout
+            }
+        };
+        String::from_utf8_lossy(&shown).contains(&by.display().to_string())
     };
     while !named() {
         std::thread::yield_now();
