@@ -258,9 +258,8 @@ async fn commands_that_are_all_published_again_change_nothing_and_are_answered_t
         sent += part.len();
         system.kill(Service::CommandHandler).await;
         hits += usize::from(results(&kafka) < sent);
-        system.launch(Service::CommandHandler);
+        system.restart(Service::CommandHandler).await;
     }
-    system.wait_until_ready(Service::CommandHandler).await;
     assert!(hits > 0, "no result: it was idle whenever it was killed");
     assert_eq!(repetitions(&settled(&kafka)), commands);
     let unchanged = || before == tokio::task::block_in_place(|| events(&kafka));
