@@ -5,7 +5,7 @@ mod serving;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use foldline_core::{AggregateInfo, AggregateType, Domains};
+use foldline_core::{AggregateInfo, Domains};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::KafkaError;
@@ -350,19 +350,5 @@ fn unavailable(kafka: &KafkaSettings) -> impl Fn(KafkaError) -> TopicsError {
     move |source| TopicsError::Unavailable {
         servers: servers.clone(),
         source,
-    }
-}
-
-/// For callers that have only the type.
-impl TopicNames {
-    /// The names of all topics of an aggregate type.
-    pub fn all(&self, aggregate: &dyn AggregateType) -> [String; 4] {
-        let info = aggregate.info();
-        [
-            self.commands(info),
-            self.events(info),
-            self.results(info),
-            self.dead_letters(info),
-        ]
     }
 }

@@ -22,6 +22,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// A value that a command would take for its aggregate.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Want {
+    /// The qualified name of the claims' type: another domain may have an aggregate of the same name.
     claims: String,
     value: Unique,
     holder: AggregateId,
@@ -86,10 +87,8 @@ impl Reservations {
         for want in wants {
             let claims = shared
                 .catalog
-                .types()
-                .iter()
-                .find(|it| it.aggregate.info().name == want.claims);
-            let claims = claims.ok_or(BatchError::Unreserved)?;
+                .by_name(&want.claims)
+                .ok_or(BatchError::Unreserved)?;
             let state = shared.store.state(claims, &Claim::id_of(&want.value))?;
             let claim = state.and_then(|(state, _)| state.downcast::<Claim>().ok());
             let holder = claim.as_ref().and_then(|claim| claim.holder());
@@ -118,7 +117,7 @@ fn wants(installed: &Installed, meta: &CommandMeta, before: &[Unique], after: &[
     let info = installed.aggregate.info();
     let gained = after.iter().filter(|value| !before.contains(value));
     let want = |value: &Unique| Want {
-        claims: Claim::type_name(&info.name, value.name),
+        claims: format!("{}.{}", info.domain, Claim::type_name(&info.name, value.name)),
         value: value.clone(),
         holder: meta.aggregate_id.clone(),
         command: meta.command_id,
@@ -134,10 +133,8 @@ async fn ask_for(shared: &Shared, want: &Want) -> Result<CommandResult, BatchErr
     // The aggregate's type declares its unique values, and with each of them its claims are installed.
     let claims = shared
         .catalog
-        .types()
-        .iter()
-        .find(|installed| installed.aggregate.info().name == want.claims);
-    let claims = claims.ok_or(BatchError::Unreserved)?;
+        .by_name(&want.claims)
+        .ok_or(BatchError::Unreserved)?;
     let meta = claim_meta(&want.value, want.command, "reserve");
     let command = AnyCommand::new::<Claim>(command);
     let pending = shared
