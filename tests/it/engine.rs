@@ -22,7 +22,7 @@ fn settings(folder: &Path) -> EngineSettings {
     }
 }
 
-async fn start(kafka: &KafkaSettings, folder: &Path, domains: &Domains) -> Engine {
+pub async fn start(kafka: &KafkaSettings, folder: &Path, domains: &Domains) -> Engine {
     let engine = Engine::start(kafka, &settings(folder), domains).await.unwrap();
     let started_at = Instant::now();
     while !engine.readiness().is_empty() {
@@ -36,7 +36,7 @@ async fn start(kafka: &KafkaSettings, folder: &Path, domains: &Domains) -> Engin
     engine
 }
 
-fn meta(id: &str, command_id: Uuid) -> CommandMeta {
+pub fn meta(id: &str, command_id: Uuid) -> CommandMeta {
     CommandMeta {
         command_id,
         command_type: String::new(),
@@ -51,11 +51,16 @@ fn meta(id: &str, command_id: Uuid) -> CommandMeta {
     }
 }
 
-async fn send(gateway: &Gateway, aggregate: &Arc<dyn AggregateType>, id: &str, body: Value) -> CommandResult {
+pub async fn send(
+    gateway: &Gateway,
+    aggregate: &Arc<dyn AggregateType>,
+    id: &str,
+    body: Value,
+) -> CommandResult {
     send_as(gateway, aggregate, meta(id, Uuid::now_v7()), body).await
 }
 
-async fn send_as(
+pub async fn send_as(
     gateway: &Gateway,
     aggregate: &Arc<dyn AggregateType>,
     meta: CommandMeta,

@@ -4,6 +4,7 @@
 
 mod as_one;
 mod bad_input;
+mod chain;
 mod consistency;
 mod contracts;
 mod engine;

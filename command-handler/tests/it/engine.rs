@@ -72,6 +72,10 @@ pub fn result(meta: &CommandMeta, sequence: Sequence, outcome: Outcome) -> Comma
         replayed: false,
         consistency_token: Token::at("here", "post.parcels", 1, 5).to_string(),
         dry_run: false,
+        last_event_hash: None,
+        actor: None,
+        causation_id: None,
+        issued_at: None,
     };
     result.with(outcome)
 }

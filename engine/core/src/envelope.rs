@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{AggregateId, Refusal, RefusalKind, Sequence, Timestamp};
+use crate::{AggregateId, EventHash, Refusal, RefusalKind, Sequence, Timestamp};
 
 /// What every command record says besides its payload. The fields, in this order, are those of the schema.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,6 +60,9 @@ pub struct EventMeta {
     pub count: i32,
     /// Where its command lies, in the partition of the same number.
     pub command_offset: i64,
+    /// The hash of the event before it in its aggregate; `None` for the first one, and for those of writers
+    /// that did not know it yet.
+    pub previous_hash: Option<EventHash>,
 }
 
 impl EventMeta {
@@ -84,6 +87,7 @@ impl EventMeta {
             "actor": self.actor,
             "index": self.index,
             "count": self.count,
+            "previous_hash": self.previous_hash,
             "payload": payload,
         })
     }
@@ -130,6 +134,15 @@ pub struct CommandResult {
     pub consistency_token: String,
     /// Whether it only says what would have become of the command.
     pub dry_run: bool,
+    /// The hash of the last event that it made, so that an aggregate's newest event is witnessed too; `None` if
+    /// it made none, and in results of older writers, as are the three that follow.
+    pub last_event_hash: Option<EventHash>,
+    /// Who sent the command.
+    pub actor: Option<String>,
+    /// The message that caused the command, if another one did.
+    pub causation_id: Option<String>,
+    /// When the command was issued, by its sender's clock.
+    pub issued_at: Option<Timestamp>,
 }
 
 /// An event, as a result names it.

@@ -8,12 +8,14 @@
 //! - [`Projection`]: folds events into the rows that clients read.
 //! - [`Domain`]: what a domain installs; [`Domains`]: what a program runs.
 //! - [`Envelope`], [`CommandMeta`], [`EventMeta`], [`CommandResult`]: what stands on the topics.
+//! - [`EventHash`]: chains the events of an aggregate.
 //! - [`Token`]: how far a client has seen.
 //!
 //! [`testing`] is given/when/then.
 
 mod aggregate;
 mod asyncapi;
+mod chain;
 mod claim;
 mod codec;
 mod context;
@@ -36,6 +38,7 @@ pub mod testing;
 
 pub use aggregate::{Aggregate, Payload, Rejection, Unique};
 pub use asyncapi::{ASYNC_API_FILE, async_api, async_api_text};
+pub use chain::{EventHash, InvalidHash};
 pub use claim::{Claim, ClaimCommand, ClaimEvent, ValueTaken};
 pub use codec::{DecodeError, EncodeError, RecordCodec};
 pub use context::{Context, NoReferences, References};

@@ -135,6 +135,12 @@ pub(crate) fn event_fields() -> Vec<Value> {
             json!("long"),
             "Where its command lies: this offset, in the partition of the same number of the command topic.",
         ),
+        field(
+            "previous_hash",
+            optional("string"),
+            "SHA-256, in lower-case hex, of the value (all bytes) of the event before it in its aggregate. Null for the \
+                first one, and in events that were written before there was this field.",
+        ),
     ]
 }
 
@@ -212,6 +218,23 @@ pub fn result_codec(info: &AggregateInfo) -> RecordCodec {
             "boolean",
             json!(false),
             "Whether it only says what would have become of the command.",
+        ),
+        field(
+            "last_event_hash",
+            optional("string"),
+            "SHA-256, in lower-case hex, of the value (all bytes) of the last event that it made. Null if it made none.",
+        ),
+        field("actor", optional("string"), "Who sent the command."),
+        field(
+            "causation_id",
+            optional("string"),
+            "The message that caused the command, if another one did.",
+        ),
+        field(
+            "issued_at",
+            json!(["null", time()]),
+            "When the command was issued, by its sender's clock. Null in results that were written before there was \
+                this field.",
         ),
     ];
     RecordCodec::new(

@@ -3,18 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use foldline_core::{AggregateId, CommandResult, Outcome, Refusal, RefusalKind, Sequence, State};
+use foldline_core::{AggregateId, CommandResult, EventHash, Outcome, Refusal, RefusalKind};
 use rdkafka::message::{BorrowedMessage, Message};
 
 use crate::catalog::{Installed, Slice};
 use crate::follower::{FollowError, Follower};
 use crate::registry::ReadError;
-use crate::store::{Log, Position};
+use crate::store::{Known, Log, Position};
 
 /// What is folded and not yet in the store.
 pub(crate) struct Folding<'a> {
     follower: &'a Follower,
-    states: HashMap<(usize, AggregateId), (State, Sequence)>,
+    states: HashMap<(usize, AggregateId), Known>,
     results: Vec<(Slice, CommandResult)>,
     positions: HashMap<(Slice, Log), Position>,
 }
@@ -88,35 +88,36 @@ impl<'a> Folding<'a> {
             .map_err(|error| unreadable(error.into()))?;
         let meta = decoded.meta;
         let key = (installed.index, meta.aggregate_id.clone());
-        let (state, last) = match self.states.get_mut(&key) {
+        let known = match self.states.get_mut(&key) {
             Some(known) => known,
             None => {
                 let known = self.follower.store.state(installed, &meta.aggregate_id)?;
                 self.states
                     .entry(key)
-                    .or_insert(known.unwrap_or_else(|| (aggregate.initial(), 0)))
+                    .or_insert(known.unwrap_or_else(|| Known::initial(installed)))
             }
         };
-        if meta.sequence != *last + 1 {
+        if meta.sequence != known.sequence + 1 {
             return Err(FollowError::Sequence {
                 topic: message.topic().to_owned(),
                 partition: message.partition(),
                 offset: message.offset(),
                 id: meta.aggregate_id,
                 found: meta.sequence,
-                last: *last,
+                last: known.sequence,
             });
         }
-        aggregate.evolve(state, &decoded.event);
-        *last = meta.sequence;
+        aggregate.evolve(&mut known.state, &decoded.event);
+        known.sequence = meta.sequence;
+        known.tip = Some(EventHash::of(value));
         Ok(meta.command_offset)
     }
 
     pub(crate) fn apply(self) -> Result<(), FollowError> {
         let follower = self.follower;
         let mut changes = follower.store.changes();
-        for ((index, id), (state, sequence)) in &self.states {
-            changes.state(&follower.catalog.types()[*index], id, state, *sequence);
+        for ((index, id), known) in &self.states {
+            changes.state(&follower.catalog.types()[*index], id, known);
         }
         for (slice, result) in &self.results {
             if is_remembered(result) {

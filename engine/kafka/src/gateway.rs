@@ -231,7 +231,10 @@ impl Gateway {
         id: &AggregateId,
     ) -> Result<Option<(State, Sequence)>, StoreError> {
         match self.shared.catalog.of(aggregate.as_ref()) {
-            Some(installed) => self.shared.store.state(installed, id),
+            Some(installed) => {
+                let known = self.shared.store.state(installed, id)?;
+                Ok(known.map(|known| (known.state, known.sequence)))
+            }
             None => Ok(None),
         }
     }

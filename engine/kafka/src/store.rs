@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch};
-use foldline_core::{AggregateId, CommandResult, Sequence, State};
+use foldline_core::{AggregateId, CommandResult, EventHash, Sequence, State};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::catalog::{Catalog, Installed, Slice};
 
 /// Raised when the layout of keys or values changes: an older folder is then discarded.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// How long a predecessor may take to let go of the folder.
 const PREDECESSOR_MAX: Duration = Duration::from_secs(10);
@@ -51,6 +51,26 @@ impl Position {
         next: 0,
         command_offset: -1,
     };
+}
+
+/// An aggregate, as it is known here.
+pub(crate) struct Known {
+    pub(crate) state: State,
+    /// That of its last event; 0 if it does not exist.
+    pub(crate) sequence: Sequence,
+    /// The hash of its last event, whoever wrote it; `None` if it does not exist.
+    pub(crate) tip: Option<EventHash>,
+}
+
+impl Known {
+    /// An aggregate that does not exist yet.
+    pub(crate) fn initial(installed: &Installed) -> Self {
+        Self {
+            state: installed.aggregate.initial(),
+            sequence: 0,
+            tip: None,
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -177,24 +197,19 @@ impl Store {
         batch.commit().map_err(|source| self.error(source))
     }
 
-    /// An aggregate's state and sequence; `None` if it does not exist.
-    pub(crate) fn state(
-        &self,
-        installed: &Installed,
-        id: &AggregateId,
-    ) -> Result<Option<(State, Sequence)>, StoreError> {
+    /// An aggregate; `None` if it does not exist.
+    pub(crate) fn state(&self, installed: &Installed, id: &AggregateId) -> Result<Option<Known>, StoreError> {
         let key = state_key(installed, installed.slice_of(id), id);
         let Some(value) = self.states.get(key).map_err(|source| self.error(source))? else {
             return Ok(None);
         };
-        let state = value.split_first_chunk::<8>().and_then(|(sequence, bytes)| {
-            Some((
-                installed.aggregate.decode_state(bytes)?,
-                Sequence::from_be_bytes(*sequence),
-            ))
-        });
-        match state {
-            Some(found) => Ok(Some(found)),
+        let decode = |value: &[u8]| {
+            let ((sequence, tip), bytes) = postcard::take_from_bytes(value).ok()?;
+            let state = installed.aggregate.decode_state(bytes)?;
+            Some(Known { state, sequence, tip })
+        };
+        match decode(&value) {
+            Some(known) => Ok(Some(known)),
             None => Err(error(
                 &self.folder,
                 format!("the state of {id} in {} is damaged", installed.name),
@@ -247,15 +262,9 @@ impl Store {
 }
 
 impl Changes<'_> {
-    pub(crate) fn state(
-        &mut self,
-        installed: &Installed,
-        id: &AggregateId,
-        state: &State,
-        sequence: Sequence,
-    ) {
-        let mut value = sequence.to_be_bytes().to_vec();
-        value.extend(installed.aggregate.encode_state(state));
+    pub(crate) fn state(&mut self, installed: &Installed, id: &AggregateId, known: &Known) {
+        let mut value = postcard::to_stdvec(&(known.sequence, known.tip)).expect("a number and a hash");
+        value.extend(installed.aggregate.encode_state(&known.state));
         self.batch.insert(
             &self.store.states,
             state_key(installed, installed.slice_of(id), id),

@@ -132,6 +132,7 @@ impl Spec {
             index: 0,
             count: 1,
             command_offset: self.offset / 2,
+            previous_hash: None,
         }
     }
 }

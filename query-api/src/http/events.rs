@@ -23,7 +23,7 @@ use crate::params::{Extent, only};
 use crate::position::{PositionError, Whereabouts};
 
 /// The columns of an event. What its payload has depends on its type: it is JSON.
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 15] = [
     "event_id",
     "event_type",
     "aggregate_id",
@@ -37,6 +37,7 @@ const COLUMNS: [&str; 14] = [
     "actor",
     "index",
     "count",
+    "previous_hash",
     "payload",
 ];
 

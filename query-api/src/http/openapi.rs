@@ -394,12 +394,16 @@ fn event() -> Value {
         "actor": { "type": ["string", "null"], "description": "Who sent the command." },
         "index": number("Its place among the events of its command, from 0."),
         "count": number("How many events its command made."),
+        "previous_hash": { "type": ["string", "null"], "description": "SHA-256, in hex, of the record of the event \
+            before it. Null for the first one, and where it was not known when the event was written." },
         "payload": { "type": "object", "description": "What has happened; see the schema of the event." },
     });
+    // An event of the history may have been kept before there was this field.
     let names: Vec<&String> = properties
         .as_object()
         .into_iter()
         .flat_map(|all| all.keys())
+        .filter(|name| *name != "previous_hash")
         .collect();
     json!({
         "type": "object", "description": "What has happened to an aggregate.", "required": names,

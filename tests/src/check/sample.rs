@@ -117,6 +117,7 @@ fn event(
             index,
             count,
             command_offset,
+            previous_hash: None,
         },
     )
 }
@@ -137,6 +138,10 @@ fn result(offset: i64, command_id: Uuid, sequence: Sequence, outcome: Outcome) -
         replayed: offset == 3,
         consistency_token: String::new(),
         dry_run: false,
+        last_event_hash: None,
+        actor: None,
+        causation_id: None,
+        issued_at: None,
     };
     placed(offset, result.with(outcome))
 }

@@ -1,6 +1,6 @@
 //! One event of each type, with values of every kind. A new type gets its sample here.
 
-use foldline_core::{AnyEvent, Claim, ClaimEvent, EventMeta, Timestamp};
+use foldline_core::{AnyEvent, Claim, ClaimEvent, EventHash, EventMeta, Timestamp};
 use foldline_domains::counter::{Counter, CounterEvent};
 use foldline_domains::restaurant::Money;
 use foldline_domains::restaurant::customers::{Customer, CustomerEvent};
@@ -25,6 +25,7 @@ pub fn meta() -> EventMeta {
         index: 0,
         count: 1,
         command_offset: 300,
+        previous_hash: Some(EventHash::of(b"the event before it")),
     }
 }
 

@@ -7,7 +7,7 @@ use super::{AnyCommand, AnyEvent, Typed};
 use crate::records::result_codec;
 use crate::{
     Claim, ClaimCommand, ClaimEvent, CommandMeta, CommandResult, Context, DecodeError, Domain, Domains,
-    EventMeta, NoReferences, Outcome, Refusal, RefusalKind, Timestamp,
+    EventHash, EventMeta, NoReferences, Outcome, Refusal, RefusalKind, Timestamp,
 };
 
 fn domains() -> Domains {
@@ -30,6 +30,7 @@ fn event_meta() -> EventMeta {
         index: 0,
         count: 1,
         command_offset: 300,
+        previous_hash: Some(EventHash::of(b"before")),
     }
 }
 
@@ -194,6 +195,10 @@ fn a_result_record_is_read_back() {
         replayed: false,
         consistency_token: "1.x".into(),
         dry_run: false,
+        last_event_hash: Some(EventHash::of(b"event")),
+        actor: Some("ada".into()),
+        causation_id: None,
+        issued_at: Some(Timestamp(4)),
     }
     .with(Outcome::Refused(refusal.clone()));
     let mut bytes = Vec::new();

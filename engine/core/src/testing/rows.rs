@@ -72,5 +72,6 @@ fn meta(id: &AggregateId, sequence: i64) -> EventMeta {
         index: 0,
         count: 1,
         command_offset: sequence,
+        previous_hash: None,
     }
 }

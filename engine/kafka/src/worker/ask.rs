@@ -15,7 +15,7 @@ use super::BatchError;
 use super::decide::Deciding;
 use crate::catalog::{Catalog, Installed, Slice};
 use crate::fold::TOO_EARLY;
-use crate::store::{Log, Store, StoreError};
+use crate::store::{Known, Log, Store, StoreError};
 
 /// How long a command waits until what its sender has seen is known here.
 const TOKEN_WAIT_MAX: Duration = Duration::from_secs(1);
@@ -164,7 +164,7 @@ impl Deciding<'_> {
 struct Lookup<'a> {
     catalog: &'a Catalog,
     store: &'a Store,
-    changed: &'a HashMap<(usize, AggregateId), (State, Sequence)>,
+    changed: &'a HashMap<(usize, AggregateId), Known>,
     of: &'a Installed,
     failed: RefCell<Option<StoreError>>,
 }
@@ -172,11 +172,11 @@ struct Lookup<'a> {
 impl References for Lookup<'_> {
     fn find(&self, aggregate: &'static str, id: &AggregateId) -> Option<Box<dyn Any>> {
         let installed = self.catalog.sibling(self.of, aggregate)?;
-        if let Some((state, _)) = self.changed.get(&(installed.index, id.clone())) {
-            return Some(installed.aggregate.clone_state(state));
+        if let Some(known) = self.changed.get(&(installed.index, id.clone())) {
+            return Some(installed.aggregate.clone_state(&known.state));
         }
         match self.store.state(installed, id) {
-            Ok(found) => found.map(|(state, _)| state as Box<dyn Any>),
+            Ok(found) => found.map(|known| known.state as Box<dyn Any>),
             Err(error) => {
                 self.failed.replace(Some(error));
                 None

@@ -78,8 +78,8 @@ impl Worker {
                 changes.result(catalog.get(taken.slice), taken.slice, &made.result);
             }
         }
-        for ((index, id), (state, sequence)) in &decided.states {
-            changes.state(&catalog.types()[*index], id, state, *sequence);
+        for ((index, id), known) in &decided.states {
+            changes.state(&catalog.types()[*index], id, known);
         }
         for ((slice, log), command_offset) in commands {
             // Each had a record in this transaction, and each record has its report.

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use foldline_core::{AggregateId, CommandResult, DecodedCommand, Sequence, State, Timestamp, Token};
+use foldline_core::{AggregateId, CommandResult, DecodedCommand, Timestamp, Token};
 use uuid::Uuid;
 
 use super::intake::{Content, Taken};
@@ -11,7 +11,7 @@ use super::outcome::{Made, now, repeat};
 use super::reserve::{Reservations, Want};
 use super::{BatchError, Cache, Shared, Worker};
 use crate::catalog::{Installed, Slice};
-use crate::store::{Log, StoreError};
+use crate::store::{Known, Log, StoreError};
 
 /// An aggregate: its type's place in the catalog, and its id.
 pub(super) type Key = (usize, AggregateId);
@@ -21,7 +21,7 @@ pub(super) struct Decided {
     /// One for each record of the batch, in its order.
     pub(super) decisions: Vec<Decision>,
     /// The aggregates that changed, as they are afterwards.
-    pub(super) states: HashMap<Key, (State, Sequence)>,
+    pub(super) states: HashMap<Key, Known>,
     /// When it was decided.
     pub(super) now: Timestamp,
 }
@@ -89,7 +89,7 @@ pub(super) struct Deciding<'a> {
     pub(super) shared: &'a Shared,
     cache: &'a mut Cache,
     /// The aggregates that have changed in this batch.
-    pub(super) states: HashMap<Key, (State, Sequence)>,
+    pub(super) states: HashMap<Key, Known>,
     results: HashMap<(Slice, Uuid), CommandResult>,
     pub(super) reservations: Reservations,
     /// Whether other aggregates were read up to their ends for this batch.
@@ -99,8 +99,7 @@ pub(super) struct Deciding<'a> {
 
 /// A state that was taken from where it was, so that nothing is copied; it is put back, or replaced.
 struct Loaded {
-    state: State,
-    sequence: Sequence,
+    known: Known,
     has_changed: bool,
 }
 
@@ -129,10 +128,10 @@ impl<'a> Deciding<'a> {
         }
         let key = (installed.index, command.meta.aggregate_id.clone());
         let loaded = self.load(&installed, &key)?;
-        let sequence = loaded.sequence;
+        let sequence = loaded.known.sequence;
         let outcome = match self.not_now(&installed, &command.meta, sequence)? {
             Some(refusal) => Err(refusal),
-            None => self.ask_the_domain(&installed, &loaded.state, command)?,
+            None => self.ask_the_domain(&installed, &loaded.known.state, command)?,
         };
         let events = match outcome {
             Ok(events) => events,
@@ -141,11 +140,11 @@ impl<'a> Deciding<'a> {
                 return Ok(self.made(taken, self.refuse(taken, command, sequence, refusal)));
             }
         };
-        let mut after = installed.aggregate.clone_state(&loaded.state);
+        let mut after = installed.aggregate.clone_state(&loaded.known.state);
         events
             .iter()
             .for_each(|event| installed.aggregate.evolve(&mut after, event));
-        let held = installed.aggregate.unique(&loaded.state);
+        let held = installed.aggregate.unique(&loaded.known.state);
         let holds = installed.aggregate.unique(&after);
         let mut wants = self.reservations.missing(&installed, command, &held, &holds);
         if command.meta.dry_run {
@@ -160,7 +159,7 @@ impl<'a> Deciding<'a> {
             return Ok(self.made(taken, self.refuse(taken, command, sequence, refusal)));
         }
         let released = held.into_iter().filter(|value| !holds.contains(value)).collect();
-        let mut made = self.accept(taken, command, sequence, events, released)?;
+        let (mut made, tip) = self.accept(taken, command, &loaded.known, events, released)?;
         if command.meta.dry_run {
             made.released.clear();
             made.rehearsed = Some((std::mem::take(&mut made.events), after));
@@ -168,7 +167,12 @@ impl<'a> Deciding<'a> {
         } else if made.events.is_empty() {
             self.put_back(key, loaded);
         } else {
-            self.states.insert(key, (after, made.result.sequence));
+            let known = Known {
+                state: after,
+                sequence: made.result.sequence,
+                tip,
+            };
+            self.states.insert(key, known);
         }
         Ok(self.made(taken, made))
     }
@@ -195,10 +199,9 @@ impl<'a> Deciding<'a> {
     }
 
     fn load(&mut self, installed: &Installed, key: &Key) -> Result<Loaded, StoreError> {
-        if let Some((state, sequence)) = self.states.remove(key) {
+        if let Some(known) = self.states.remove(key) {
             return Ok(Loaded {
-                state,
-                sequence,
+                known,
                 has_changed: true,
             });
         }
@@ -206,24 +209,17 @@ impl<'a> Deciding<'a> {
             Some(found) => Some(found),
             None => self.shared.store.state(installed, &key.1)?,
         };
-        let (state, sequence) = found.unwrap_or_else(|| (installed.aggregate.initial(), 0));
         Ok(Loaded {
-            state,
-            sequence,
+            known: found.unwrap_or_else(|| Known::initial(installed)),
             has_changed: false,
         })
     }
 
     fn put_back(&mut self, key: Key, loaded: Loaded) {
-        let Loaded {
-            state,
-            sequence,
-            has_changed,
-        } = loaded;
-        if has_changed {
-            self.states.insert(key, (state, sequence));
+        if loaded.has_changed {
+            self.states.insert(key, loaded.known);
         } else {
-            self.cache.put(key, (state, sequence));
+            self.cache.put(key, loaded.known);
         }
     }
 

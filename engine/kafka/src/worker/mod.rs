@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use foldline_core::{AggregateId, EncodeError, Sequence, State};
+use foldline_core::{AggregateId, EncodeError};
 use lru::LruCache;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -36,7 +36,7 @@ use crate::follower::{FollowError, Follower};
 use crate::gateway::Sender;
 use crate::producer::{TransactionError, TransactionalProducer};
 use crate::registry::ReadError;
-use crate::store::{Store, StoreError};
+use crate::store::{Known, Store, StoreError};
 use crate::waiters::Waiters;
 use crate::{KafkaSettings, SubmitError};
 
@@ -117,7 +117,7 @@ enum BatchError {
     Kafka(#[from] KafkaError),
 }
 
-type Cache = LruCache<(usize, AggregateId), (State, Sequence)>;
+type Cache = LruCache<(usize, AggregateId), Known>;
 
 pub(crate) struct Worker {
     shared: Arc<Shared>,

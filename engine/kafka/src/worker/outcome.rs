@@ -3,13 +3,14 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use foldline_core::{
-    AnyEvent, CommandMeta, CommandResult, DecodedCommand, EncodeError, EventMeta, Outcome, RecordedEvent,
-    Refusal, RefusalKind, Sequence, State, Timestamp, Unique,
+    AnyEvent, CommandMeta, CommandResult, DecodedCommand, EncodeError, EventHash, EventMeta, Outcome,
+    RecordedEvent, Refusal, RefusalKind, Sequence, State, Timestamp, Unique,
 };
 
 use super::decide::Deciding;
 use super::intake::Taken;
 use crate::registry::begin_wire_format;
+use crate::store::Known;
 
 /// What became of one command.
 pub(super) struct Made {
@@ -49,15 +50,21 @@ impl Deciding<'_> {
         }
     }
 
+    /// Writes the events, each with the hash of the one before it. Also returns the hash of the last one, which the
+    /// aggregate's next event names.
     pub(super) fn accept(
         &self,
         taken: &Taken,
         command: &DecodedCommand,
-        sequence: Sequence,
+        before: &Known,
         events: Vec<AnyEvent>,
         released: Vec<Unique>,
-    ) -> Result<Made, EncodeError> {
+    ) -> Result<(Made, Option<EventHash>), EncodeError> {
+        let sequence = before.sequence;
         let meta = &command.meta;
+        // The events of a dry run lie nowhere: nothing can be chained to them.
+        let dry_run = meta.dry_run;
+        let mut tip = before.tip.filter(|_| !dry_run);
         let installed = self.shared.catalog.get(taken.slice);
         // A decision makes a handful of events.
         let count = i32::try_from(events.len()).unwrap_or(i32::MAX);
@@ -79,9 +86,13 @@ impl Deciding<'_> {
                 index,
                 count,
                 command_offset: taken.offset,
+                previous_hash: tip,
             };
             let mut value = begun(installed.events.reader.own_id());
             installed.aggregate.encode_event(&mut meta, &event, &mut value)?;
+            if !dry_run {
+                tip = Some(EventHash::of(&value));
+            }
             Ok(Recorded { meta, event, value })
         };
         let events = (0..count)
@@ -94,13 +105,17 @@ impl Deciding<'_> {
             sequence: event.meta.sequence,
         });
         let outcome = Outcome::Accepted(named.collect());
-        let result = blank(taken, command, sequence + Sequence::from(count), self.now).with(outcome);
-        Ok(Made {
+        let result = CommandResult {
+            last_event_hash: tip.filter(|_| count > 0),
+            ..blank(taken, command, sequence + Sequence::from(count), self.now).with(outcome)
+        };
+        let made = Made {
             result,
             events,
             released,
             rehearsed: None,
-        })
+        };
+        Ok((made, tip))
     }
 }
 
@@ -159,6 +174,10 @@ fn blank(taken: &Taken, command: &DecodedCommand, sequence: Sequence, now: Times
         replayed: false,
         consistency_token: String::new(),
         dry_run: meta.dry_run,
+        last_event_hash: None,
+        actor: meta.actor.clone(),
+        causation_id: meta.causation_id.clone(),
+        issued_at: Some(meta.issued_at),
     }
 }
 

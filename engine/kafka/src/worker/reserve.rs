@@ -89,8 +89,8 @@ impl Reservations {
                 .catalog
                 .by_name(&want.claims)
                 .ok_or(BatchError::Unreserved)?;
-            let state = shared.store.state(claims, &Claim::id_of(&want.value))?;
-            let claim = state.and_then(|(state, _)| state.downcast::<Claim>().ok());
+            let known = shared.store.state(claims, &Claim::id_of(&want.value))?;
+            let claim = known.and_then(|known| known.state.downcast::<Claim>().ok());
             let holder = claim.as_ref().and_then(|claim| claim.holder());
             let is_free = holder.is_none_or(|holder| holder == want.holder.as_str());
             self.granted.insert(want, is_free);
