@@ -41,6 +41,9 @@ pub trait Aggregate:
     const REFERENCES: &'static [&'static str] = &[];
     /// The values that only one aggregate may hold at a time, by name; see [`unique`](Self::unique).
     const UNIQUE: &'static [&'static str] = &[];
+    /// Raise it when [`evolve`](Self::evolve) makes something else of the same events: states that were folded
+    /// before are then folded anew, and snapshots of them are not used. A changed form of the state needs nothing.
+    const FOLD: i32 = 1;
     /// The events whose schema is past revision 1.
     const REVISIONS: &'static [(&'static str, i32)] = &[];
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{AggregateInfo, AggregateType, Domains, RecordCodec, result_codec};
+use crate::{AggregateInfo, AggregateType, Domains, RecordCodec, result_codec, snapshot_codec};
 
 /// The file that it is kept in, below `schemas/`.
 pub const ASYNC_API_FILE: &str = "asyncapi.json";
@@ -61,7 +61,18 @@ struct Topic {
     headers: &'static [(&'static str, &'static str)],
     /// Whether every record has these headers.
     has_all_headers: bool,
-    is_kept: bool,
+    cleanup: Cleanup,
+}
+
+/// Which records go, and when.
+#[derive(PartialEq)]
+enum Cleanup {
+    /// After a time that the operator chooses.
+    Delete,
+    /// None ever.
+    Never,
+    /// Those that have a newer one with the same key.
+    Compact,
 }
 
 const TRACE: (&str, &str) = (
@@ -86,7 +97,7 @@ const DEAD_LETTER_HEADERS: [(&str, &str); 5] = [
     ("__foldline.errors.reason", "Why."),
 ];
 
-fn topics(aggregate: &dyn AggregateType) -> [Topic; 4] {
+fn topics(aggregate: &dyn AggregateType) -> [Topic; 5] {
     let info = aggregate.info();
     let schema = |codec: &RecordCodec| Some(codec.schema().clone());
     let title = |what: &str, info: &AggregateInfo| format!("{what} of {}", info.qualified_name());
@@ -100,7 +111,7 @@ fn topics(aggregate: &dyn AggregateType) -> [Topic; 4] {
             schema: schema(aggregate.command_codec()),
             headers: &[TRACE],
             has_all_headers: false,
-            is_kept: false,
+            cleanup: Cleanup::Delete,
         },
         Topic {
             kind: "events",
@@ -111,7 +122,7 @@ fn topics(aggregate: &dyn AggregateType) -> [Topic; 4] {
             schema: schema(aggregate.event_codec()),
             headers: &EVENT_HEADERS,
             has_all_headers: true,
-            is_kept: true,
+            cleanup: Cleanup::Never,
         },
         Topic {
             kind: "results",
@@ -121,7 +132,18 @@ fn topics(aggregate: &dyn AggregateType) -> [Topic; 4] {
             schema: schema(&result_codec(info)),
             headers: &[TRACE],
             has_all_headers: false,
-            is_kept: true,
+            cleanup: Cleanup::Never,
+        },
+        Topic {
+            kind: "snapshots",
+            title: title("A snapshot", info),
+            description: "States of aggregates, from which a command handler without local disk begins; and up to where \
+                they are complete. Compacted: of each key, the newest record counts.",
+            is_read: false,
+            schema: schema(&snapshot_codec(info)),
+            headers: &[],
+            has_all_headers: false,
+            cleanup: Cleanup::Compact,
         },
         Topic {
             kind: "commands.dlt",
@@ -132,15 +154,19 @@ fn topics(aggregate: &dyn AggregateType) -> [Topic; 4] {
             schema: None,
             headers: &DEAD_LETTER_HEADERS,
             has_all_headers: true,
-            is_kept: false,
+            cleanup: Cleanup::Delete,
         },
     ]
 }
 
 impl Topic {
     fn channel(&self, topic: &str, message: &Value) -> Value {
-        let mut config = json!({ "cleanup.policy": ["delete"] });
-        if self.is_kept {
+        let policy = match self.cleanup {
+            Cleanup::Delete | Cleanup::Never => "delete",
+            Cleanup::Compact => "compact",
+        };
+        let mut config = json!({ "cleanup.policy": [policy] });
+        if self.cleanup == Cleanup::Never {
             config["retention.ms"] = (-1).into();
             config["retention.bytes"] = (-1).into();
         }
@@ -217,8 +243,8 @@ mod tests {
             .map(|channel| channel["address"].as_str().unwrap())
             .collect();
         let claims = "t1-test.claims";
-        let expected =
-            ["commands", "events", "results", "commands.dlt"].map(|kind| format!("{claims}.{kind}"));
+        let expected = ["commands", "events", "results", "snapshots", "commands.dlt"]
+            .map(|kind| format!("{claims}.{kind}"));
         assert_eq!(names, expected);
         let claims = &domains.aggregates()[0];
         for topic in topics(claims.as_ref()) {

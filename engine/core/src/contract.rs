@@ -1,4 +1,4 @@
-//! The schemas as files: `schemas/<domain>/<aggregate>/<commands|events|results>/v1.avsc`.
+//! The schemas as files: `schemas/<domain>/<aggregate>/<commands|events|results|snapshots>/v1.avsc`.
 //!
 //! A version that was ever released is kept and never edited: topics hold its records for ever, and so do the
 //! producers and consumers that were written against it.
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use apache_avro::Schema;
 use apache_avro::schema_compatibility::{Compatibility, SchemaCompatibility};
 
-use crate::{AggregateInfo, Domains, RecordCodec, result_codec};
+use crate::{AggregateInfo, Domains, RecordCodec, result_codec, snapshot_codec};
 
 /// The schema of one topic, as the code has it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub enum ContractKind {
     Events,
     /// As events.
     Results,
+    /// As events: during an upgrade, older and newer command handlers begin from the same snapshots.
+    Snapshots,
 }
 
 /// The schema of every topic.
@@ -48,6 +50,7 @@ pub fn contracts(domains: &Domains) -> Vec<Contract> {
                 of(ContractKind::Events, info, aggregate.event_codec()),
                 of(ContractKind::Commands, info, aggregate.command_codec()),
                 of(ContractKind::Results, info, &result_codec(info)),
+                of(ContractKind::Snapshots, info, &snapshot_codec(info)),
             ]
         })
         .collect()
@@ -79,6 +82,7 @@ impl ContractKind {
             Self::Commands => "commands",
             Self::Events => "events",
             Self::Results => "results",
+            Self::Snapshots => "snapshots",
         }
     }
 }
@@ -95,7 +99,7 @@ impl Contract {
     }
 
     /// Why a newer version cannot stand beside an older one. For commands only the newer one must read what the
-    /// older one wrote; for events and results both must read each other.
+    /// older one wrote; for the others both must read each other.
     pub fn conflict(&self, older: &str, newer: &str) -> Option<String> {
         let read = |text: &str| Schema::parse_str(text).map_err(|error| error.to_string());
         let (older, newer) = match (read(older), read(newer)) {
@@ -109,7 +113,7 @@ impl Contract {
         );
         backward.or_else(|| match self.kind {
             ContractKind::Commands => None,
-            ContractKind::Events | ContractKind::Results => cannot_read(
+            ContractKind::Events | ContractKind::Results | ContractKind::Snapshots => cannot_read(
                 "the older version cannot read the newer one's records",
                 &older,
                 &newer,
@@ -178,7 +182,8 @@ mod tests {
             [
                 "test/claims/events/v1.avsc",
                 "test/claims/commands/v1.avsc",
-                "test/claims/results/v1.avsc"
+                "test/claims/results/v1.avsc",
+                "test/claims/snapshots/v1.avsc"
             ]
         );
     }

@@ -109,8 +109,12 @@ pub trait AggregateType: Send + Sync {
     fn encode_state(&self, state: &State) -> Vec<u8>;
     /// Reads [`encode_state`](Self::encode_state); `None` if it is of another shape.
     fn decode_state(&self, bytes: &[u8]) -> Option<State>;
-    /// The state as JSON, for people.
+    /// The state as JSON.
     fn state_json(&self, state: &State) -> Value;
+    /// Reads [`state_json`](Self::state_json); `None` if it is of another shape.
+    fn state_from_json(&self, json: Value) -> Option<State>;
+    /// Whether two states are equal.
+    fn is_same_state(&self, state: &State, other: &State) -> bool;
     /// Changes whenever the stored form of states may have: states of another shape are folded anew.
     fn state_shape(&self) -> Uuid;
 
@@ -211,7 +215,7 @@ impl<A: Aggregate> Typed<A> {
         let event_names: Vec<String> = names(&event_variants);
         Ok(Self {
             forms: Forms::new(&commands),
-            shape: shape_of::<A>(&events),
+            shape: shape_of::<A>(),
             commands: RecordCodec::with_more(
                 &namespace,
                 &command_name,
@@ -289,6 +293,15 @@ impl<A: Aggregate> AggregateType for Typed<A> {
 
     fn state_json(&self, state: &State) -> Value {
         serde_json::to_value(Self::state(state)).unwrap_or_default()
+    }
+
+    fn state_from_json(&self, json: Value) -> Option<State> {
+        let state: A = serde_json::from_value(json).ok()?;
+        Some(Box::new(state))
+    }
+
+    fn is_same_state(&self, state: &State, other: &State) -> bool {
+        Self::state(state) == Self::state(other)
     }
 
     fn state_shape(&self) -> Uuid {
@@ -461,12 +474,13 @@ fn fingerprint<P: Payload>(
     Ok(Uuid::new_v5(&Uuid::NAMESPACE_OID, &asked))
 }
 
-/// The form of the stored states, and of the events that they are folded from.
-fn shape_of<A: Aggregate>(events: &RecordCodec) -> Uuid {
+/// The form of the states, and which fold made them. Not the form of the events: a new event type would have every
+/// state folded anew.
+fn shape_of<A: Aggregate>() -> Uuid {
     let state = SchemaSettings::draft2020_12()
         .into_generator()
         .into_root_schema_for::<A>();
-    let shape = format!("{} {}", state.to_value(), events.schema());
+    let shape = format!("{} {}", A::FOLD, state.to_value());
     Uuid::new_v5(&Uuid::NAMESPACE_OID, shape.as_bytes())
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{AggregateInfo, RecordCodec};
 
 /// A metadata field of a record.
-fn field(name: &str, avro: Value, doc: &str) -> Value {
+pub(crate) fn field(name: &str, avro: Value, doc: &str) -> Value {
     let mut field = json!({ "name": name, "type": avro, "doc": doc });
     if avro_is_nullable(&field["type"]) {
         field["default"] = Value::Null;
@@ -21,11 +21,11 @@ fn avro_is_nullable(avro: &Value) -> bool {
     avro.is_array()
 }
 
-fn time() -> Value {
+pub(crate) fn time() -> Value {
     json!({ "type": "long", "logicalType": "timestamp-millis" })
 }
 
-fn optional(avro: &str) -> Value {
+pub(crate) fn optional(avro: &str) -> Value {
     json!(["null", avro])
 }
 

@@ -11,7 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::catalog::Slice;
 use crate::fold::Folding;
-use crate::follower::{FollowError, Follower, Quiet, kafka_error, topic_of};
+use crate::follower::{FollowError, Follower, Quiet, kafka_error, log_consumer, topic_of};
 use crate::producer::TRANSACTION_MAX;
 use crate::store::Log;
 
@@ -71,7 +71,7 @@ impl Follower {
                 behind.push((*slice, *log));
             }
         }
-        let committed = self.consumer(false, 500)?;
+        let committed = log_consumer(&self.kafka, false, 500)?;
         let started_at = Instant::now();
         while self
             .ends(&committed, logs)?
@@ -124,7 +124,7 @@ impl Follower {
             return Ok(());
         };
         let topic = topic_of(self.catalog.get(*first), log);
-        let consumer = self.consumer(true, 5)?;
+        let consumer = log_consumer(&self.kafka, true, 5)?;
         let assigned = self.assign_some(&consumer, slices.iter().map(|slice| (*slice, log)))?;
         let mut behind: HashSet<i32> = slices.iter().map(|slice| slice.partition).collect();
         let mut folding = Folding::new(self);

@@ -168,13 +168,13 @@ impl Follower {
     }
 
     fn run(&self) -> Result<(), FollowError> {
-        let mut consumer = self.consumer(false, 500)?;
+        let mut consumer = log_consumer(&self.kafka, false, 500)?;
         let mut assigned = Assigned::default();
         while !self.is_stopped.load(Ordering::SeqCst) {
             let followed = self.lock();
             if self.has_changed.swap(false, Ordering::SeqCst) {
                 // A new consumer has nothing in its queues that was read before the change.
-                consumer = self.consumer(false, 500)?;
+                consumer = log_consumer(&self.kafka, false, 500)?;
                 assigned = self.assign(&consumer, followed.iter().copied())?;
             }
             let (folded, idle) = if followed.is_empty() {
@@ -225,30 +225,6 @@ impl Follower {
         Ok(count)
     }
 
-    /// A consumer of committed records, with a queue of its own.
-    pub(crate) fn consumer(
-        &self,
-        says_at_end: bool,
-        fetch_wait_ms: u32,
-    ) -> Result<BaseConsumer<Quiet>, FollowError> {
-        self.kafka
-            .client()
-            // librdkafka asks for a group, though nothing is subscribed to and nothing committed.
-            .set(
-                "group.id",
-                format!("{}foldline-follower", self.kafka.topic_prefix),
-            )
-            .set("isolation.level", "read_committed")
-            .set("enable.partition.eof", says_at_end.to_string())
-            .set("enable.auto.commit", "false")
-            // What is not folded yet and is gone must not be skipped in silence.
-            .set("auto.offset.reset", "error")
-            .set("fetch.wait.max.ms", fetch_wait_ms.to_string())
-            .set("fetch.queue.backoff.ms", "2")
-            .create_with_context(Quiet::default())
-            .map_err(|source| kafka_error("the log", source))
-    }
-
     fn assign(
         &self,
         consumer: &BaseConsumer<Quiet>,
@@ -283,6 +259,27 @@ impl Follower {
     fn lock(&self) -> MutexGuard<'_, HashSet<Slice>> {
         self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A consumer of committed records, with a queue of its own.
+pub(crate) fn log_consumer(
+    kafka: &KafkaSettings,
+    says_at_end: bool,
+    fetch_wait_ms: u32,
+) -> Result<BaseConsumer<Quiet>, FollowError> {
+    kafka
+        .client()
+        // librdkafka asks for a group, though nothing is subscribed to and nothing committed.
+        .set("group.id", format!("{}foldline-follower", kafka.topic_prefix))
+        .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", says_at_end.to_string())
+        .set("enable.auto.commit", "false")
+        // What is not folded yet and is gone must not be skipped in silence.
+        .set("auto.offset.reset", "error")
+        .set("fetch.wait.max.ms", fetch_wait_ms.to_string())
+        .set("fetch.queue.backoff.ms", "2")
+        .create_with_context(Quiet::default())
+        .map_err(|source| kafka_error("the log", source))
 }
 
 /// Says of a disturbance what is worth saying: that the end of a partition is reached is none.

@@ -4,6 +4,7 @@
 //! - [`KafkaSettings`], [`TopicNames`], [`apply_topics`], [`check_topics`]: the cluster and what is on it.
 //! - [`register_schemas`], [`RecordReader`]: the registry, and records in its wire format.
 //! - [`EventLog`]: the events, for projectors.
+//! - [`read_snapshots`]: the current snapshots of a type.
 //! - [`Engine`]: the write side of one process. Behind it:
 //!   - `worker`: takes commands, decides, commits. *The* write path.
 //!   - `follower`: folds what somebody else has written.
@@ -21,6 +22,7 @@ mod producer;
 mod registry;
 mod seldom;
 mod settings;
+mod snapshots;
 mod store;
 mod topics;
 mod waiters;
@@ -35,6 +37,7 @@ pub use registry::{
     subjects, wire_format,
 };
 pub use settings::KafkaSettings;
+pub use snapshots::{CurrentSnapshots, DamagedSnapshot, SnapshotsError, read_snapshots};
 pub use store::StoreError;
 pub use topics::{Cluster, TopicNames, TopicPlan, TopicsError, apply_topics, check_topics};
 pub use worker::{Rehearsed, WorkerError};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use apache_avro::Schema;
-use foldline_core::{AggregateType, DecodeError, Domains, RecordCodec, result_codec};
+use foldline_core::{AggregateType, DecodeError, Domains, RecordCodec, result_codec, snapshot_codec};
 use reqwest::StatusCode;
 use schema_registry_converter::async_impl::schema_registry::{SrSettings, get_schema_by_id, post_schema};
 use schema_registry_converter::error::SRCError;
@@ -21,7 +21,7 @@ const REQUEST_MAX: Duration = Duration::from_secs(10);
 /// Which changes of a subject's schema are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compatibility {
-    /// Every version reads what every other one has written: events, and their outcomes, are for ever.
+    /// Every version reads what every other one has written: all but commands.
     FullTransitive,
     /// The newest version reads what every older one has written: commands.
     BackwardTransitive,
@@ -110,10 +110,12 @@ pub fn subjects(names: &TopicNames, domains: &Domains) -> Vec<Subject> {
         let commands = aggregate.command_codec().schema().clone();
         let events = aggregate.event_codec().schema().clone();
         let results = result_codec(info).schema().clone();
+        let snapshots = snapshot_codec(info).schema().clone();
         [
             subject(names.commands(info), commands, Compatibility::BackwardTransitive),
             subject(names.events(info), events, Compatibility::FullTransitive),
             subject(names.results(info), results, Compatibility::FullTransitive),
+            subject(names.snapshots(info), snapshots, Compatibility::FullTransitive),
         ]
     };
     domains.aggregates().iter().flat_map(of).collect()

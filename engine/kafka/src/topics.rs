@@ -45,6 +45,11 @@ impl TopicNames {
         self.name(info, "results")
     }
 
+    /// States of aggregates, for a start without local disk.
+    pub fn snapshots(&self, info: &AggregateInfo) -> String {
+        self.name(info, "snapshots")
+    }
+
     /// What could not be read as a command.
     pub fn dead_letters(&self, info: &AggregateInfo) -> String {
         self.name(info, "commands.dlt")
@@ -150,15 +155,15 @@ pub enum TopicsError {
 struct Wanted {
     name: String,
     config: Vec<(&'static str, String)>,
-    /// Whether losing a record of it breaks a promise.
-    forever: bool,
+    /// How many of the settings, from the first one, it is refused without: because records would be lost.
+    needed: usize,
 }
 
-fn wanted(names: &TopicNames, info: &AggregateInfo, plan: &TopicPlan) -> [Wanted; 4] {
+fn wanted(names: &TopicNames, info: &AggregateInfo, plan: &TopicPlan) -> [Wanted; 5] {
     let forever = |name| Wanted {
         name,
-        config: keep_forever(),
-        forever: true,
+        config: owned(&KEEP_FOREVER),
+        needed: KEEP_FOREVER.len(),
     };
     let bounded = |name, kept: Duration| {
         let config = vec![
@@ -168,25 +173,43 @@ fn wanted(names: &TopicNames, info: &AggregateInfo, plan: &TopicPlan) -> [Wanted
         Wanted {
             name,
             config,
-            forever: false,
+            needed: 0,
         }
+    };
+    let compacted = |name| Wanted {
+        name,
+        config: owned(&KEEP_NEWEST),
+        needed: 1,
     };
     [
         bounded(names.commands(info), plan.command_retention),
         forever(names.events(info)),
         forever(names.results(info)),
+        compacted(names.snapshots(info)),
         bounded(names.dead_letters(info), plan.dead_letter_retention),
     ]
 }
 
-fn keep_forever() -> Vec<(&'static str, String)> {
-    [
-        ("cleanup.policy", "delete"),
-        ("retention.ms", "-1"),
-        ("retention.bytes", "-1"),
-    ]
-    .map(|(key, value)| (key, value.to_owned()))
-    .to_vec()
+const KEEP_FOREVER: [(&str, &str); 3] = [
+    ("cleanup.policy", "delete"),
+    ("retention.ms", "-1"),
+    ("retention.bytes", "-1"),
+];
+
+/// Of each key the newest record. Kafka never compacts the segment that is written to, and by default that is one of
+/// up to 1 GiB and a week; and it lets half of the rest be out of date. All of it would be read by a restore.
+const KEEP_NEWEST: [(&str, &str); 4] = [
+    ("cleanup.policy", "compact"),
+    ("segment.bytes", "16777216"),
+    ("segment.ms", "86400000"),
+    ("min.cleanable.dirty.ratio", "0.2"),
+];
+
+fn owned(config: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
+    config
+        .iter()
+        .map(|(key, value)| (*key, (*value).to_owned()))
+        .collect()
 }
 
 /// Makes the topics that are not there, and returns when all are served. Returns the names of those that were
@@ -245,14 +268,14 @@ pub async fn check_topics(kafka: &KafkaSettings, domains: &Domains) -> Result<Cl
     let admin = admin(kafka)?;
     let (id, counts) = metadata(kafka).await?;
     let mut partitions = HashMap::new();
-    let mut forever = Vec::new();
+    let mut checked = Vec::new();
     for aggregate in domains.aggregates() {
         let info = aggregate.info();
         let topics = wanted(&names, info, &TopicPlan::default());
         partitions.insert(info.qualified_name(), same_count(&topics, &counts)?);
-        forever.extend(topics.into_iter().filter(|topic| topic.forever));
+        checked.extend(topics.into_iter().filter(|topic| topic.needed > 0));
     }
-    check_config(kafka, &admin, &forever).await?;
+    check_config(kafka, &admin, &checked).await?;
     Ok(Cluster { id, partitions })
 }
 
@@ -297,7 +320,7 @@ async fn check_config(
             doing: format!("describe {}", topic.name),
             reason: code.to_string(),
         })?;
-        for (key, expected) in &topic.config {
+        for (key, expected) in &topic.config[..topic.needed] {
             let found = described
                 .get(key)
                 .and_then(|entry| entry.value.clone())
