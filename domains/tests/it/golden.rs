@@ -94,8 +94,8 @@ fn read(aggregate: &Arc<dyn AggregateType>, file: &PathBuf) -> Value {
     let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
 
     let writer = Schema::parse_str(&kept_schemas(aggregate)[version - 1]).unwrap();
-    let datum = aggregate.event_codec().transcode(&writer, &bytes).unwrap();
-    let event = aggregate.decode_event(&datum).unwrap();
+    let writer = aggregate.event_codec().written_by(writer).unwrap();
+    let event = aggregate.decode_event_by(&writer, &bytes).unwrap();
     event.meta.to_json(aggregate.event_json(&event.event))
 }
 

@@ -8,6 +8,7 @@ mod errors;
 mod golden;
 mod guide;
 mod installed;
+mod upcasting;
 
 use std::path::PathBuf;
 

@@ -4,13 +4,17 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Context, RefusalKind};
+use crate::{Context, RefusalKind, Upcaster};
 
 /// What commands and events are: an enum of struct variants, `ItemAddedToOrder { quantity: i32 }`.
 ///
 /// Its variants are the types, its fields the fields, and its doc comments the documentation of the Avro
 /// schema, the JSON Schema and the API. The order of the variants is part of the contract: append, never
 /// reorder.
+///
+/// A field that an event has since a later revision is marked `#[schemars(extend("x-since-revision" = 2))]`. The
+/// Avro schema has it as nullable then, so that every version reads every other; in Rust it is always there,
+/// because an [`Upcaster`] has filled it in.
 pub trait Payload:
     Serialize + DeserializeOwned + JsonSchema + Clone + PartialEq + Debug + Send + Sync + 'static
 {
@@ -44,8 +48,11 @@ pub trait Aggregate:
     /// Raise it when [`evolve`](Self::evolve) makes something else of the same events: states that were folded
     /// before are then folded anew, and snapshots of them are not used. A changed form of the state needs nothing.
     const FOLD: i32 = 1;
-    /// The events whose schema is past revision 1.
+    /// The events that are past revision 1. What a revision has once written is never written anew: it is made
+    /// into today's by [`UPCASTERS`](Self::UPCASTERS) whenever it is read.
     const REVISIONS: &'static [(&'static str, i32)] = &[];
+    /// One for each revision that is no longer written. A hole is an error when the domain is installed.
+    const UPCASTERS: &'static [Upcaster] = &[];
 
     /// What can be asked of it.
     type Command: Payload;

@@ -2,12 +2,14 @@ use std::io::{Cursor, Read};
 
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::types::Value as AvroValue;
 use apache_avro::writer::datum::GenericDatumWriter;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::schema::{AvroWriter, SchemaError, Variant, snake_case};
+use crate::upcast::{OldPayload, UpcastError};
 
 /// Reads and writes the records of one topic: metadata, then one nullable field per type, one of them set.
 ///
@@ -17,6 +19,8 @@ pub struct RecordCodec {
     /// The schema as it is registered.
     json: Value,
     full: &'static Schema,
+    full_writer: GenericDatumWriter<'static>,
+    own: Writer,
     meta: Datum,
     payload: Option<Datum>,
     variants: Vec<String>,
@@ -27,6 +31,13 @@ pub struct RecordCodec {
 struct Datum {
     reader: GenericDatumReader<'static>,
     writer: GenericDatumWriter<'static>,
+}
+
+/// A schema that records were written by, ours or another one, made ready to read them.
+pub struct Writer {
+    as_written: GenericDatumReader<'static>,
+    /// Into our schema, as Avro's schema resolution says.
+    as_ours: GenericDatumReader<'static>,
 }
 
 /// A value that does not fit its schema: a bug, which the codec's tests are there to find.
@@ -69,6 +80,44 @@ pub enum DecodeError {
         says: String,
         /// The type of the payload.
         set: String,
+    },
+    /// An event that this code does not know: a newer one has written it.
+    #[error("there is no event {found} here: it was written by newer code")]
+    UnknownType {
+        /// What the metadata says.
+        found: String,
+    },
+    /// A revision that this code does not know: a newer one has written it.
+    #[error(
+        "{event} is at revision {known} here, and this one is of revision {found}: it was written by newer code"
+    )]
+    FutureRevision {
+        /// The event's type.
+        event: String,
+        /// Its revision.
+        found: i32,
+        /// The newest one that is known.
+        known: i32,
+    },
+    /// A payload that is not what its revision has.
+    #[error("{event} of revision {from} cannot be made into one of revision {}: {source}", from + 1)]
+    Upcast {
+        /// The event's type.
+        event: &'static str,
+        /// The revision.
+        from: i32,
+        /// What is wrong.
+        source: UpcastError,
+    },
+    /// What the upcasters have made is not the event.
+    #[error("{event} of revision {from} does not come out of its upcasters as today's: {problem}")]
+    Upcasted {
+        /// The event's type.
+        event: String,
+        /// The revision that it was written in.
+        from: i32,
+        /// What is wrong.
+        problem: String,
     },
     /// More bytes than the schema describes.
     #[error("{count} bytes too many")]
@@ -137,6 +186,7 @@ impl RecordCodec {
             all.push(json!({ "name": MORE, "type": ["null", several], "default": null, "doc": doc }));
         }
         let json = record(name, doc, &json!(all));
+        let full = parse(&json);
         let payload = (!records.is_empty()).then(|| {
             let branches = records.into_iter().map(|mut record| {
                 record["namespace"] = json!(namespace);
@@ -145,7 +195,11 @@ impl RecordCodec {
             Datum::new(parse(&Value::Array(branches.collect())))
         });
         Ok(Self {
-            full: parse(&json),
+            full,
+            full_writer: GenericDatumWriter::builder(full)
+                .build()
+                .expect("a parsed schema resolves"),
+            own: Writer::new(full, full).expect("a parsed schema resolves"),
             meta: Datum::new(parse(&record(meta_name, doc, &json!(meta)))),
             payload,
             variants: variants.iter().map(|variant| variant.name.clone()).collect(),
@@ -238,19 +292,33 @@ impl RecordCodec {
         &self,
         datum: &[u8],
     ) -> Result<(M, &str, Vec<P>), DecodeError> {
+        let (meta, rest) = self.begin(datum)?;
+        let (set, payloads) = self.finish(rest)?;
+        Ok((meta, set, payloads))
+    }
+
+    /// Reads the metadata of a record, and returns what is left to [`finish`](Self::finish).
+    pub(crate) fn begin<'a, M: DeserializeOwned>(
+        &self,
+        datum: &'a [u8],
+    ) -> Result<(M, Cursor<&'a [u8]>), DecodeError> {
         let mut rest = Cursor::new(datum);
-        let meta = self
-            .meta
-            .reader
-            .read_deser(&mut rest)
-            .map_err(|source| self.decode_error(source))?;
+        let meta = self.meta.reader.read_deser(&mut rest);
+        Ok((meta.map_err(|source| self.decode_error(source))?, rest))
+    }
+
+    /// Reads the type of the first payload, and the payloads.
+    pub(crate) fn finish<P: DeserializeOwned>(
+        &self,
+        mut rest: Cursor<&[u8]>,
+    ) -> Result<(&str, Vec<P>), DecodeError> {
         let (set, first) = self.decode_choice(&mut rest)?;
         let mut payloads = vec![first];
         if self.has_more && self.is_present(&mut rest)? {
             self.decode_more(&mut rest, &mut payloads)?;
         }
         no_more(&rest)?;
-        Ok((meta, &self.variants[set], payloads))
+        Ok((&self.variants[set], payloads))
     }
 
     fn decode_more<P: DeserializeOwned>(
@@ -333,18 +401,42 @@ impl RecordCodec {
             .map_err(|source| self.decode_error(source))
     }
 
+    /// Our own schema, as one that records were written by.
+    pub(crate) fn own(&self) -> &Writer {
+        &self.own
+    }
+
+    /// Another schema that records were written by. It is kept for as long as the program lives.
+    pub fn written_by(&self, schema: Schema) -> Result<Writer, DecodeError> {
+        Writer::new(Box::leak(Box::new(schema)), self.full).map_err(other)
+    }
+
     /// Reads a datum that another schema has written and writes it by ours, as Avro's schema resolution says.
-    pub fn transcode(&self, writer: &Schema, datum: &[u8]) -> Result<Vec<u8>, DecodeError> {
-        let other = |source: apache_avro::Error| DecodeError::OtherRecord(brief(&source));
-        let reader = GenericDatumReader::builder(writer)
-            .reader_schema(self.full)
-            .build()
-            .map_err(other)?;
-        let mut rest = Cursor::new(datum);
-        let value = reader.read_value(&mut rest).map_err(other)?;
-        no_more(&rest)?;
-        let writer = GenericDatumWriter::builder(self.full).build().map_err(other)?;
-        writer.write_value_to_vec(value).map_err(other)
+    pub fn transcode(&self, writer: &Writer, datum: &[u8]) -> Result<Vec<u8>, DecodeError> {
+        let value = read(&writer.as_ours, datum)?;
+        self.full_writer.write_value_to_vec(value).map_err(other)
+    }
+
+    /// A payload as its writer's schema has it: what ours has no place for is still there.
+    pub(crate) fn old_payload(
+        &self,
+        writer: &Writer,
+        datum: &[u8],
+        variant: &str,
+    ) -> Result<OldPayload, DecodeError> {
+        let field = snake_case(variant);
+        let mut found = None;
+        if let AvroValue::Record(fields) = read(&writer.as_written, datum)? {
+            found = fields.into_iter().find(|(name, _)| *name == field);
+        }
+        match found
+            .map(|(_, value)| Value::try_from(value))
+            .transpose()
+            .map_err(other)?
+        {
+            Some(Value::Object(payload)) => Ok(OldPayload::new(payload)),
+            _ => Err(DecodeError::NoPayload { fields: field }),
+        }
     }
 
     fn encode_error(&self, source: apache_avro::Error) -> EncodeError {
@@ -364,6 +456,26 @@ impl RecordCodec {
     fn name(&self) -> String {
         self.json["name"].as_str().unwrap_or_default().to_owned()
     }
+}
+
+impl Writer {
+    fn new(writer: &'static Schema, ours: &'static Schema) -> Result<Self, apache_avro::Error> {
+        Ok(Self {
+            as_written: GenericDatumReader::builder(writer).build()?,
+            as_ours: GenericDatumReader::builder(writer).reader_schema(ours).build()?,
+        })
+    }
+}
+
+fn read(reader: &GenericDatumReader<'_>, datum: &[u8]) -> Result<AvroValue, DecodeError> {
+    let mut rest = Cursor::new(datum);
+    let value = reader.read_value(&mut rest).map_err(other)?;
+    no_more(&rest)?;
+    Ok(value)
+}
+
+fn other(source: apache_avro::Error) -> DecodeError {
+    DecodeError::OtherRecord(brief(&source))
 }
 
 impl Datum {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use crate::erased::Typed;
 use crate::schema::SchemaError;
 use crate::view::TypedView;
-use crate::{Aggregate, AggregateType, Claim, Projection, ViewType};
+use crate::{Aggregate, AggregateType, Claim, Projection, RevisionError, ViewType};
 
 /// What a domain installs.
 ///
@@ -42,6 +42,14 @@ pub enum DomainError {
         /// What is wrong.
         source: SchemaError,
     },
+    /// Events of an older revision could not be read.
+    #[error("the revisions of the events of {aggregate}: {source}")]
+    Revisions {
+        /// The aggregate type.
+        aggregate: String,
+        /// What is wrong.
+        source: RevisionError,
+    },
     /// Two have the same name or the same path.
     #[error("two things are called {0:?}")]
     Twice(String),
@@ -63,6 +71,13 @@ pub enum DomainError {
         /// The command.
         create: String,
     },
+}
+
+impl DomainError {
+    pub(crate) fn schema(aggregate: &str, source: SchemaError) -> Self {
+        let aggregate = aggregate.to_owned();
+        Self::Schema { aggregate, source }
+    }
 }
 
 impl Domain {
@@ -98,13 +113,7 @@ impl Domain {
     }
 
     fn add<A: Aggregate>(&mut self, name: &str, path: &'static str) {
-        let typed = check_name(name).and_then(|()| {
-            let typed = Typed::<A>::new(&self.name, name, path);
-            typed.map_err(|source| DomainError::Schema {
-                aggregate: name.to_owned(),
-                source,
-            })
-        });
+        let typed = check_name(name).and_then(|()| Typed::<A>::new(&self.name, name, path));
         match typed {
             Ok(typed) => self.aggregates.push(Arc::new(typed)),
             Err(error) => {

@@ -40,7 +40,8 @@ pub struct EventMeta {
     pub aggregate_id: AggregateId,
     /// The event's place in its aggregate, from 1, without gap.
     pub sequence: Sequence,
-    /// The revision of the payload's schema, from 1.
+    /// The revision of the payload, from 1. What was read is always of today's; see
+    /// [`written_revision`](Self::written_revision).
     pub revision: i32,
     /// When the command was issued, by its sender's clock.
     pub occurred_at: Timestamp,
@@ -63,6 +64,9 @@ pub struct EventMeta {
     /// The hash of the event before it in its aggregate; `None` for the first one, and for those of writers
     /// that did not know it yet.
     pub previous_hash: Option<EventHash>,
+    /// The revision that it was written in, and lies in its topic in. No field of the record, whose `revision` it is.
+    #[serde(default, skip_serializing)]
+    pub written_revision: i32,
 }
 
 impl EventMeta {
@@ -79,6 +83,7 @@ impl EventMeta {
             "aggregate_id": self.aggregate_id,
             "sequence": self.sequence,
             "revision": self.revision,
+            "written_revision": self.written_revision,
             "occurred_at": self.occurred_at.to_string(),
             "recorded_at": self.recorded_at.to_string(),
             "command_id": self.command_id,

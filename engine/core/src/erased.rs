@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::borrow::Cow;
+use std::io::Cursor;
 
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
@@ -11,9 +12,10 @@ use crate::codec::PAYLOADS_MAX;
 use crate::form::Forms;
 use crate::records::{command_fields, event_fields};
 use crate::schema::{SchemaError, Variant, variants_of};
+use crate::upcast::{OldPayload, Revisions, Upcaster, upcast};
 use crate::{
-    Aggregate, CommandMeta, Context, DecodeError, EncodeError, EventMeta, FormErrors, Payload, RecordCodec,
-    Refusal, Rejection, Unique,
+    Aggregate, CommandMeta, Context, DecodeError, DomainError, EncodeError, EventMeta, FormErrors, Payload,
+    RecordCodec, Refusal, Rejection, Unique, Writer,
 };
 
 /// The state of an aggregate of some type.
@@ -149,8 +151,10 @@ pub trait AggregateType: Send + Sync {
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError>;
 
-    /// Reads an event record of our schema.
+    /// Reads an event record of our schema. An event of an older revision is made into today's.
     fn decode_event(&self, datum: &[u8]) -> Result<DecodedEvent, DecodeError>;
+    /// Reads an event record that another schema has written, likewise.
+    fn decode_event_by(&self, writer: &Writer, datum: &[u8]) -> Result<DecodedEvent, DecodeError>;
     /// Appends an event record, and sets the type and the revision in `meta`.
     fn encode_event(
         &self,
@@ -160,6 +164,15 @@ pub trait AggregateType: Send + Sync {
     ) -> Result<(), EncodeError>;
     /// The event's payload as JSON.
     fn event_json(&self, event: &AnyEvent) -> Value;
+    /// Reads [`event_json`](Self::event_json), also that of an older revision.
+    fn event_from_json(
+        &self,
+        event_type: &str,
+        revision: i32,
+        payload: Value,
+    ) -> Result<AnyEvent, DecodeError>;
+    /// The revision of an event type that is written today: from 1, and 1 for a type that there is not.
+    fn revision_of(&self, event_type: &str) -> i32;
 }
 
 impl AnyCommand {
@@ -186,12 +199,22 @@ pub(crate) struct Typed<A: Aggregate> {
     commands: RecordCodec,
     events: RecordCodec,
     forms: Forms,
+    revisions: Revisions,
     shape: Uuid,
     of: std::marker::PhantomData<fn() -> A>,
 }
 
 impl<A: Aggregate> Typed<A> {
-    pub(crate) fn new(domain: &str, name: &str, path: &'static str) -> Result<Self, SchemaError> {
+    pub(crate) fn new(domain: &str, name: &str, path: &'static str) -> Result<Self, DomainError> {
+        let (_, _, events) = variants_of::<A::Event>().map_err(|source| DomainError::schema(name, source))?;
+        let revisions = Revisions::new(&events, A::REVISIONS, A::UPCASTERS).map_err(|source| {
+            let aggregate = name.to_owned();
+            DomainError::Revisions { aggregate, source }
+        })?;
+        Self::with(domain, name, path, revisions).map_err(|source| DomainError::schema(name, source))
+    }
+
+    fn with(domain: &str, name: &str, path: &'static str, revisions: Revisions) -> Result<Self, SchemaError> {
         let namespace = format!("{domain}.{}", name.replace('-', "_"));
         let (command_name, command_doc, command_variants) = variants_of::<A::Command>()?;
         let (event_name, event_doc, event_variants) = variants_of::<A::Event>()?;
@@ -215,6 +238,7 @@ impl<A: Aggregate> Typed<A> {
         let event_names: Vec<String> = names(&event_variants);
         Ok(Self {
             forms: Forms::new(&commands),
+            revisions,
             shape: shape_of::<A>(),
             commands: RecordCodec::with_more(
                 &namespace,
@@ -246,6 +270,49 @@ impl<A: Aggregate> Typed<A> {
         let command =
             serde_path_to_error::deserialize(tagged).map_err(|error| FormErrors::unforeseen(&error, body))?;
         Ok((name, command))
+    }
+
+    /// Reads a record that lies in our schema in `ours`, and as it was written in `written`.
+    fn decode(&self, ours: &[u8], writer: &Writer, written: &[u8]) -> Result<DecodedEvent, DecodeError> {
+        let (mut meta, rest) = self.events.begin::<EventMeta>(ours)?;
+        let steps = self.revisions.steps(&meta.event_type, meta.revision)?;
+        let event = if steps.is_empty() {
+            self.typed(&meta, rest)?
+        } else {
+            let payload = self.events.old_payload(writer, written, &meta.event_type)?;
+            Self::upcast(&meta.event_type, meta.revision, steps, payload)?
+        };
+        meta.written_revision = meta.revision;
+        meta.revision = self.revisions.current(&meta.event_type);
+        let event = AnyEvent(Box::new(event));
+        Ok(DecodedEvent { meta, event })
+    }
+
+    fn typed(&self, meta: &EventMeta, rest: Cursor<&[u8]>) -> Result<A::Event, DecodeError> {
+        let (set, mut events) = self.events.finish::<A::Event>(rest)?;
+        if meta.event_type != set {
+            return Err(DecodeError::TypeMismatch {
+                says: meta.event_type.clone(),
+                set: set.to_owned(),
+            });
+        }
+        let none = || DecodeError::OtherRecord("no event".to_owned());
+        events.pop().ok_or_else(none)
+    }
+
+    fn upcast(
+        event_type: &str,
+        from: i32,
+        steps: &[Upcaster],
+        payload: OldPayload,
+    ) -> Result<A::Event, DecodeError> {
+        let payload = upcast(steps, payload)?.into_value();
+        let tagged = Value::Object([(event_type.to_owned(), payload)].into_iter().collect());
+        serde_json::from_value(tagged).map_err(|error| DecodeError::Upcasted {
+            event: event_type.to_owned(),
+            from,
+            problem: error.to_string(),
+        })
     }
 
     fn commands(command: &AnyCommand) -> &Vec<A::Command> {
@@ -406,20 +473,11 @@ impl<A: Aggregate> AggregateType for Typed<A> {
     }
 
     fn decode_event(&self, datum: &[u8]) -> Result<DecodedEvent, DecodeError> {
-        let (meta, set, mut events) = self.events.decode::<EventMeta, A::Event>(datum)?;
-        if meta.event_type != set {
-            return Err(DecodeError::TypeMismatch {
-                says: meta.event_type,
-                set: set.to_owned(),
-            });
-        }
-        let event = events
-            .pop()
-            .ok_or_else(|| DecodeError::OtherRecord("no event".to_owned()))?;
-        Ok(DecodedEvent {
-            meta,
-            event: AnyEvent(Box::new(event)),
-        })
+        self.decode(datum, self.events.own(), datum)
+    }
+
+    fn decode_event_by(&self, writer: &Writer, datum: &[u8]) -> Result<DecodedEvent, DecodeError> {
+        self.decode(&self.events.transcode(writer, datum)?, writer, datum)
     }
 
     fn encode_event(
@@ -431,8 +489,8 @@ impl<A: Aggregate> AggregateType for Typed<A> {
         let event = event.get::<A>().expect("an event of this aggregate type");
         self.events.encode(std::slice::from_ref(event), out, |name| {
             name.clone_into(&mut meta.event_type);
-            let revised = A::REVISIONS.iter().find(|(revised, _)| *revised == name);
-            meta.revision = revised.map_or(1, |(_, revision)| *revision);
+            meta.revision = self.revisions.current(name);
+            meta.written_revision = meta.revision;
             &*meta
         })
     }
@@ -445,6 +503,24 @@ impl<A: Aggregate> AggregateType for Typed<A> {
             }
             _ => Value::Null,
         }
+    }
+
+    fn event_from_json(
+        &self,
+        event_type: &str,
+        revision: i32,
+        payload: Value,
+    ) -> Result<AnyEvent, DecodeError> {
+        let steps = self.revisions.steps(event_type, revision)?;
+        let Value::Object(payload) = payload else {
+            return Err(DecodeError::OtherRecord("a payload that is no object".to_owned()));
+        };
+        let event = Self::upcast(event_type, revision, steps, OldPayload::new(payload))?;
+        Ok(AnyEvent(Box::new(event)))
+    }
+
+    fn revision_of(&self, event_type: &str) -> i32 {
+        self.revisions.current(event_type)
     }
 }
 

@@ -8,6 +8,7 @@
 //! - [`Projection`]: folds events into the rows that clients read.
 //! - [`Domain`]: what a domain installs; [`Domains`]: what a program runs.
 //! - [`Envelope`], [`CommandMeta`], [`EventMeta`], [`CommandResult`]: what stands on the topics.
+//! - [`Upcaster`]: makes what an older revision of an event has written into today's.
 //! - [`EventHash`]: chains the events of an aggregate.
 //! - [`Token`]: how far a client has seen.
 //!
@@ -33,6 +34,7 @@ mod schema;
 mod snapshot;
 mod timestamp;
 mod token;
+mod upcast;
 mod view;
 
 pub mod testing;
@@ -41,7 +43,7 @@ pub use aggregate::{Aggregate, Payload, Rejection, Unique};
 pub use asyncapi::{ASYNC_API_FILE, async_api, async_api_text};
 pub use chain::{EventHash, InvalidHash};
 pub use claim::{Claim, ClaimCommand, ClaimEvent, ValueTaken};
-pub use codec::{DecodeError, EncodeError, RecordCodec};
+pub use codec::{DecodeError, EncodeError, RecordCodec, Writer};
 pub use context::{Context, NoReferences, References};
 pub use contract::{Contract, ContractKind, contracts, next_schema_files, schema_files};
 pub use domain::{Domain, DomainError, Domains};
@@ -58,6 +60,7 @@ pub use refusal::{Refusal, RefusalKind};
 pub use snapshot::{AggregateSnapshot, Checkpoint, CommandIds, Snapshot, snapshot_codec};
 pub use timestamp::Timestamp;
 pub use token::{Token, TokenError};
+pub use upcast::{OldPayload, RevisionError, UpcastError, Upcaster};
 pub use view::{ViewInfo, ViewState, ViewType};
 
 // What a domain derives with: one version for all.

@@ -20,6 +20,20 @@ impl Variant {
     pub(crate) fn field(&self) -> String {
         snake_case(&self.name)
     }
+
+    /// The fields that are not there since revision 1, with the revision that brought them.
+    pub(crate) fn fields_since(&self) -> impl Iterator<Item = (&str, i64)> {
+        let properties = self.schema.get("properties").and_then(Value::as_object);
+        let all = properties.into_iter().flatten();
+        all.filter_map(|(field, schema)| Some((field.as_str(), since(schema)?)))
+    }
+}
+
+/// Marks a field that is not there since revision 1.
+const SINCE: &str = "x-since-revision";
+
+fn since(schema: &Value) -> Option<i64> {
+    schema.get(SINCE).and_then(Value::as_i64)
 }
 
 /// The type of a payload cannot be written as a schema that every consumer reads.
@@ -136,8 +150,17 @@ impl AvroWriter {
             .flatten()
         {
             let at = format!("{name}.{field}");
-            let avro = self.value(&at, schema, defs)?;
-            let mut entry = json!({ "name": field, "type": avro, "doc": text(schema, "description") });
+            let mut avro = self.value(&at, schema, defs)?;
+            let mut doc = text(schema, "description");
+            if let Some(since) = since(schema) {
+                doc = format!("{doc} Null in records of a revision before {since}.")
+                    .trim()
+                    .to_owned();
+                if !is_nullable(&avro) {
+                    avro = json!(["null", avro]);
+                }
+            }
+            let mut entry = json!({ "name": field, "type": avro, "doc": doc });
             if let Some(default) = schema.get("default") {
                 entry["default"] = default.clone();
             } else if is_nullable(&entry["type"]) {
@@ -269,6 +292,9 @@ mod tests {
             before: Option<Money>,
             /// Why.
             note: Option<String>,
+            /// Who says so.
+            #[schemars(extend("x-since-revision" = 2))]
+            by: String,
             #[serde(default)]
             times: i32,
         },
@@ -289,6 +315,8 @@ mod tests {
                 {"name": "price", "type": money, "doc": "What it costs."},
                 {"name": "before", "type": ["null", "Money"], "doc": "What it cost.", "default": null},
                 {"name": "note", "type": ["null", "string"], "doc": "Why.", "default": null},
+                {"name": "by", "type": ["null", "string"], "default": null,
+                    "doc": "Who says so. Null in records of a revision before 2."},
                 {"name": "times", "type": "int", "doc": "", "default": 0}]})
         );
         assert_eq!(avro.record(&variants[1]).unwrap()["fields"], json!([]));

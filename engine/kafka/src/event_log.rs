@@ -314,13 +314,11 @@ impl Topic {
         let bad = |reason: String| Failure::Bad(reason);
         let id = id.ok_or_else(|| bad("its key is no aggregate id".to_owned()))?;
         let value = value.ok_or_else(|| bad("it has no value".to_owned()))?;
-        let codec = self.aggregate.event_codec();
-        let datum = self.reader.datum(codec, value).map_err(|error| match error {
+        let event = self.reader.event(self.aggregate.as_ref(), value);
+        let event = event.map_err(|error| match error {
             ReadError::Registry(away) => Failure::Away(away),
             error => bad(error.to_string()),
         })?;
-        let event = self.aggregate.decode_event(&datum);
-        let event = event.map_err(|error| bad(error.to_string()))?;
         if event.meta.aggregate_id != *id {
             return Err(bad(format!(
                 "it is of {}, not of its key",

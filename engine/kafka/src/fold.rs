@@ -78,14 +78,11 @@ impl<'a> Folding<'a> {
         unreadable: &dyn Fn(ReadError) -> FollowError,
     ) -> Result<i64, FollowError> {
         let aggregate = &installed.aggregate;
-        let datum = installed
+        let decoded = installed
             .events
             .reader
-            .datum(aggregate.event_codec(), value)
+            .event(aggregate.as_ref(), value)
             .map_err(unreadable)?;
-        let decoded = aggregate
-            .decode_event(&datum)
-            .map_err(|error| unreadable(error.into()))?;
         let meta = decoded.meta;
         let key = (installed.index, meta.aggregate_id.clone());
         let known = match self.states.get_mut(&key) {

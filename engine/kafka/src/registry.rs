@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use apache_avro::Schema;
-use foldline_core::{AggregateType, DecodeError, Domains, RecordCodec, result_codec, snapshot_codec};
+use foldline_core::{
+    AggregateType, DecodeError, DecodedEvent, Domains, RecordCodec, Writer, result_codec, snapshot_codec,
+};
 use reqwest::StatusCode;
 use schema_registry_converter::async_impl::schema_registry::{SrSettings, get_schema_by_id, post_schema};
 use schema_registry_converter::error::SRCError;
@@ -321,6 +323,15 @@ pub(crate) fn begin_wire_format(id: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(&id.to_be_bytes());
 }
 
+/// The id of the schema that wrote a value, and the datum.
+fn split_wire_format(value: &[u8]) -> Result<(u32, &[u8]), ReadError> {
+    let (header, datum) = value.split_at_checked(HEADER).ok_or(ReadError::NotAvro)?;
+    match *header {
+        [0, a, b, c, d] => Ok((u32::from_be_bytes([a, b, c, d]), datum)),
+        _ => Err(ReadError::NotAvro),
+    }
+}
+
 const HEADER: usize = 5;
 
 /// Reads values of one topic, whichever schema wrote them.
@@ -329,7 +340,7 @@ pub struct RecordReader {
     runtime: Handle,
     own_id: u32,
     /// Schemas of other writers. Ids that do not exist are asked for each time: they may be registered later.
-    others: Mutex<HashMap<u32, &'static Schema>>,
+    others: Mutex<HashMap<u32, Arc<Writer>>>,
 }
 
 impl RecordReader {
@@ -351,30 +362,32 @@ impl RecordReader {
     /// The datum in our schema: as it stands if ours wrote it. Blocks while the registry is asked, the first
     /// time that an id is met, so it must not be called on a thread of the runtime.
     pub fn datum<'a>(&self, codec: &RecordCodec, value: &'a [u8]) -> Result<Cow<'a, [u8]>, ReadError> {
-        let (header, datum) = value.split_at_checked(HEADER).ok_or(ReadError::NotAvro)?;
-        let [0, a, b, c, d] = *header else {
-            return Err(ReadError::NotAvro);
-        };
-        let id = u32::from_be_bytes([a, b, c, d]);
+        let (id, datum) = split_wire_format(value)?;
         if id == self.own_id {
             return Ok(Cow::Borrowed(datum));
         }
-        let writer = self.writer(id)?.ok_or(ReadError::UnknownSchema { id })?;
-        Ok(Cow::Owned(codec.transcode(writer, datum)?))
+        Ok(Cow::Owned(codec.transcode(&*self.writer(codec, id)?, datum)?))
     }
 
-    fn writer(&self, id: u32) -> Result<Option<&'static Schema>, RegistryError> {
+    /// The event, as today's code has it, whichever schema and revision it was written in. The one place where events
+    /// are read. Blocks as [`datum`](Self::datum) does.
+    pub fn event(&self, aggregate: &dyn AggregateType, value: &[u8]) -> Result<DecodedEvent, ReadError> {
+        let (id, datum) = split_wire_format(value)?;
+        if id == self.own_id {
+            return Ok(aggregate.decode_event(datum)?);
+        }
+        let writer = self.writer(aggregate.event_codec(), id)?;
+        Ok(aggregate.decode_event_by(&writer, datum)?)
+    }
+
+    fn writer(&self, codec: &RecordCodec, id: u32) -> Result<Arc<Writer>, ReadError> {
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = others.get(&id) {
-            return Ok(Some(known));
+            return Ok(Arc::clone(known));
         }
-        let Some(schema) = self.runtime.block_on(self.registry.schema(id))? else {
-            return Ok(None);
-        };
-        // Readers borrow it as long as the program lives. Ids are never given to another schema, so each is
-        // leaked once.
-        let schema: &'static Schema = Box::leak(Box::new(schema));
-        others.insert(id, schema);
-        Ok(Some(schema))
+        let schema = self.runtime.block_on(self.registry.schema(id))?;
+        // Ids are never given to another schema, so each is made ready once.
+        let writer = codec.written_by(schema.ok_or(ReadError::UnknownSchema { id })?)?;
+        Ok(Arc::clone(others.entry(id).or_insert(Arc::new(writer))))
     }
 }

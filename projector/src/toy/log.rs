@@ -133,6 +133,7 @@ impl Spec {
             count: 1,
             command_offset: self.offset / 2,
             previous_hash: None,
+            written_revision: 1,
         }
     }
 }

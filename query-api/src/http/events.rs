@@ -23,12 +23,13 @@ use crate::params::{Extent, only};
 use crate::position::{PositionError, Whereabouts};
 
 /// The columns of an event. What its payload has depends on its type: it is JSON.
-const COLUMNS: [&str; 15] = [
+const COLUMNS: [&str; 16] = [
     "event_id",
     "event_type",
     "aggregate_id",
     "sequence",
     "revision",
+    "written_revision",
     "occurred_at",
     "recorded_at",
     "command_id",

@@ -385,7 +385,8 @@ fn event() -> Value {
         "event_type": text("Its type: what the payload is."),
         "aggregate_id": text("What it happened to."),
         "sequence": number("Its place in its aggregate, from 1, without gap."),
-        "revision": number("The revision of the payload's schema, from 1."),
+        "revision": number("The revision of the payload that is shown, from 1: always today's."),
+        "written_revision": number("The revision that it was written in, and lies in its topic in."),
         "occurred_at": time("When the command was issued, by its sender's clock."),
         "recorded_at": time("When it was decided, by the command handler's clock."),
         "command_id": id("The command that it came from."),
@@ -398,12 +399,12 @@ fn event() -> Value {
             before it. Null for the first one, and where it was not known when the event was written." },
         "payload": { "type": "object", "description": "What has happened; see the schema of the event." },
     });
-    // An event of the history may have been kept before there was this field.
+    // An event of the history may have been kept before there were these fields.
     let names: Vec<&String> = properties
         .as_object()
         .into_iter()
         .flat_map(|all| all.keys())
-        .filter(|name| *name != "previous_hash")
+        .filter(|name| !["previous_hash", "written_revision"].contains(&name.as_str()))
         .collect();
     json!({
         "type": "object", "description": "What has happened to an aggregate.", "required": names,

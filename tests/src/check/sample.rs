@@ -118,6 +118,7 @@ fn event(
             count,
             command_offset,
             previous_hash: None,
+            written_revision: 1,
         },
     )
 }

@@ -191,6 +191,7 @@ fn item_added(menu_item_id: &str) -> OrderEvent {
         description: "Soup".to_owned(),
         price: usd(450),
         quantity: 5,
+        subtotal: usd(2250),
     }
 }
 

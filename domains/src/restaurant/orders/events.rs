@@ -25,6 +25,9 @@ pub enum OrderEvent {
         price: Money,
         /// How many of it.
         quantity: i32,
+        /// What they cost together: price times quantity.
+        #[schemars(extend("x-since-revision" = 2))]
+        subtotal: Money,
     },
     /// An item is ordered more or less often.
     ItemQuantityChanged {

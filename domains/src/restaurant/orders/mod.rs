@@ -23,6 +23,7 @@ mod commands;
 mod events;
 mod order;
 mod rejections;
+mod upcasters;
 mod views;
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-use foldline_core::{Aggregate, AggregateId, Context, Link};
+use foldline_core::{Aggregate, AggregateId, Context, Link, Upcaster};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{OrderCommand, OrderEvent, OrderRejection, OrderedItem, ToOrderItem};
+use super::{OrderCommand, OrderEvent, OrderRejection, OrderedItem, ToOrderItem, upcasters};
 use crate::restaurant::Money;
 use crate::restaurant::customers::{Customer, ToAddress, ToCustomer};
 use crate::restaurant::menu::{MenuItem, ToMenuItem};
@@ -59,6 +59,8 @@ impl Aggregate for Order {
     const PATH: &'static str = "/orders";
     const CREATE: &'static str = "OpenOrder";
     const REFERENCES: &'static [&'static str] = &[MenuItem::NAME, Customer::NAME];
+    const REVISIONS: &'static [(&'static str, i32)] = &[("ItemAddedToOrder", 2)];
+    const UPCASTERS: &'static [Upcaster] = upcasters::UPCASTERS;
 
     type Command = OrderCommand;
     type Event = OrderEvent;
@@ -158,6 +160,7 @@ impl Order {
             order_item_id: context.new_id(0),
             menu_item_id: id,
             description: offer.description,
+            subtotal: offer.price.times(quantity),
             price: offer.price,
             quantity,
         }])

@@ -72,6 +72,7 @@ fn an_item_is_added_at_the_price_of_the_menu_under_an_id_of_its_own() {
             description: "Steak".to_owned(),
             price: money(1200, "USD"),
             quantity: 2,
+            subtotal: money(2400, "USD"),
         }]);
 }
 

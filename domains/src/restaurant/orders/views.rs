@@ -170,6 +170,7 @@ impl OrderView {
                 description,
                 price,
                 quantity,
+                subtotal,
             } => {
                 self.items.push(OrderItemView {
                     order_item: item_link(id, order_item_id),
@@ -177,7 +178,7 @@ impl OrderView {
                     description: description.clone(),
                     price: price.clone(),
                     quantity: *quantity,
-                    subtotal: price.times(*quantity),
+                    subtotal: subtotal.clone(),
                 });
             }
             OrderEvent::ItemQuantityChanged {

@@ -26,6 +26,7 @@ pub fn meta() -> EventMeta {
         count: 1,
         command_offset: 300,
         previous_hash: Some(EventHash::of(b"the event before it")),
+        written_revision: 1,
     }
 }
 
@@ -129,6 +130,7 @@ fn orders() -> Vec<AnyEvent> {
             description: "Crème brûlée".to_owned(),
             price: usd(1250),
             quantity: 1,
+            subtotal: usd(1250),
         },
         OrderEvent::ItemQuantityChanged {
             order_item_id,

@@ -31,6 +31,7 @@ fn event_meta() -> EventMeta {
         count: 1,
         command_offset: 300,
         previous_hash: Some(EventHash::of(b"before")),
+        written_revision: 1,
     }
 }
 
@@ -108,11 +109,9 @@ fn bytes_that_are_no_record_are_told_apart() {
     bytes.push(0);
     assert!(matches!(error(&bytes), DecodeError::TrailingBytes { count: 1 }));
     let meta_only = {
-        let mut bytes = Vec::new();
-        claims
-            .event_codec()
-            .encode_meta(&event_meta(), &mut bytes)
-            .unwrap();
+        let (mut bytes, mut meta) = (Vec::new(), event_meta());
+        (meta.event_type, meta.revision) = ("ValueReleased".to_owned(), 1);
+        claims.event_codec().encode_meta(&meta, &mut bytes).unwrap();
         bytes
     };
     assert!(matches!(
@@ -124,6 +123,33 @@ fn bytes_that_are_no_record_are_told_apart() {
         error(&[meta_only.as_slice(), &both].concat()),
         DecodeError::SeveralPayloads { .. }
     ));
+}
+
+#[test]
+fn a_type_and_a_revision_of_newer_code_are_said_to_be_that() {
+    let domains = domains();
+    let claims = &domains.aggregates()[0];
+    let error = |event_type: &str, revision| {
+        let (mut bytes, mut meta) = (Vec::new(), event_meta());
+        (meta.event_type, meta.revision) = (event_type.to_owned(), revision);
+        claims.event_codec().encode_meta(&meta, &mut bytes).unwrap();
+        // As our schema sees it: no payload that it knows.
+        bytes.extend([0, 0]);
+        claims.decode_event(&bytes).err().unwrap()
+    };
+    assert!(matches!(error("ValueSold", 1), DecodeError::UnknownType { found } if found == "ValueSold"));
+    let future = error("ValueReleased", 2);
+    assert!(
+        matches!(
+            future,
+            DecodeError::FutureRevision {
+                found: 2,
+                known: 1,
+                ..
+            }
+        ),
+        "{future}"
+    );
 }
 
 #[test]
@@ -149,8 +175,8 @@ fn a_record_of_an_older_schema_is_read_by_ours() {
     let writer = GenericDatumWriter::builder(&older).build().unwrap();
     let old_bytes = writer.write_value_to_vec(value).unwrap();
 
-    let transcoded = claims.event_codec().transcode(&older, &old_bytes).unwrap();
-    let decoded = claims.decode_event(&transcoded).unwrap();
+    let writer = claims.event_codec().written_by(older).unwrap();
+    let decoded = claims.decode_event_by(&writer, &old_bytes).unwrap();
     assert_eq!(
         decoded.meta,
         EventMeta {
@@ -171,7 +197,8 @@ fn a_record_of_another_kind_is_refused() {
         r#"{"type": "record", "name": "Other", "fields": [{"name": "n", "type": "long"}]}"#,
     )
     .unwrap();
-    let error = claims.command_codec().transcode(&other, &[2]).unwrap_err();
+    let writer = claims.command_codec().written_by(other).unwrap();
+    let error = claims.command_codec().transcode(&writer, &[2]).unwrap_err();
     assert!(matches!(error, DecodeError::OtherRecord(_)), "{error}");
 }
 

@@ -73,5 +73,6 @@ fn meta(id: &AggregateId, sequence: i64) -> EventMeta {
         count: 1,
         command_offset: sequence,
         previous_hash: None,
+        written_revision: 1,
     }
 }

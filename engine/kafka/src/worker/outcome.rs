@@ -87,6 +87,7 @@ impl Deciding<'_> {
                 count,
                 command_offset: taken.offset,
                 previous_hash: tip,
+                written_revision: 1,
             };
             let mut value = begun(installed.events.reader.own_id());
             installed.aggregate.encode_event(&mut meta, &event, &mut value)?;

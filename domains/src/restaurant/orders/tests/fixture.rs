@@ -95,6 +95,7 @@ pub(super) fn added(number: u128, menu_item: &str, quantity: i32) -> OrderEvent 
         description: if menu_item == "43" { "Soup" } else { "Steak" }.to_owned(),
         price: price_of(menu_item),
         quantity,
+        subtotal: price_of(menu_item).times(quantity),
     }
 }
 
