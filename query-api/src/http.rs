@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
+use foldline_service::{UnservablePath, check_path};
 
 use crate::api::{Api, HistoryResource, ViewResource};
 
@@ -38,23 +39,39 @@ impl<R> Clone for Resource<R> {
 }
 
 /// The routes of all views and histories, and the index. Errors of the router itself, such as an unknown path, are
-/// left to [`foldline_service::app`].
-pub fn router(api: &Arc<Api>) -> Router {
+/// left to [`foldline_service::app`]. A domain at a path that cannot be served is refused.
+pub fn router(api: &Arc<Api>) -> Result<Router, UnservablePath> {
     let mut router = Router::new().route("/", get(index::index).with_state(Arc::clone(api)));
     router = router.route(feed::PATH, get(feed::list).with_state(Arc::clone(api)));
     for view in &api.views {
+        check_path(view.info.name, view.info.path)?;
+        check_lists(view)?;
         router = router.merge(view_routes(api, view));
     }
     for history in &api.histories {
+        check_path(&history.aggregate, history.path)?;
         router = router.merge(history_routes(api, history));
     }
-    router
+    Ok(router)
 }
 
 /// What the read API says about itself: its OpenAPI document, and a page for each problem.
 pub fn documents(api: &Arc<Api>) -> Router {
     let files = vec![("/openapi.json", openapi::document(api))];
     foldline_service::documents(files, api.domains().codes())
+}
+
+/// The history of the aggregate that a row is about is beside the lists within the row.
+fn check_lists(view: &ViewResource) -> Result<(), UnservablePath> {
+    let mut lists = view.info.lists.iter();
+    match lists.find(|(list, _)| *list == "events") {
+        Some((list, _)) => Err(UnservablePath {
+            what: format!("a list of {}", view.info.name),
+            path: format!("{}/{{id}}/{list}", view.info.path),
+            why: "the engine serves something there",
+        }),
+        None => Ok(()),
+    }
 }
 
 fn view_routes(api: &Arc<Api>, view: &Arc<ViewResource>) -> Router {

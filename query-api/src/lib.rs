@@ -47,6 +47,7 @@ pub async fn run(settings: Settings, domains: Domains, shutdown: Shutdown) -> an
         },
     };
     let api = Api::new(SqliteStore::new(&settings.views), &domains, &options, &shutdown);
+    let routes = router(&api)?.merge(documents(&api));
     let listener = foldline_service::bind(settings.listen).await?;
     drop_who_does_not_read(&listener, settings.write_timeout)?;
     tracing::info!(address = %listener.local_addr()?, views = %settings.views.display(), "serving");
@@ -54,7 +55,7 @@ pub async fn run(settings: Settings, domains: Domains, shutdown: Shutdown) -> an
         let api = Arc::clone(&api);
         move || api.missing()
     });
-    let app = foldline_service::app(router(&api).merge(documents(&api)), health, &settings.http);
+    let app = foldline_service::app(routes, health, &settings.http);
     foldline_service::serve(listener, app, &shutdown, &settings.http).await;
     Ok(())
 }

@@ -21,6 +21,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use foldline_core::{AggregateId, AggregateInfo, AggregateType, Domains, async_api};
+use foldline_service::{UnservablePath, check_path};
 
 use crate::Commands;
 
@@ -47,18 +48,6 @@ struct Surface {
     aggregate: Arc<dyn AggregateType>,
 }
 
-/// Two paths that cannot both be served.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{aggregate} cannot be served at {path:?}: {why}")]
-pub struct UnservablePath {
-    /// The aggregate type.
-    pub aggregate: String,
-    /// Its path.
-    pub path: &'static str,
-    /// Why.
-    pub why: &'static str,
-}
-
 /// The routes of everything that is installed.
 pub fn routes(api: Api) -> Result<Router, UnservablePath> {
     let api = Arc::new(api);
@@ -71,7 +60,7 @@ pub fn routes(api: Api) -> Result<Router, UnservablePath> {
         if info.is_internal() {
             continue;
         }
-        check_path(info)?;
+        check_path(&info.qualified_name(), info.path)?;
         let surface = Surface {
             api: Arc::clone(&api),
             aggregate: Arc::clone(aggregate),
@@ -111,38 +100,6 @@ pub fn when(is_ready: impl Fn() -> bool + Clone + Send + Sync + 'static, routes:
             }
         }
     }))
-}
-
-/// The router panics at what it cannot take; this says why instead.
-fn check_path(info: &AggregateInfo) -> Result<(), UnservablePath> {
-    const OURS: [&str; 8] = [
-        "commands",
-        "livez",
-        "readyz",
-        "metrics",
-        "docs",
-        "problems",
-        "openapi.json",
-        "asyncapi.json",
-    ];
-    let refuse = |why| {
-        Err(UnservablePath {
-            aggregate: info.qualified_name(),
-            path: info.path,
-            why,
-        })
-    };
-    let Some(path) = info.path.strip_prefix('/') else {
-        return refuse("a path begins with a slash");
-    };
-    if path.is_empty() || path.contains(['{', '}', ':', '*']) || path.split('/').any(str::is_empty) {
-        return refuse("a path has fixed segments that are not empty");
-    }
-    let mut segments = path.split('/');
-    if segments.next().is_some_and(|first| OURS.contains(&first)) {
-        return refuse("the engine serves something there");
-    }
-    Ok(())
 }
 
 /// The path of an aggregate, the same in both APIs.

@@ -1,4 +1,24 @@
-use crate::toy::Fixture;
+use std::time::Duration;
+
+use foldline_query_api::{StreamOptions, router};
+use foldline_service::Shutdown;
+
+use crate::toy::{Fixture, api, domains_at_docs};
+
+#[tokio::test]
+async fn a_domain_at_a_path_of_the_engine_is_refused_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let streams = StreamOptions {
+        most: 1,
+        keep_alive: Duration::from_secs(60),
+    };
+    let api = api(folder.path(), &domains_at_docs(), streams, &Shutdown::new());
+    let refused = router(&api).unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        "wardrobe.papers cannot be served at \"/docs\": the engine serves something there"
+    );
+}
 
 #[tokio::test]
 async fn a_parameter_that_means_nothing_is_named_with_those_that_would_do() {

@@ -1,5 +1,7 @@
 //! A domain with a view of one aggregate and a view of two, and the API over them.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -78,6 +80,7 @@ macro_rules! aggregate {
 }
 aggregate!(Coat, "coats", "/cloakroom/coats");
 aggregate!(Tag, "tags", "/tags");
+aggregate!(Paper, "papers", "/docs");
 
 #[derive(Clone, Serialize, Deserialize, schemars::JsonSchema)]
 struct Row {
@@ -142,6 +145,28 @@ pub fn domains() -> Domains {
     Domains::new([domain]).unwrap()
 }
 
+/// A domain at a path that is the engine's.
+pub fn domains_at_docs() -> Domains {
+    Domains::new([Domain::new("wardrobe").aggregate::<Paper>()]).unwrap()
+}
+
+/// The API over the store in this folder.
+pub fn api(folder: &Path, domains: &Domains, streams: StreamOptions, shutdown: &Shutdown) -> Arc<Api> {
+    let options = ApiOptions {
+        command_api: "http://commands.example/".to_owned(),
+        wait_default: Duration::from_secs(30),
+        wait_max: Duration::from_secs(60),
+        readers: 4,
+        streams,
+    };
+    Api::new(
+        SqliteStore::new(folder.join("views.db")),
+        domains,
+        &options,
+        shutdown,
+    )
+}
+
 /// The API over a store that is empty, and may not even be there.
 pub struct Fixture {
     pub folder: TempDir,
@@ -199,20 +224,8 @@ impl Fixture {
 
     fn in_folder(folder: TempDir, domains: &Domains, streams: StreamOptions) -> Self {
         let shutdown = Shutdown::new();
-        let options = ApiOptions {
-            command_api: "http://commands.example/".to_owned(),
-            wait_default: Duration::from_secs(30),
-            wait_max: Duration::from_secs(60),
-            readers: 4,
-            streams,
-        };
-        let api = Api::new(
-            SqliteStore::new(folder.path().join("views.db")),
-            domains,
-            &options,
-            &shutdown,
-        );
-        let routes = router(&api).merge(documents(&api));
+        let api = api(folder.path(), domains, streams, &shutdown);
+        let routes = router(&api).unwrap().merge(documents(&api));
         let health = Health::new(&shutdown, move || api.missing());
         Self {
             routes: routes.clone().merge(health.clone().routes()),
