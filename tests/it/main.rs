@@ -8,7 +8,7 @@ mod chain;
 mod consistency;
 mod contracts;
 mod engine;
-mod first_hour;
+mod guides;
 mod kafka_door;
 mod kills;
 mod live;

@@ -1,6 +1,6 @@
 //! `foldline dev`, as `cargo run` starts it, on ports and in a folder of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ impl Dev {
     /// Starts it again on the same data.
     pub async fn restart(&mut self) {
         let mut command = Command::new(&self.program);
-        command.arg("dev").arg("--data").arg(self.folder.join("data"));
+        command.arg("dev").arg("--data").arg(self.data());
         command
             .arg("--cache")
             .arg(stack::workspace().join(".foldline/cache"));
@@ -58,7 +58,7 @@ impl Dev {
         std::fs::read_to_string(self.child.log()).unwrap_or_default()
     }
 
-    /// An address that it has printed: `write API`, `read API`, `Kafka`, `schemas`.
+    /// An address that it has printed: `write API`, `read API`, `projector`, `Kafka`, `schemas`.
     pub fn address(&self, what: &str) -> String {
         let output = self.output();
         let mut lines = output
@@ -68,6 +68,16 @@ impl Dev {
         line.unwrap_or_else(|| panic!("no {what} in {output}"))
             .trim()
             .to_owned()
+    }
+
+    /// The program that it is.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// What it keeps: the folder that is `.foldline/data` after `cargo run`.
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
     }
 
     /// What it tells the user to paste.

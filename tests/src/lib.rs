@@ -12,11 +12,14 @@ pub mod handler;
 pub mod load;
 pub mod log;
 pub mod metrics;
+pub mod page;
 pub mod producer;
+pub mod python;
 pub mod records;
 pub mod results;
 pub mod rows;
 pub mod shared;
+pub mod skip;
 pub mod stack;
 pub mod system;
 
