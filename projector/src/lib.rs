@@ -5,7 +5,11 @@
 //! - [`catch_up`]: one batch through a store. Rows, history and checkpoints move in one transaction, so each
 //!   event counts once, whatever is killed when.
 //! - `run`: opens the log and the store, and goes on until it is to stop.
+//! - [`Builder`]: a generation of a view, built beside the one that is served; `beside` does so for views whose
+//!   declaration has changed.
 
+mod beside;
+mod build;
 mod metrics;
 mod project;
 mod run;
@@ -23,6 +27,7 @@ use foldline_core::Domains;
 use foldline_kafka::KafkaSettings;
 use foldline_service::{Health, HttpSettings, Shutdown, app, bind, serve};
 
+pub use self::build::{BuildError, Builder, Goal, Progress, Site, program};
 pub use self::project::{Folded, Loaded, Needs, Outcome, Plan, Projector};
 use self::status::Status;
 pub use self::step::{Done, StepError, catch_up};

@@ -14,6 +14,7 @@ const PARKED_NOW: &str = "foldline_projection_parked_aggregates";
 const BATCH_SECONDS: &str = "foldline_projection_batch_duration_seconds";
 const BATCH_EVENTS: &str = "foldline_projection_batch_events";
 const DELAY: &str = "foldline_projection_delay_seconds";
+const BUILDING: &str = "foldline_view_build_left_records";
 const RETRIES: &str = "foldline_projection_store_retries_total";
 
 /// Gives each metric its description.
@@ -33,6 +34,10 @@ pub(crate) fn describe() {
     describe_histogram!(
         DELAY,
         "From the decision to the view, for the newest event of a batch"
+    );
+    describe_gauge!(
+        BUILDING,
+        "Records that a generation which is built beside the served one has not folded yet"
     );
     describe_counter!(RETRIES, "Failures of the view database that were tried again");
 }
@@ -72,6 +77,12 @@ pub(crate) fn parked_now(projector: &Projector) {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         gauge!(PARKED_NOW, "projection" => projection.to_owned()).set(count);
     }
+}
+
+/// How much is left of a build.
+pub(crate) fn building(view: &str, left: u64) {
+    let left = u32::try_from(left).unwrap_or(u32::MAX);
+    gauge!(BUILDING, "view" => view.to_owned()).set(left);
 }
 
 /// The store has failed, and is tried again.

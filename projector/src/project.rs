@@ -19,8 +19,8 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use foldline_core::{AggregateId, AggregateType, Domains, ViewType};
-use foldline_views::{Batch, CheckpointKey, HISTORY, Parked, Position};
+use foldline_core::{AggregateId, AggregateType, Domains, ViewInfo, ViewType};
+use foldline_views::{Batch, CheckpointKey, HISTORY, Parked, ParkedKey, Position};
 
 use self::folding::Folding;
 pub use self::plan::{Folded, Loaded, Needs, Outcome, Plan};
@@ -63,6 +63,38 @@ impl Projector {
         positions: HashMap<CheckpointKey, Position>,
         parked: impl IntoIterator<Item = Parked>,
     ) -> Self {
+        Self::without(domains, &[], positions, parked)
+    }
+
+    /// As [`new`](Self::new), but for the views of these names.
+    pub fn without(
+        domains: &Domains,
+        beside: &[String],
+        positions: HashMap<CheckpointKey, Position>,
+        parked: impl IntoIterator<Item = Parked>,
+    ) -> Self {
+        let follows = |view: &ViewInfo| !beside.iter().any(|name| name == view.name);
+        Self::of(domains, follows, true, positions, parked)
+    }
+
+    /// One view alone, as it is built beside the others. Of the history it only has what is parked there, because a
+    /// view must not fold what comes after a gap.
+    pub fn only(
+        domains: &Domains,
+        view: &str,
+        positions: HashMap<CheckpointKey, Position>,
+        parked: impl IntoIterator<Item = Parked>,
+    ) -> Self {
+        Self::of(domains, |known| known.name == view, false, positions, parked)
+    }
+
+    fn of(
+        domains: &Domains,
+        follows: impl Fn(&ViewInfo) -> bool,
+        with_history: bool,
+        positions: HashMap<CheckpointKey, Position>,
+        parked: impl IntoIterator<Item = Parked>,
+    ) -> Self {
         let view = |view: &Arc<dyn ViewType>| Projection {
             name: view.info().name.to_owned(),
             view: Some(Arc::clone(view)),
@@ -71,14 +103,12 @@ impl Projector {
             name: HISTORY.to_owned(),
             view: None,
         };
-        let projections: Vec<_> = [history]
-            .into_iter()
-            .chain(domains.views().iter().map(view))
-            .collect();
+        let views = domains.views().iter().filter(|view| follows(view.info()));
+        let projections: Vec<_> = [history].into_iter().chain(views.map(view)).collect();
         let aggregates = domains
             .aggregates()
             .iter()
-            .filter_map(|kind| read_by(kind, &projections));
+            .filter_map(|kind| read_by(kind, &projections, with_history));
         let mut projector = Self {
             aggregates: aggregates.collect(),
             projections,
@@ -91,11 +121,20 @@ impl Projector {
             }
         }
         for parked in parked {
-            if let Some(stream) = projector.stream(&parked) {
+            if let Some(stream) = projector.stream(&parked.key()) {
                 projector.parked.insert(stream, parked);
             }
         }
         projector
+    }
+
+    /// Takes note of aggregates that somebody else has parked.
+    pub fn learn(&mut self, parked: &[Parked]) {
+        for parked in parked {
+            if let Some(stream) = self.stream(&parked.key()) {
+                self.parked.entry(stream).or_insert_with(|| parked.clone());
+            }
+        }
     }
 
     /// The aggregate types that have to be read.
@@ -152,8 +191,13 @@ impl Projector {
                 self.positions.insert(place, step.to);
             }
         }
+        for key in &batch.unparked {
+            if let Some(stream) = self.stream(key) {
+                self.parked.remove(&stream);
+            }
+        }
         for parked in &batch.parked {
-            if let Some(stream) = self.stream(parked) {
+            if let Some(stream) = self.stream(&parked.key()) {
                 self.parked.insert(stream, parked.clone());
             }
         }
@@ -171,11 +215,11 @@ impl Projector {
         ))
     }
 
-    fn stream(&self, parked: &Parked) -> Option<Stream> {
+    fn stream(&self, key: &ParkedKey) -> Option<Stream> {
         Some((
-            self.projection_index(&parked.projection)?,
-            self.aggregate_index(&parked.aggregate)?,
-            parked.id.clone(),
+            self.projection_index(&key.projection)?,
+            self.aggregate_index(&key.aggregate)?,
+            key.id.clone(),
         ))
     }
 
@@ -192,11 +236,15 @@ impl Projector {
     }
 }
 
-fn read_by(kind: &Arc<dyn AggregateType>, projections: &[Projection]) -> Option<Aggregate> {
+fn read_by(
+    kind: &Arc<dyn AggregateType>,
+    projections: &[Projection],
+    with_history: bool,
+) -> Option<Aggregate> {
     let info = kind.info();
     let reads = |projection: &Projection| match &projection.view {
         // What the engine keeps for itself is nobody's history.
-        None => !info.is_internal(),
+        None => with_history && !info.is_internal(),
         Some(view) => {
             let view = view.info();
             view.domain == info.domain && view.sources.iter().any(|source| *source == info.name)

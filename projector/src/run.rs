@@ -8,12 +8,14 @@ use anyhow::Context;
 use foldline_core::Domains;
 use foldline_kafka::{Cluster, EventLog, EventLogError, RegistryError, TopicsError, check_topics};
 use foldline_service::Shutdown;
-use foldline_views::{SqliteStore, ViewStore, ViewWriter};
+use foldline_views::{CommitError, SqliteStore, ViewStore, ViewWriter};
 use tokio::sync::oneshot;
 
+use crate::beside::{Beside, BesideWatch};
+use crate::build::Site;
 use crate::project::Projector;
 use crate::status::Status;
-use crate::step::catch_up;
+use crate::step::{StepError, catch_up};
 use crate::{Settings, metrics};
 
 /// How long a poll waits for an event; a stop waits as long, if there are none.
@@ -23,7 +25,8 @@ const REPORT: Duration = Duration::from_secs(1);
 /// Between two tries to reach Kafka or the registry at the start.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Opens everything, and runs the loop until it is to stop.
+/// Opens everything, and runs the loop until it is to stop. When another generation of a view is served than the one it
+/// writes, it opens everything again and goes on from where that one stands.
 pub(crate) async fn run(
     settings: &Settings,
     domains: &Domains,
@@ -33,18 +36,64 @@ pub(crate) async fn run(
     let Some(cluster) = cluster(settings, domains, shutdown, status).await? else {
         return Ok(());
     };
-    let (mut writer, projector) = open_store(settings, domains, &cluster).await?;
-    let Some(log) = open_log(settings, &projector, &cluster, shutdown, status).await? else {
-        return Ok(());
+    let site = Site {
+        kafka: settings.kafka.clone(),
+        store: SqliteStore::new(settings.views()),
+        domains: domains.clone(),
+        cluster,
     };
-    let mut worker = Loop {
-        log,
-        projector,
-        batch_max: usize::try_from(settings.batch_max).unwrap_or(usize::MAX),
-        shutdown: shutdown.clone(),
-        status: status.clone(),
-        caught_up: false,
-    };
+    let mut followed: Option<Vec<String>> = None;
+    loop {
+        let (writer, projector) = open_store(settings, &site).await?;
+        check_still_ours(followed.as_deref(), writer.beside())?;
+        followed = Some(followed_views(domains, writer.beside()));
+        let Some(log) = open_log(&site, &projector, shutdown, status).await? else {
+            return Ok(());
+        };
+        let beside = Beside::start(&site, writer.beside(), shutdown);
+        let worker = Loop {
+            log,
+            projector,
+            batch_max: usize::try_from(settings.batch_max).unwrap_or(usize::MAX),
+            shutdown: shutdown.clone(),
+            status: status.clone(),
+            caught_up: false,
+            beside: beside.watch(),
+        };
+        let ended = on_a_thread(worker, writer).await;
+        beside.stop().await;
+        match ended? {
+            Ended::Stopped => return Ok(()),
+            Ended::Switched => {
+                tracing::info!("another generation of a view is served: going on with that one")
+            }
+        }
+    }
+}
+
+fn followed_views(domains: &Domains, beside: &[String]) -> Vec<String> {
+    let names = domains.views().iter().map(|view| view.info().name);
+    names
+        .filter(|name| !beside.iter().any(|other| other == name))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// A view that this program has followed and that is served in another form now was switched to by a newer program.
+/// Building our own form and switching back would undo that.
+fn check_still_ours(followed: Option<&[String]>, beside: &[String]) -> anyhow::Result<()> {
+    let lost = beside
+        .iter()
+        .find(|view| followed.is_some_and(|all| all.contains(view)));
+    match lost {
+        Some(view) => anyhow::bail!(
+            "the view {view} is served in another form now, which this program does not have: start the program that does"
+        ),
+        None => Ok(()),
+    }
+}
+
+async fn on_a_thread(mut worker: Loop, mut writer: Box<dyn ViewWriter>) -> anyhow::Result<Ended> {
     let (ended, end) = oneshot::channel();
     let thread = thread::Builder::new()
         .name("projector".to_owned())
@@ -82,17 +131,15 @@ async fn cluster(
     Ok(None)
 }
 
-async fn open_store(
-    settings: &Settings,
-    domains: &Domains,
-    cluster: &Cluster,
-) -> anyhow::Result<(Box<dyn ViewWriter>, Projector)> {
-    let (path, id, domains) = (settings.views(), cluster.id.clone(), domains.clone());
+async fn open_store(settings: &Settings, site: &Site) -> anyhow::Result<(Box<dyn ViewWriter>, Projector)> {
+    let (path, site) = (settings.views(), site.clone());
     let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
-        let mut writer = SqliteStore::new(&path)
-            .writer(&domains, &id)
+        let mut writer = site
+            .store
+            .writer(&site.domains, &site.cluster.id)
             .with_context(|| format!("cannot open the views at {}", path.display()))?;
-        let projector = Projector::new(&domains, writer.checkpoints()?, writer.parked()?);
+        let (positions, parked) = (writer.checkpoints()?, writer.parked()?);
+        let projector = Projector::without(&site.domains, writer.beside(), positions, parked);
         Ok((writer, projector))
     });
     opened.await?
@@ -100,16 +147,15 @@ async fn open_store(
 
 /// The log, from where the slowest projection stands; `None` if it is to stop before.
 async fn open_log(
-    settings: &Settings,
+    site: &Site,
     projector: &Projector,
-    cluster: &Cluster,
     shutdown: &Shutdown,
     status: &Status,
 ) -> anyhow::Result<Option<EventLog>> {
     let aggregates = projector.aggregates();
     let start = |aggregate: &str, partition| projector.start(aggregate, partition);
     while !shutdown.is_triggered() {
-        match EventLog::open(&settings.kafka, &aggregates, cluster, start).await {
+        match EventLog::open(&site.kafka, &aggregates, &site.cluster, start).await {
             Ok(log) => return Ok(Some(log)),
             Err(
                 away @ (EventLogError::Unavailable { .. }
@@ -135,10 +181,19 @@ struct Loop {
     shutdown: Shutdown,
     status: Status,
     caught_up: bool,
+    beside: BesideWatch,
+}
+
+/// Why the loop ended.
+enum Ended {
+    /// It was to.
+    Stopped,
+    /// Another generation of a view is served.
+    Switched,
 }
 
 impl Loop {
-    fn run(&mut self, writer: &mut dyn ViewWriter) -> anyhow::Result<()> {
+    fn run(&mut self, writer: &mut dyn ViewWriter) -> anyhow::Result<Ended> {
         metrics::parked_now(&self.projector);
         let mut reported = Instant::now();
         self.report();
@@ -146,7 +201,10 @@ impl Loop {
             let records = self.log.poll(self.batch_max, IDLE)?;
             if !records.is_empty() {
                 let start = Instant::now();
-                let done = catch_up(&mut self.projector, writer, records)?;
+                let done = match catch_up(&mut self.projector, writer, records) {
+                    Err(StepError::Commit(CommitError::Switched { .. })) => return Ok(Ended::Switched),
+                    done => done?,
+                };
                 metrics::batch(&done, &self.projector, start.elapsed());
                 for parked in &done.parked {
                     tracing::error!(
@@ -169,8 +227,11 @@ impl Loop {
                 reported = Instant::now();
                 self.report();
             }
+            if self.beside.has_served() {
+                return Ok(Ended::Switched);
+            }
         }
-        Ok(())
+        Ok(Ended::Stopped)
     }
 
     fn report(&self) {

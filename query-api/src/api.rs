@@ -112,7 +112,7 @@ impl Api {
         match self.readers.read_here(|snapshot| snapshot.missing(&self.domains)) {
             Ok(missing) => missing
                 .into_iter()
-                .map(|view| format!("the view {view}, which the projector has not made in this version yet"))
+                .map(|view| format!("the view {view}, which is not served in the form of this version"))
                 .collect(),
             Err(error) => vec![error.to_string()],
         }

@@ -1,6 +1,8 @@
 use foldline_core::{AggregateId, Sequence, Timestamp};
 use uuid::Uuid;
 
+use crate::ParkedKey;
+
 /// What one commit writes: all of it or nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
@@ -8,6 +10,9 @@ pub struct Batch {
     pub rows: Vec<RowChange>,
     /// Events for the history.
     pub history: Vec<HistoryEvent>,
+    /// Aggregates that a projection follows again: what they were parked for is in the rows with this batch. Comes
+    /// before `parked`, so that one can be parked anew, further on.
+    pub unparked: Vec<ParkedKey>,
     /// Aggregates that a projection stops following from here on.
     pub parked: Vec<Parked>,
     /// How far this brings each projection.

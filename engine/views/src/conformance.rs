@@ -2,6 +2,7 @@
 
 pub(crate) mod commits;
 pub(crate) mod feeds;
+pub(crate) mod generations;
 pub(crate) mod lists;
 pub(crate) mod openings;
 pub(crate) mod toy;
@@ -40,12 +41,26 @@ macro_rules! view_store_suite {
             a_feed_begins_and_ends_where_it_is_told
             the_partitions_of_a_page_come_by_time
         );
+        $crate::conformance::view_store_suite!($fixture, generations:
+            a_view_of_another_version_is_served_on_until_it_is_built
+            a_view_with_other_fields_is_served_on_until_it_is_built
+            a_field_that_the_served_form_lacks_is_named
+            a_generation_is_built_beside_the_one_that_is_served
+            a_generation_is_served_when_it_has_come_as_far
+            what_a_builder_held_is_given_back
+            a_writer_begins_again_after_a_switch
+            a_reader_sees_one_generation_whole
+            a_builder_goes_on_where_it_stood
+            what_another_program_has_begun_is_begun_anew
+            a_generation_that_was_served_is_kept_and_can_go_on
+            what_is_served_cannot_be_removed
+            what_is_parked_belongs_to_its_generation
+            what_is_parked_is_retried_when_it_is_asked_for_and_follows_again
+        );
         $crate::conformance::view_store_suite!($fixture, openings:
             there_is_nothing_to_read_before_the_first_writer
             a_reader_goes_on_when_the_writer_is_gone
             a_store_goes_on_where_it_stood
-            a_view_of_another_version_begins_anew
-            a_view_with_other_fields_begins_anew
             the_store_of_another_cluster_is_refused
             a_view_cannot_be_called_history
         );

@@ -4,18 +4,25 @@
 //! - A [`Batch`] is what one commit writes: rows, history and checkpoints together.
 //! - A [`ListQuery`] asks for a page of rows.
 //! - A [`FeedQuery`] asks for events across aggregates, by their places in the log.
+//! - A view has [`Generation`]s: a [`ViewBuilder`] makes one beside the one that is served, and serves it when it has
+//!   come as far. A [`ViewDesk`] is for what a person decides.
 //! - [`SqliteStore`] is the embedded store. Every store passes the suite in `conformance`.
 
 mod batch;
 #[cfg(test)]
 mod conformance;
 mod feed;
+mod generation;
 mod query;
 mod sqlite;
 mod store;
 
 pub use batch::{Batch, CheckpointKey, CheckpointMove, HistoryEvent, NewRow, Parked, Position, RowChange};
 pub use feed::{FeedPage, FeedPlace, FeedQuery};
+pub use generation::{Build, Generation, ParkedEntry, ParkedKey, StoredRow};
 pub use query::{FieldValue, Filter, ID, ListQuery, Page, Place, Row, Sort, Test};
 pub use sqlite::SqliteStore;
-pub use store::{CommitError, HISTORY, OpenError, Snapshot, StoreError, ViewReader, ViewStore, ViewWriter};
+pub use store::{
+    CommitError, DeskError, HISTORY, HeldBuilder, OpenError, ServeError, Snapshot, StoreError, ViewBuilder,
+    ViewDesk, ViewReader, ViewStore, ViewWriter,
+};

@@ -15,6 +15,9 @@ pub struct Row {
     pub sequence: Sequence,
     /// How often it has been written.
     pub version: i64,
+    /// The [`Generation`](crate::Generation) of its view that it stands in: in another one, a row of the same sequence
+    /// may be another.
+    pub generation: i64,
 }
 
 /// Which rows, in which order.

@@ -1,10 +1,11 @@
 use std::collections::HashMap;
 use std::error::Error;
 
-use foldline_core::{AggregateId, Domains, Sequence};
+use foldline_core::{AggregateId, Domains, Sequence, ViewInfo};
 
 use crate::{
-    Batch, CheckpointKey, FeedPage, FeedQuery, HistoryEvent, ListQuery, Page, Parked, Position, Row,
+    Batch, Build, CheckpointKey, FeedPage, FeedQuery, Generation, HistoryEvent, ListQuery, Page, Parked,
+    ParkedEntry, ParkedKey, Position, Row, StoredRow,
 };
 
 /// The name of the history among the projections: it has checkpoints like any view.
@@ -14,21 +15,41 @@ pub const HISTORY: &str = "history";
 ///
 /// Everything is synchronous: the writer has a thread of its own, readers are called where blocking is allowed.
 pub trait ViewStore: Send + Sync {
-    /// Becomes the one who writes: makes what is missing, empties the views whose declaration has changed (and
-    /// their checkpoints with them, so that they are built anew), and fences the writer before.
+    /// Becomes the one who writes the history and the served generations: makes what is missing, and fences the writer
+    /// before. A view that is served in a form other than it is declared in is left to a [`ViewBuilder`]: see
+    /// [`ViewWriter::beside`].
     fn writer(&self, domains: &Domains, cluster_id: &str) -> Result<Box<dyn ViewWriter>, OpenError>;
+
+    /// Becomes the one who builds a generation of this view beside the served one, and fences whoever built it before.
+    /// Generations that were never served and that it does not go on with are removed: one is built at a time. There
+    /// must have been a [`writer`](Self::writer).
+    fn builder(
+        &self,
+        view: &ViewInfo,
+        build: Build<'_>,
+        cluster_id: &str,
+    ) -> Result<Box<dyn ViewBuilder>, OpenError>;
+
+    /// Decides, for a person. Neither the writer nor a builder is fenced by it.
+    fn desk(&self) -> Result<Box<dyn ViewDesk>, StoreError>;
 
     /// Reads. Never waits for the writer, nor the writer for it.
     fn reader(&self) -> Result<Box<dyn ViewReader>, StoreError>;
 }
 
-/// The one who writes.
+/// One who writes: the history and each view in its served generation, or one generation of one view.
 pub trait ViewWriter: Send {
-    /// Where every projection stands. What is not in it stands at [`Position::START`].
+    /// Where every projection stands that it writes. What is not in it stands at [`Position::START`].
     fn checkpoints(&mut self) -> Result<HashMap<CheckpointKey, Position>, StoreError>;
 
-    /// The aggregates that are parked.
+    /// The aggregates that are parked, for the projections that it writes and for the history.
     fn parked(&mut self) -> Result<Vec<Parked>, StoreError>;
+
+    /// What is parked and is to be tried again, for the projections that it writes.
+    fn retries(&mut self) -> Result<Vec<Parked>, StoreError>;
+
+    /// The views, by name, that it does not write because they are served in a form other than they are declared in.
+    fn beside(&self) -> &[String];
 
     /// Those of the rows that there are, listed or not.
     fn load(&mut self, view: &str, ids: &[AggregateId]) -> Result<Vec<Row>, StoreError>;
@@ -45,6 +66,41 @@ pub trait ViewWriter: Send {
     fn commit(&mut self, batch: &Batch) -> Result<(), CommitError>;
 }
 
+/// One who builds a generation. As a [`ViewWriter`], it writes that generation and nothing else.
+pub trait ViewBuilder: ViewWriter {
+    /// Which one it builds.
+    fn generation(&self) -> i64;
+
+    /// Keeps every other writer waiting, so that what is served stands still; readers go on. For moments: the
+    /// projector waits for some seconds only.
+    fn hold(&mut self) -> Result<Box<dyn HeldBuilder + '_>, StoreError>;
+}
+
+/// A builder while nobody else writes. What it commits is there when it serves; dropped before, nothing is.
+pub trait HeldBuilder: ViewWriter {
+    /// Where the served generation stands. Empty if none is served.
+    fn served(&mut self) -> Result<HashMap<CheckpointKey, Position>, StoreError>;
+
+    /// Puts the generation before clients, in place of the one that is served. It must have come as far in every
+    /// partition: nobody who reads is led back.
+    fn serve(self: Box<Self>) -> Result<(), ServeError>;
+}
+
+/// What a person decides about views.
+pub trait ViewDesk: Send {
+    /// Puts a generation before clients as it stands, however far it has come.
+    fn serve(&mut self, view: &str, generation: i64) -> Result<(), DeskError>;
+
+    /// Removes a generation that is not served.
+    fn remove(&mut self, view: &str, generation: i64) -> Result<(), DeskError>;
+
+    /// Asks the projector to try again what is parked.
+    fn retry(&mut self, parked: &ParkedKey) -> Result<(), DeskError>;
+
+    /// Says that it stays parked for good, and why.
+    fn drop_parked(&mut self, parked: &ParkedKey, reason: &str) -> Result<(), DeskError>;
+}
+
 /// One who reads.
 pub trait ViewReader: Send {
     /// The store as it is now, and stays for as long as the snapshot lives.
@@ -56,13 +112,35 @@ pub trait Snapshot {
     /// The Kafka cluster that the events came from.
     fn cluster_id(&self) -> Result<String, StoreError>;
 
-    /// The projections among `domains`' that the store does not have in the form they are declared in.
+    /// The views among `domains`' that are not served in the form they are declared in.
     fn missing(&self, domains: &Domains) -> Result<Vec<String>, StoreError>;
 
-    /// Where a projection stands, by aggregate type (qualified) and partition.
+    /// Every generation of every view, by view and number.
+    fn generations(&self) -> Result<Vec<Generation>, StoreError>;
+
+    /// Where one generation of a view stands.
+    fn positions_of(&self, view: &str, generation: i64)
+    -> Result<Vec<(CheckpointKey, Position)>, StoreError>;
+
+    /// Rows of one generation, listed or not, by id and after this one.
+    fn rows_of(
+        &self,
+        view: &str,
+        generation: i64,
+        after: Option<&AggregateId>,
+        limit: usize,
+    ) -> Result<Vec<StoredRow>, StoreError>;
+
+    /// What is parked for one generation of a view.
+    fn parked_of(&self, view: &str, generation: i64) -> Result<Vec<Parked>, StoreError>;
+
+    /// What is parked for the history and for what is served.
+    fn parked(&self) -> Result<Vec<ParkedEntry>, StoreError>;
+
+    /// Where a projection stands, by aggregate type (qualified) and partition; a view as it is served.
     fn positions(&self, projection: &str) -> Result<Vec<(CheckpointKey, Position)>, StoreError>;
 
-    /// Where every projection stands.
+    /// Where every projection stands; views as they are served.
     fn all_positions(&self) -> Result<Vec<(CheckpointKey, Position)>, StoreError>;
 
     /// A row, if it is there and listed.
@@ -93,6 +171,27 @@ pub enum StoreError {
     /// The database says no.
     #[error("the view database failed: {0}")]
     Database(#[source] Box<dyn Error + Send + Sync>),
+    /// No generation of the view is served.
+    #[error("there is no view {0} yet: a projector that has it makes it")]
+    NoView(String),
+    /// The view is served in a form that does not have the field.
+    #[error(
+        "the view {view} is served in a form without the field {field}: a newer one is being built, or an older one was put back"
+    )]
+    OtherForm {
+        /// The view.
+        view: String,
+        /// The field.
+        field: String,
+    },
+    /// The generation is not there, or not any more.
+    #[error("the view {view} has no generation {generation}")]
+    NoGeneration {
+        /// The view.
+        view: String,
+        /// The generation.
+        generation: i64,
+    },
     /// See [`ListQuery::after`].
     #[error("the place to go on from is one of another order")]
     OtherPlace,
@@ -135,6 +234,19 @@ pub enum OpenError {
         /// The form that we know.
         expected: i64,
     },
+    /// The view is served in a version that this program is too old for.
+    #[error(
+        "the view {view} is served in version {found}, and this program has version {expected}: start a program that \
+         has it, or go back first with `foldline views rollback {view}`"
+    )]
+    NewerView {
+        /// The view.
+        view: String,
+        /// The version that is served.
+        found: u32,
+        /// The version that we have.
+        expected: u32,
+    },
     /// A view has a name that means something else.
     #[error("no view can be called {0:?}: the engine uses the name")]
     Reserved(String),
@@ -154,6 +266,28 @@ pub enum CommitError {
         /// The epoch of the newest one.
         theirs: i64,
     },
+    /// Another generation of a view is served than the one that was written: this writer has to begin again from what
+    /// is served now.
+    #[error("generation {theirs} of the view {view} is served now, and not generation {ours}")]
+    Switched {
+        /// The view.
+        view: String,
+        /// What this writer writes.
+        ours: i64,
+        /// What is served.
+        theirs: i64,
+    },
+    /// The generation is not this builder's any more.
+    #[error(
+        "generation {generation} of the view {view} is not built here any more: another process builds it, it was \
+         removed, or it is served"
+    )]
+    NotOurs {
+        /// The view.
+        view: String,
+        /// The generation.
+        generation: i64,
+    },
     /// A move does not begin where the checkpoint stands.
     #[error(
         "{} of {} partition {} stands at {actual}, and a step from {from} does not fit",
@@ -167,6 +301,41 @@ pub enum CommitError {
         /// Where the checkpoint stands.
         actual: Position,
     },
+    /// See [`StoreError`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A generation is not served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// It has not come as far as what is served.
+    #[error("generation {generation} of the view {view} has not come as far as the one that is served")]
+    Behind {
+        /// The view.
+        view: String,
+        /// The generation.
+        generation: i64,
+    },
+    /// See [`StoreError`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a person asked for was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum DeskError {
+    /// Clients would have nothing left.
+    #[error("generation {generation} of the view {view} is the one that is served")]
+    Served {
+        /// The view.
+        view: String,
+        /// The generation.
+        generation: i64,
+    },
+    /// Nothing of that name is parked.
+    #[error("{} of {} is not parked for {}", .0.id, .0.aggregate, .0.projection)]
+    NotParked(ParkedKey),
     /// See [`StoreError`].
     #[error(transparent)]
     Store(#[from] StoreError),

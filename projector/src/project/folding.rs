@@ -179,6 +179,7 @@ impl<'a> Folding<'a> {
             batch: Batch {
                 rows: self.rows.finish(),
                 history: self.history,
+                unparked: Vec::new(),
                 parked: self.parked.into_values().collect(),
                 moves: self.moves.into_iter().map(step).collect(),
             },

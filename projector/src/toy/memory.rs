@@ -36,6 +36,14 @@ impl ViewWriter for Memory {
         Ok(self.parked.clone())
     }
 
+    fn retries(&mut self) -> Result<Vec<Parked>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn beside(&self) -> &[String] {
+        &[]
+    }
+
     fn load(&mut self, view: &str, ids: &[AggregateId]) -> Result<Vec<Row>, StoreError> {
         self.fail()?;
         let row = |id: &AggregateId| self.rows.get(&(view.to_owned(), id.clone()));
@@ -74,6 +82,7 @@ impl ViewWriter for Memory {
                         doc: new.doc.clone(),
                         sequence: new.sequence,
                         version: new.version,
+                        generation: 1,
                     };
                     self.rows.insert(key, (row, new.listed));
                 }

@@ -174,7 +174,8 @@ fn store(error: &StoreError) -> Problem {
             detail: error.to_string(),
             allowed: Vec::new(),
         }),
-        StoreError::Database(_) | StoreError::Corrupt { .. } => {
+        StoreError::NoView(_) | StoreError::OtherForm { .. } => away.detail(error.to_string()),
+        StoreError::Database(_) | StoreError::NoGeneration { .. } | StoreError::Corrupt { .. } => {
             // What it says is for whoever runs us, not for clients.
             tracing::error!(%error, "cannot read the views");
             away

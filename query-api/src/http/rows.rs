@@ -134,10 +134,14 @@ pub(super) fn etag(view: &ViewResource, row: &Row) -> String {
     format!("\"{}\"", version(view, row))
 }
 
-/// What stands in the [`etag`].
+/// What stands in the [`etag`]. In another generation of the view, the row of the same sequence may say something else.
 pub(super) fn version(view: &ViewResource, row: &Row) -> String {
-    if view.is_fold {
-        return row.sequence.to_string();
+    let mut version = row.sequence.to_string();
+    if !view.is_fold {
+        version += &format!("-{}", row.version);
     }
-    format!("{}-{}", row.sequence, row.version)
+    if row.generation > 1 {
+        version += &format!("-g{}", row.generation);
+    }
+    version
 }

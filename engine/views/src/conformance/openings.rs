@@ -1,9 +1,4 @@
-use foldline_core::Domains;
-
-use super::toy::{
-    AGGREGATE, CLUSTER, Fixture, VIEW, coats, event, historic_coats, id, key, newer_coats, plain_coats, put,
-    step,
-};
+use super::toy::{AGGREGATE, CLUSTER, Fixture, VIEW, coats, event, historic_coats, id, key, put, step};
 use crate::{Batch, HISTORY, OpenError, Parked, StoreError};
 
 fn first_batch() -> Batch {
@@ -21,6 +16,7 @@ fn first_batch() -> Batch {
             offset: 3,
         }],
         moves: vec![step(0, 5), of_history],
+        ..Batch::default()
     }
 }
 
@@ -49,36 +45,6 @@ pub(crate) fn a_store_goes_on_where_it_stood(fixture: &Fixture) {
     assert_eq!(writer.checkpoints().unwrap()[&key(VIEW)], step(0, 5).to);
     assert_eq!(writer.load(VIEW, &[id("1")]).unwrap().len(), 1);
     assert_eq!(writer.parked().unwrap().len(), 1);
-}
-
-fn begins_anew(fixture: &Fixture, changed: &Domains) {
-    let mut writer = fixture.writer();
-    writer.commit(&first_batch()).unwrap();
-    drop(writer);
-    fixture.read(|snapshot| {
-        assert_eq!(snapshot.missing(&coats()).unwrap(), [""; 0]);
-        assert_eq!(snapshot.missing(changed).unwrap(), [VIEW]);
-    });
-
-    let mut writer = fixture.store.writer(changed, CLUSTER).unwrap();
-    assert!(writer.load(VIEW, &[id("1")]).unwrap().is_empty());
-    assert!(writer.parked().unwrap().is_empty());
-    let checkpoints = writer.checkpoints().unwrap();
-    assert!(!checkpoints.contains_key(&key(VIEW)));
-    assert!(
-        checkpoints.contains_key(&key(HISTORY)),
-        "the history is not the view"
-    );
-    assert_eq!(writer.sequences(AGGREGATE, &[id("a")]).unwrap().len(), 1);
-    fixture.read(|snapshot| assert_eq!(snapshot.missing(changed).unwrap(), [""; 0]));
-}
-
-pub(crate) fn a_view_of_another_version_begins_anew(fixture: &Fixture) {
-    begins_anew(fixture, &newer_coats());
-}
-
-pub(crate) fn a_view_with_other_fields_begins_anew(fixture: &Fixture) {
-    begins_anew(fixture, &plain_coats());
 }
 
 pub(crate) fn the_store_of_another_cluster_is_refused(fixture: &Fixture) {

@@ -2,9 +2,14 @@
 
 use foldline_core::Field;
 
-/// The table of a view.
-pub(super) fn table(view: &str) -> String {
-    quoted(&format!("view_{view}"))
+/// The table of a generation of a view. Names of views have no underscore, so no two tables are called the same.
+pub(super) fn table(view: &str, generation: i64) -> String {
+    quoted(&format!("view_{view}_{generation}"))
+}
+
+/// The index by a field.
+pub(super) fn index(view: &str, generation: i64, field: Field) -> String {
+    quoted(&format!("{view}_{generation}_{}", field.name))
 }
 
 /// The column of a field.

@@ -1,12 +1,20 @@
 //! Pages of a list, by key and never by offset: the hundredth page costs what the first one does.
 
-use foldline_core::FieldKind;
+use foldline_core::{Field, FieldKind};
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 
 use super::columns::{column, table};
 use super::{database, reader};
 use crate::{FieldValue, Filter, ID, ListQuery, Page, Place, Row, Sort, StoreError, Test};
+
+/// Where the rows are read from.
+struct Source<'a> {
+    connection: &'a Connection,
+    place: &'a str,
+    view: &'a str,
+    generation: i64,
+}
 
 /// A row and its place in the order.
 type Placed = (Row, Place);
@@ -24,6 +32,12 @@ pub(super) fn page(
     view: &str,
     query: &ListQuery,
 ) -> Result<Page, StoreError> {
+    let source = Source {
+        connection,
+        place,
+        view,
+        generation: reader::served(connection, view)?,
+    };
     let order = order_of(query);
     let wanted = query.limit.saturating_add(1); // One more tells whether there is another page.
     let mut found: Vec<Placed> = Vec::new();
@@ -32,7 +46,7 @@ pub(super) fn page(
         query.filters.iter().for_each(|filter| conditions.filter(filter));
         conditions.and(stretch);
         let limit = wanted - found.len();
-        found.extend(read(connection, place, view, &order, conditions, limit)?);
+        found.extend(read(&source, query, &order, conditions, limit)?);
         if found.len() >= wanted {
             break;
         }
@@ -100,7 +114,7 @@ fn stretches(order: &[Sort], after: Option<&Place>) -> Result<Vec<Conditions>, S
 }
 
 /// The last of its parameters is the limit.
-fn select(view: &str, order: &[Sort], conditions: &str) -> String {
+fn select(view: &str, generation: i64, order: &[Sort], conditions: &str) -> String {
     let columns: Vec<String> = order.iter().map(|sort| column(sort.field)).collect();
     let directions: Vec<String> = order
         .iter()
@@ -108,27 +122,27 @@ fn select(view: &str, order: &[Sort], conditions: &str) -> String {
         .map(|(sort, column)| format!("{column} {}", if sort.descending { "DESC" } else { "ASC" }))
         .collect();
     format!(
-        "SELECT id, doc, sequence, version, {} FROM {} WHERE listed = 1{} ORDER BY {} LIMIT ?",
+        "SELECT id, doc, sequence, version, {generation}, {} FROM {} WHERE listed = 1{} ORDER BY {} LIMIT ?",
         columns.join(", "),
-        table(view),
+        table(view, generation),
         conditions,
         directions.join(", "),
     )
 }
 
 fn read(
-    connection: &Connection,
-    place: &str,
-    view: &str,
+    source: &Source<'_>,
+    query: &ListQuery,
     order: &[Sort],
     mut conditions: Conditions,
     limit: usize,
 ) -> Result<Vec<Placed>, StoreError> {
-    let sql = select(view, order, &conditions.sql);
+    let sql = select(source.view, source.generation, order, &conditions.sql);
     conditions
         .values
         .push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
-    let mut statement = connection.prepare_cached(&sql).map_err(database)?;
+    let prepared = source.connection.prepare_cached(&sql);
+    let mut statement = prepared.map_err(|error| source.explain(query, error))?;
     let mut rows = statement
         .query(params_from_iter(conditions.values))
         .map_err(database)?;
@@ -136,12 +150,35 @@ fn read(
     while let Some(row) = rows.next().map_err(database)? {
         let mut values = Vec::with_capacity(order.len());
         for (index, sort) in order.iter().enumerate() {
-            let value = row.get_ref(4 + index).map_err(database)?;
+            let value = row.get_ref(5 + index).map_err(database)?;
             values.push(field_value(value, sort.field.kind));
         }
-        found.push((reader::row(row, place)?, Place(values)));
+        found.push((reader::row(row, source.place)?, Place(values)));
     }
     Ok(found)
+}
+
+impl Source<'_> {
+    /// A statement that cannot be made: most likely, the view is served in another form than the one who asks knows.
+    fn explain(&self, query: &ListQuery, error: rusqlite::Error) -> StoreError {
+        let asked = query.filters.iter().map(|filter| filter.field);
+        let asked = asked.chain(query.sort.iter().map(|sort| sort.field));
+        let has = |field: &Field| {
+            let sql = format!(
+                "SELECT {} FROM {}",
+                column(*field),
+                table(self.view, self.generation)
+            );
+            self.connection.prepare(&sql).is_ok()
+        };
+        match asked.into_iter().find(|field| !has(field)) {
+            Some(field) => StoreError::OtherForm {
+                view: self.view.to_owned(),
+                field: field.name.to_owned(),
+            },
+            None => database(error),
+        }
+    }
 }
 
 impl Conditions {
@@ -220,7 +257,7 @@ mod tests {
     fn every_stretch_is_read_from_an_index_in_order() {
         let connection = Connection::open_in_memory().unwrap();
         let domains = coats();
-        let table = schema::table_of(domains.views()[0].info());
+        let table = schema::table_of(domains.views()[0].info(), 3);
         connection.execute_batch(&table).unwrap();
         let after = Place(vec![FieldValue::Number(7), FieldValue::Text("a".to_owned())]);
         for descending in [false, true] {
@@ -233,7 +270,7 @@ mod tests {
             let mut all = stretches(&order, Some(&after)).unwrap();
             all.push(Conditions::default());
             for stretch in all {
-                let sql = format!("EXPLAIN QUERY PLAN {}", select(VIEW, &order, &stretch.sql));
+                let sql = format!("EXPLAIN QUERY PLAN {}", select(VIEW, 3, &order, &stretch.sql));
                 let mut statement = connection.prepare(&sql).unwrap();
                 let values = stretch.values.into_iter().chain([9.into()]);
                 let plan: Vec<String> = statement
@@ -243,7 +280,7 @@ mod tests {
                     .collect();
                 assert_eq!(plan.len(), 1, "{sql}: {plan:?}");
                 assert!(
-                    plan[0].contains("USING INDEX coats_price.amount"),
+                    plan[0].contains("USING INDEX coats_3_price.amount"),
                     "{sql}: {plan:?}"
                 );
             }

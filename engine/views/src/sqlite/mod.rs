@@ -1,21 +1,28 @@
 //! The embedded store: one SQLite file in WAL mode, one writer, any number of readers.
 
+mod builder;
 mod columns;
+mod desk;
 mod feed;
+mod generations;
+mod guard;
 mod list;
 mod reader;
 mod schema;
+mod upgrade;
 mod writer;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use foldline_core::Domains;
+use foldline_core::{Domains, ViewInfo};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::{OpenError, StoreError, ViewReader, ViewStore, ViewWriter};
+use crate::{Build, OpenError, StoreError, ViewBuilder, ViewDesk, ViewReader, ViewStore, ViewWriter};
+use desk::SqliteDesk;
+use guard::Guard;
 use reader::SqliteReader;
 use writer::SqliteWriter;
 
@@ -51,19 +58,52 @@ impl ViewStore for SqliteStore {
         if let Some(folder) = self.path.parent() {
             fs::create_dir_all(folder).map_err(|error| StoreError::Database(error.into()))?;
         }
-        let mut connection = connect(&self.path, OpenFlags::default()).map_err(database)?;
+        let mut connection = self.connect_to_write(OpenFlags::default())?;
+        let prepared = schema::prepare(&mut connection, &self.path, domains, cluster_id)?;
+        let guard = Guard::Served {
+            epoch: prepared.epoch,
+        };
+        let mut writer = SqliteWriter::new(connection, &self.path, prepared.targets, guard);
+        writer.beside = prepared.beside;
+        Ok(Box::new(writer))
+    }
+
+    fn builder(
+        &self,
+        view: &ViewInfo,
+        build: Build<'_>,
+        cluster_id: &str,
+    ) -> Result<Box<dyn ViewBuilder>, OpenError> {
+        let connection = self.connect_to_existing()?;
+        let builder = SqliteWriter::building(connection, &self.path, view, build, cluster_id)?;
+        Ok(Box::new(builder))
+    }
+
+    fn desk(&self) -> Result<Box<dyn ViewDesk>, StoreError> {
+        Ok(Box::new(SqliteDesk(self.connect_to_existing()?)))
+    }
+
+    fn reader(&self) -> Result<Box<dyn ViewReader>, StoreError> {
+        Ok(Box::new(SqliteReader::open(&self.path)?))
+    }
+}
+
+impl SqliteStore {
+    /// A file that the projector has made.
+    fn connect_to_existing(&self) -> Result<Connection, StoreError> {
+        drop(SqliteReader::open(&self.path)?);
+        self.connect_to_write(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+    }
+
+    fn connect_to_write(&self, flags: OpenFlags) -> Result<Connection, StoreError> {
+        let connection = connect(&self.path, flags).map_err(database)?;
         connection
             .pragma_update(None, "journal_mode", "wal")
             .and_then(|()| connection.pragma_update(None, "synchronous", "normal"))
             .and_then(|()| connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB))
             .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES))
             .map_err(database)?;
-        let epoch = schema::prepare(&mut connection, &self.path, domains, cluster_id)?;
-        Ok(Box::new(SqliteWriter::new(connection, &self.path, epoch)))
-    }
-
-    fn reader(&self) -> Result<Box<dyn ViewReader>, StoreError> {
-        Ok(Box::new(SqliteReader::open(&self.path)?))
+        Ok(connection)
     }
 }
 

@@ -3,14 +3,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use foldline_core::{AggregateId, Domains, Sequence, Timestamp};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, ToSql, Transaction, params};
 use uuid::Uuid;
 
 use super::columns::table;
-use super::{connect, database, feed, list, schema};
+use super::{connect, database, feed, generations, list, schema};
 use crate::{
-    CheckpointKey, FeedPage, FeedQuery, HistoryEvent, ListQuery, Page, Position, Row, Snapshot, StoreError,
-    ViewReader,
+    CheckpointKey, FeedPage, FeedQuery, Generation, HistoryEvent, ListQuery, Page, Parked, ParkedEntry,
+    Position, Row, Snapshot, StoreError, StoredRow, ViewReader,
 };
 
 /// Reads the file that stands at the path, also when another one is put there.
@@ -81,12 +81,84 @@ impl Snapshot for SqliteSnapshot<'_> {
         let mut missing = Vec::new();
         for view in domains.views() {
             let view = view.info();
-            let found = schema::found_shape(&self.transaction, view.name).map_err(database)?;
-            if found != Some(schema::shape(view)) {
+            let served = generations::served(&self.transaction, view.name).map_err(database)?;
+            if served.is_none_or(|served| served.shape != schema::shape(view)) {
                 missing.push(view.name.to_owned());
             }
         }
         Ok(missing)
+    }
+
+    fn generations(&self) -> Result<Vec<Generation>, StoreError> {
+        generations::all(&self.transaction).map_err(database)
+    }
+
+    fn positions_of(
+        &self,
+        view: &str,
+        generation: i64,
+    ) -> Result<Vec<(CheckpointKey, Position)>, StoreError> {
+        positions_of(&self.transaction, view, generation)
+    }
+
+    fn rows_of(
+        &self,
+        view: &str,
+        generation: i64,
+        after: Option<&AggregateId>,
+        limit: usize,
+    ) -> Result<Vec<StoredRow>, StoreError> {
+        if generations::epoch(&self.transaction, view, generation)
+            .map_err(database)?
+            .is_none()
+        {
+            let view = view.to_owned();
+            return Err(StoreError::NoGeneration { view, generation });
+        }
+        let sql = format!(
+            "SELECT id, doc, sequence, version, {generation}, listed FROM {} WHERE id > ?1 ORDER BY id LIMIT ?2",
+            table(view, generation)
+        );
+        let mut statement = self.transaction.prepare_cached(&sql).map_err(database)?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        // Before all ids there is the empty text, which is none.
+        let mut rows = statement
+            .query(params![after.map_or("", |id| id.as_str()), limit])
+            .map_err(database)?;
+        let mut found = Vec::new();
+        while let Some(stored) = rows.next().map_err(database)? {
+            found.push(StoredRow {
+                row: row(stored, self.place)?,
+                listed: stored.get(5).map_err(database)?,
+            });
+        }
+        Ok(found)
+    }
+
+    fn parked_of(&self, view: &str, generation: i64) -> Result<Vec<Parked>, StoreError> {
+        parked_of(&self.transaction, self.place, view, generation)
+    }
+
+    fn parked(&self) -> Result<Vec<ParkedEntry>, StoreError> {
+        let mut statement = self
+            .transaction
+            .prepare_cached(
+                "SELECT p.projection, p.aggregate, p.id, p.reason, p.partition, p.at_offset, p.parked_at, p.retry,
+                 p.dropped FROM parked p LEFT JOIN served s ON s.view = p.projection
+                 WHERE p.generation = ifnull(s.generation, 0) ORDER BY p.parked_at, p.projection, p.aggregate, p.id",
+            )
+            .map_err(database)?;
+        let mut rows = statement.query([]).map_err(database)?;
+        let mut entries = Vec::new();
+        while let Some(row) = rows.next().map_err(database)? {
+            entries.push(ParkedEntry {
+                parked: parked(row, self.place)?,
+                parked_at: Timestamp(row.get(6).map_err(database)?),
+                is_to_be_retried: row.get(7).map_err(database)?,
+                dropped: row.get(8).map_err(database)?,
+            });
+        }
+        Ok(entries)
     }
 
     fn positions(&self, projection: &str) -> Result<Vec<(CheckpointKey, Position)>, StoreError> {
@@ -98,8 +170,11 @@ impl Snapshot for SqliteSnapshot<'_> {
     }
 
     fn get(&self, view: &str, id: &AggregateId) -> Result<Option<Row>, StoreError> {
-        let table = table(view);
-        let sql = format!("SELECT id, doc, sequence, version FROM {table} WHERE id = ?1 AND listed = 1");
+        let generation = served(&self.transaction, view)?;
+        let table = table(view, generation);
+        let sql = format!(
+            "SELECT id, doc, sequence, version, {generation} FROM {table} WHERE id = ?1 AND listed = 1"
+        );
         let mut statement = self.transaction.prepare_cached(&sql).map_err(database)?;
         let mut rows = statement.query([id.as_str()]).map_err(database)?;
         let found = rows.next().map_err(database)?;
@@ -166,25 +241,50 @@ pub(super) fn event(row: &rusqlite::Row<'_>, place: &str) -> Result<HistoryEvent
     event().map_err(database)
 }
 
-/// Where a projection stands, or every one.
+/// The generation of a view that clients see.
+pub(super) fn served(connection: &Connection, view: &str) -> Result<i64, StoreError> {
+    let served = generations::served_number(connection, view).map_err(database)?;
+    served.ok_or_else(|| StoreError::NoView(view.to_owned()))
+}
+
+/// Where a projection stands, or every one; views as they are served.
 pub(super) fn positions(
     connection: &Connection,
     projection: Option<&str>,
 ) -> Result<Vec<(CheckpointKey, Position)>, StoreError> {
-    let mut statement = connection
-        .prepare_cached(match projection {
-            Some(_) => {
-                "SELECT projection, aggregate, partition, next_offset, command_offset FROM checkpoints
-                 WHERE projection = ?1"
-            }
-            None => {
-                "SELECT projection, aggregate, partition, next_offset, command_offset FROM checkpoints
-                 WHERE ?1 IS NULL"
-            }
-        })
-        .map_err(database)?;
+    let statement = connection.prepare_cached(match projection {
+        Some(_) => {
+            "SELECT projection, aggregate, partition, next_offset, command_offset FROM checkpoints
+             WHERE projection = ?1 AND generation = ifnull((SELECT generation FROM served WHERE view = ?1), 0)"
+        }
+        None => {
+            "SELECT c.projection, c.aggregate, c.partition, c.next_offset, c.command_offset FROM checkpoints c
+             LEFT JOIN served s ON s.view = c.projection
+             WHERE ?1 IS NULL AND c.generation = ifnull(s.generation, 0)"
+        }
+    });
+    collected(statement.map_err(database)?, params![projection])
+}
+
+/// Where one generation stands.
+pub(super) fn positions_of(
+    connection: &Connection,
+    projection: &str,
+    generation: i64,
+) -> Result<Vec<(CheckpointKey, Position)>, StoreError> {
+    let statement = connection.prepare_cached(
+        "SELECT projection, aggregate, partition, next_offset, command_offset FROM checkpoints
+         WHERE projection = ?1 AND generation = ?2",
+    );
+    collected(statement.map_err(database)?, params![projection, generation])
+}
+
+fn collected(
+    mut statement: CachedStatement<'_>,
+    values: &[&dyn ToSql],
+) -> Result<Vec<(CheckpointKey, Position)>, StoreError> {
     let rows = statement
-        .query_map([projection], |row| {
+        .query_map(values, |row| {
             let key = CheckpointKey {
                 projection: row.get(0)?,
                 aggregate: row.get(1)?,
@@ -200,13 +300,48 @@ pub(super) fn positions(
     rows.collect::<Result<_, _>>().map_err(database)
 }
 
-/// A row of `SELECT id, doc, sequence, version ...`.
+/// Everything that is parked, as [`parked`] reads it.
+pub(super) const PARKED: &str = "SELECT projection, aggregate, id, reason, partition, at_offset FROM parked";
+
+/// What is parked for one generation.
+pub(super) fn parked_of(
+    connection: &Connection,
+    place: &str,
+    projection: &str,
+    generation: i64,
+) -> Result<Vec<Parked>, StoreError> {
+    let sql = format!("{PARKED} WHERE projection = ?1 AND generation = ?2");
+    let mut statement = connection.prepare_cached(&sql).map_err(database)?;
+    let mut rows = statement
+        .query(params![projection, generation])
+        .map_err(database)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(database)? {
+        found.push(parked(row, place)?);
+    }
+    Ok(found)
+}
+
+/// A row of [`PARKED`].
+pub(super) fn parked(row: &rusqlite::Row<'_>, place: &str) -> Result<Parked, StoreError> {
+    Ok(Parked {
+        projection: row.get(0).map_err(database)?,
+        aggregate: row.get(1).map_err(database)?,
+        id: id(row, 2, place)?,
+        reason: row.get(3).map_err(database)?,
+        partition: row.get(4).map_err(database)?,
+        offset: row.get(5).map_err(database)?,
+    })
+}
+
+/// A row of `SELECT id, doc, sequence, version, {generation} ...`.
 pub(super) fn row(row: &rusqlite::Row<'_>, place: &str) -> Result<Row, StoreError> {
     Ok(Row {
         id: id(row, 0, place)?,
         doc: row.get(1).map_err(database)?,
         sequence: row.get(2).map_err(database)?,
         version: row.get(3).map_err(database)?,
+        generation: row.get(4).map_err(database)?,
     })
 }
 

@@ -3,42 +3,62 @@
 use std::path::Path;
 
 use foldline_core::{Domains, Field, FieldKind, ViewInfo};
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::columns::{column, quoted, table};
-use super::database;
+use super::columns::{column, index, table};
+use super::generations::{self, Targets};
+use super::{database, upgrade};
 use crate::{HISTORY, OpenError};
 
 /// Raised when the tables here change in a way that an older program does not understand.
-const FORM: i64 = 1;
+pub(super) const FORM: i64 = 2;
 
 pub(super) const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS meta (
         key TEXT PRIMARY KEY,
         value NOT NULL
     ) WITHOUT ROWID;
-    -- The declaration that each view's rows were made by.
-    CREATE TABLE IF NOT EXISTS projections (
-        name TEXT PRIMARY KEY,
-        shape TEXT NOT NULL
+    -- Each has a table of rows. The shape is the declaration that they are made by; the epoch is that of its builder.
+    CREATE TABLE IF NOT EXISTS generations (
+        view TEXT NOT NULL,
+        generation INTEGER NOT NULL,
+        shape TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        program TEXT NOT NULL,
+        epoch INTEGER NOT NULL,
+        made_at INTEGER NOT NULL,
+        served_at INTEGER,
+        PRIMARY KEY (view, generation)
     ) WITHOUT ROWID;
+    -- The generation that clients see.
+    CREATE TABLE IF NOT EXISTS served (
+        view TEXT PRIMARY KEY,
+        generation INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    -- The history has no generations: it stands under 0.
     CREATE TABLE IF NOT EXISTS checkpoints (
         projection TEXT NOT NULL,
+        generation INTEGER NOT NULL,
         aggregate TEXT NOT NULL,
         partition INTEGER NOT NULL,
         next_offset INTEGER NOT NULL,
         command_offset INTEGER NOT NULL,
-        PRIMARY KEY (projection, aggregate, partition)
+        PRIMARY KEY (projection, generation, aggregate, partition)
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS parked (
         projection TEXT NOT NULL,
+        generation INTEGER NOT NULL,
         aggregate TEXT NOT NULL,
         id TEXT NOT NULL,
         reason TEXT NOT NULL,
         partition INTEGER NOT NULL,
         at_offset INTEGER NOT NULL,
-        PRIMARY KEY (projection, aggregate, id)
+        parked_at INTEGER NOT NULL,
+        retry INTEGER NOT NULL DEFAULT 0,
+        dropped TEXT,
+        PRIMARY KEY (projection, generation, aggregate, id)
     ) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS parked_retry ON parked (projection) WHERE retry = 1;
     -- With a rowid: events are long, and appended in no order of aggregates.
     CREATE TABLE IF NOT EXISTS history (
         aggregate TEXT NOT NULL,
@@ -59,30 +79,76 @@ pub(super) const TABLES: &str = "
     -- For feeds. The type is in it, so that what a feed leaves out is not even looked up.
     CREATE INDEX IF NOT EXISTS history_feed ON history (aggregate, partition, at_offset, event_type);";
 
-/// Makes the database ours, and returns the epoch of its new writer.
+/// The time in milliseconds since 1970, in SQL.
+pub(super) const NOW: &str = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+
+/// What a new writer begins with.
+pub(super) struct Prepared {
+    pub(super) epoch: i64,
+    pub(super) targets: Targets,
+    /// The views that are served in another form.
+    pub(super) beside: Vec<String>,
+}
+
+/// Makes the database ours.
 pub(super) fn prepare(
     connection: &mut Connection,
     path: &Path,
     domains: &Domains,
     cluster_id: &str,
-) -> Result<i64, OpenError> {
+) -> Result<Prepared, OpenError> {
     if domains.views().iter().any(|view| view.info().name == HISTORY) {
         return Err(OpenError::Reserved(HISTORY.to_owned()));
     }
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(database)?;
+    upgrade::to_generations(&transaction).map_err(database)?;
     transaction.execute_batch(TABLES).map_err(database)?;
     check_owner(&transaction, path, cluster_id)?;
-    for view in domains.views() {
-        prepare_view(&transaction, view.info()).map_err(database)?;
+    let (mut targets, mut beside) = (Targets::history(), Vec::new());
+    for view in domains.views().iter().map(|view| view.info()) {
+        match served_or_made(&transaction, view)? {
+            Some(generation) => targets.add(view.name, generation),
+            None => beside.push(view.name.to_owned()),
+        }
     }
-    let epoch = next_epoch(&transaction).map_err(database)?;
+    let epoch = next(&transaction, "epoch", 0).map_err(database)?;
     transaction.commit().map_err(database)?;
-    Ok(epoch)
+    Ok(Prepared {
+        epoch,
+        targets,
+        beside,
+    })
 }
 
-fn check_owner(transaction: &Transaction<'_>, path: &Path, cluster_id: &str) -> Result<(), OpenError> {
+/// The generation of the view that is served, if it has the form in which the view is declared.
+fn served_or_made(connection: &Connection, view: &ViewInfo) -> Result<Option<i64>, OpenError> {
+    let Some(served) = generations::served(connection, view.name).map_err(database)? else {
+        // Nothing could be shown while it is built: it is served from the beginning.
+        let generation = generations::make(connection, view, "").map_err(database)?;
+        generations::serve(connection, view.name, generation).map_err(database)?;
+        return Ok(Some(generation));
+    };
+    if served.shape == shape(view) {
+        return Ok(Some(served.number));
+    }
+    if served.version > view.version {
+        return Err(OpenError::NewerView {
+            view: view.name.to_owned(),
+            found: served.version,
+            expected: view.version,
+        });
+    }
+    tracing::info!(
+        view = view.name,
+        served = served.shape,
+        "the view is declared otherwise than it is served: a generation is built beside it"
+    );
+    Ok(None)
+}
+
+pub(super) fn check_owner(transaction: &Connection, path: &Path, cluster_id: &str) -> Result<(), OpenError> {
     let form: i64 = meta_or_set(transaction, "form", FORM).map_err(database)?;
     if form > FORM {
         return Err(OpenError::Newer {
@@ -120,46 +186,14 @@ pub(super) fn meta<T: rusqlite::types::FromSql>(connection: &Connection, key: &s
         .query_row([key], |row| row.get(0))
 }
 
-fn next_epoch(connection: &Connection) -> rusqlite::Result<i64> {
-    meta_or_set(connection, "epoch", 0_i64)?;
+/// Counts one on from what stands in `meta`, or from `initial`.
+pub(super) fn next(connection: &Connection, key: &str, initial: i64) -> rusqlite::Result<i64> {
+    meta_or_set(connection, key, initial)?;
     connection.query_row(
-        "UPDATE meta SET value = value + 1 WHERE key = 'epoch' RETURNING value",
-        [],
+        "UPDATE meta SET value = value + 1 WHERE key = ?1 RETURNING value",
+        [key],
         |row| row.get(0),
     )
-}
-
-/// Leaves a view alone that is declared as it was; any other one begins anew.
-fn prepare_view(connection: &Connection, view: &ViewInfo) -> rusqlite::Result<()> {
-    let shape = shape(view);
-    let found = found_shape(connection, view.name)?;
-    if found.as_ref() == Some(&shape) {
-        return Ok(());
-    }
-    if found.is_some() {
-        tracing::info!(
-            view = view.name,
-            "the view is declared otherwise than before: building it anew"
-        );
-    }
-    connection.execute_batch(&format!("DROP TABLE IF EXISTS {}", table(view.name)))?;
-    connection.execute("DELETE FROM checkpoints WHERE projection = ?1", [view.name])?;
-    connection.execute("DELETE FROM parked WHERE projection = ?1", [view.name])?;
-    connection.execute_batch(&table_of(view))?;
-    connection.execute(
-        "INSERT INTO projections (name, shape) VALUES (?1, ?2)
-         ON CONFLICT (name) DO UPDATE SET shape = excluded.shape",
-        params![view.name, shape],
-    )?;
-    Ok(())
-}
-
-/// The declaration that the view in the database was made by.
-pub(super) fn found_shape(connection: &Connection, view: &str) -> rusqlite::Result<Option<String>> {
-    connection
-        .prepare_cached("SELECT shape FROM projections WHERE name = ?1")?
-        .query_row([view], |row| row.get(0))
-        .optional()
 }
 
 /// All of a declaration that rows and columns depend on.
@@ -181,16 +215,16 @@ pub(super) fn shape(view: &ViewInfo) -> String {
     )
 }
 
-/// The view's table: a row as JSON, and its fields as columns that SQLite computes when it writes an index.
-pub(super) fn table_of(view: &ViewInfo) -> String {
-    let table = table(view.name);
+/// A generation's table: a row as JSON, and its fields as columns that SQLite computes when it writes an index.
+pub(super) fn table_of(view: &ViewInfo, generation: i64) -> String {
+    let table = table(view.name, generation);
     let own = |field: &&Field| column(**field) != column(crate::ID);
     let mut columns = String::new();
     let mut indexes = String::new();
     for field in view.fields.iter().filter(own) {
         let column = column(*field);
         columns += &format!(", {column} {} AS ({}) VIRTUAL", type_of(*field), value_of(*field));
-        let index = quoted(&format!("{}_{}", view.name, field.name));
+        let index = index(view.name, generation, *field);
         // The index that lists are read from: only what is listed, in the order of the pages.
         indexes += &format!("CREATE INDEX {index} ON {table} ({column}, id) WHERE listed = 1;");
     }

@@ -1,3 +1,4 @@
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -5,61 +6,113 @@ use foldline_core::{AggregateId, Sequence};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::columns::table;
-use super::{database, reader, schema};
+use super::generations::Targets;
+use super::guard::Guard;
+use super::schema::NOW;
+use super::{database, reader};
 use crate::{
-    Batch, CheckpointKey, CheckpointMove, CommitError, HistoryEvent, NewRow, Parked, Position, Row,
-    RowChange, StoreError, ViewWriter,
+    Batch, CheckpointKey, CheckpointMove, CommitError, HISTORY, HistoryEvent, NewRow, Parked, ParkedKey,
+    Position, Row, RowChange, StoreError, ViewWriter,
 };
 
-/// Writes to the file for as long as nobody newer does.
-pub(super) struct SqliteWriter {
-    connection: Connection,
-    place: String,
-    epoch: i64,
+/// Writes to the file for as long as its guard lets it.
+pub(super) struct SqliteWriter<C: Borrow<Connection>> {
+    pub(super) connection: C,
+    pub(super) place: String,
+    pub(super) targets: Targets,
+    pub(super) beside: Vec<String>,
+    pub(super) guard: Guard,
 }
 
-impl SqliteWriter {
-    pub(super) fn new(connection: Connection, path: &Path, epoch: i64) -> Self {
+impl<C: Borrow<Connection>> SqliteWriter<C> {
+    pub(super) fn new(connection: C, path: &Path, targets: Targets, guard: Guard) -> Self {
         Self {
             connection,
             place: path.display().to_string(),
-            epoch,
+            targets,
+            beside: Vec::new(),
+            guard,
         }
     }
-}
 
-impl ViewWriter for SqliteWriter {
-    fn checkpoints(&mut self) -> Result<HashMap<CheckpointKey, Position>, StoreError> {
-        let positions = reader::positions(&self.connection, None)?;
-        Ok(positions.into_iter().collect())
+    fn file(&self) -> &Connection {
+        self.connection.borrow()
     }
 
-    fn parked(&mut self) -> Result<Vec<Parked>, StoreError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT projection, aggregate, id, reason, partition, at_offset FROM parked")
-            .map_err(database)?;
-        let mut rows = statement.query([]).map_err(database)?;
+    fn parked_where(&self, condition: &str) -> Result<Vec<Parked>, StoreError> {
         let mut parked = Vec::new();
-        while let Some(row) = rows.next().map_err(database)? {
-            parked.push(Parked {
-                projection: row.get(0).map_err(database)?,
-                aggregate: row.get(1).map_err(database)?,
-                id: reader::id(row, 2, &self.place)?,
-                reason: row.get(3).map_err(database)?,
-                partition: row.get(4).map_err(database)?,
-                offset: row.get(5).map_err(database)?,
-            });
+        let sql = format!(
+            "{} WHERE projection = ?1 AND generation = ?2{condition}",
+            reader::PARKED
+        );
+        let mut statement = self.file().prepare_cached(&sql).map_err(database)?;
+        for (projection, generation) in self.targets.iter() {
+            let mut rows = statement
+                .query(params![projection, generation])
+                .map_err(database)?;
+            while let Some(row) = rows.next().map_err(database)? {
+                parked.push(reader::parked(row, &self.place)?);
+            }
         }
         Ok(parked)
     }
 
+    fn apply(&self, batch: &Batch) -> Result<(), CommitError> {
+        let (connection, targets) = (self.file(), &self.targets);
+        for step in &batch.moves {
+            move_checkpoint(connection, targets.of(&step.key.projection)?, step)?;
+        }
+        // Changes of one view mostly stand together: its statements are looked up once for all of them.
+        for changes in batch.rows.chunk_by(|a, b| a.view == b.view) {
+            let table = table(&changes[0].view, targets.of(&changes[0].view)?);
+            write_rows(connection, &table, changes).map_err(database)?;
+        }
+        if !batch.history.is_empty() {
+            targets.of(HISTORY)?;
+            write_history(connection, &batch.history).map_err(database)?;
+        }
+        for key in &batch.unparked {
+            unpark(connection, targets.of(&key.projection)?, key).map_err(database)?;
+        }
+        for parked in &batch.parked {
+            park(connection, targets.of(&parked.projection)?, parked).map_err(database)?;
+        }
+        Ok(())
+    }
+}
+
+impl<C: Borrow<Connection> + Send> ViewWriter for SqliteWriter<C> {
+    fn checkpoints(&mut self) -> Result<HashMap<CheckpointKey, Position>, StoreError> {
+        let mut checkpoints = HashMap::new();
+        for (projection, generation) in self.targets.iter() {
+            checkpoints.extend(reader::positions_of(self.file(), projection, generation)?);
+        }
+        Ok(checkpoints)
+    }
+
+    fn parked(&mut self) -> Result<Vec<Parked>, StoreError> {
+        let mut parked = self.parked_where("")?;
+        if self.targets.of(HISTORY).is_err() {
+            parked.extend(reader::parked_of(self.file(), &self.place, HISTORY, 0)?);
+        }
+        Ok(parked)
+    }
+
+    fn retries(&mut self) -> Result<Vec<Parked>, StoreError> {
+        self.parked_where(" AND retry = 1")
+    }
+
+    fn beside(&self) -> &[String] {
+        &self.beside
+    }
+
     fn load(&mut self, view: &str, ids: &[AggregateId]) -> Result<Vec<Row>, StoreError> {
+        let generation = self.targets.of(view)?;
         let sql = format!(
-            "SELECT id, doc, sequence, version FROM {} WHERE id = ?1",
-            table(view)
+            "SELECT id, doc, sequence, version, {generation} FROM {} WHERE id = ?1",
+            table(view, generation)
         );
-        let mut statement = self.connection.prepare_cached(&sql).map_err(database)?;
+        let mut statement = self.file().prepare_cached(&sql).map_err(database)?;
         let mut found = Vec::with_capacity(ids.len());
         for id in ids {
             let mut rows = statement.query([id.as_str()]).map_err(database)?;
@@ -76,7 +129,7 @@ impl ViewWriter for SqliteWriter {
         ids: &[AggregateId],
     ) -> Result<HashMap<AggregateId, Sequence>, StoreError> {
         let mut statement = self
-            .connection
+            .file()
             .prepare_cached("SELECT max(sequence) FROM history WHERE aggregate = ?1 AND id = ?2")
             .map_err(database)?;
         let mut found = HashMap::with_capacity(ids.len());
@@ -92,30 +145,26 @@ impl ViewWriter for SqliteWriter {
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
+        if self.guard.is_held() {
+            return self.apply(batch);
+        }
         // Takes the lock at once, so that what is checked still holds at the commit. Dropped, it rolls back.
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(database)?;
-        let theirs: i64 = schema::meta(&transaction, "epoch").map_err(database)?;
-        if theirs != self.epoch {
-            let ours = self.epoch;
-            return Err(CommitError::Fenced { ours, theirs });
-        }
-        for step in &batch.moves {
-            move_checkpoint(&transaction, step)?;
-        }
-        write_rows(&transaction, &batch.rows).map_err(database)?;
-        write_history(&transaction, &batch.history).map_err(database)?;
-        write_parked(&transaction, &batch.parked).map_err(database)?;
+        let transaction =
+            Transaction::new_unchecked(self.file(), TransactionBehavior::Immediate).map_err(database)?;
+        self.guard.check(&transaction, &self.targets)?;
+        self.apply(batch)?;
         transaction.commit().map_err(database)?;
         Ok(())
     }
 }
 
-fn move_checkpoint(transaction: &Transaction<'_>, step: &CheckpointMove) -> Result<(), CommitError> {
+fn move_checkpoint(
+    connection: &Connection,
+    generation: i64,
+    step: &CheckpointMove,
+) -> Result<(), CommitError> {
     let CheckpointMove { key, from, to } = step;
-    let actual = position(transaction, key)
+    let actual = position(connection, generation, key)
         .map_err(database)?
         .unwrap_or(Position::START);
     if actual != *from {
@@ -125,15 +174,16 @@ fn move_checkpoint(transaction: &Transaction<'_>, step: &CheckpointMove) -> Resu
             actual,
         });
     }
-    transaction
+    connection
         .prepare_cached(
-            "INSERT INTO checkpoints (projection, aggregate, partition, next_offset, command_offset)
-             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE
+            "INSERT INTO checkpoints (projection, generation, aggregate, partition, next_offset, command_offset)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE
              SET next_offset = excluded.next_offset, command_offset = excluded.command_offset",
         )
         .and_then(|mut statement| {
             statement.execute(params![
                 key.projection,
+                generation,
                 key.aggregate,
                 key.partition,
                 to.next_offset,
@@ -144,49 +194,52 @@ fn move_checkpoint(transaction: &Transaction<'_>, step: &CheckpointMove) -> Resu
     Ok(())
 }
 
-fn position(connection: &Connection, key: &CheckpointKey) -> rusqlite::Result<Option<Position>> {
+fn position(
+    connection: &Connection,
+    generation: i64,
+    key: &CheckpointKey,
+) -> rusqlite::Result<Option<Position>> {
     connection
         .prepare_cached(
             "SELECT next_offset, command_offset FROM checkpoints
-             WHERE projection = ?1 AND aggregate = ?2 AND partition = ?3",
+             WHERE projection = ?1 AND generation = ?2 AND aggregate = ?3 AND partition = ?4",
         )?
-        .query_row(params![key.projection, key.aggregate, key.partition], |row| {
-            Ok(Position {
-                next_offset: row.get(0)?,
-                command_offset: row.get(1)?,
-            })
-        })
+        .query_row(
+            params![key.projection, generation, key.aggregate, key.partition],
+            |row| {
+                Ok(Position {
+                    next_offset: row.get(0)?,
+                    command_offset: row.get(1)?,
+                })
+            },
+        )
         .optional()
 }
 
-fn write_rows(transaction: &Transaction<'_>, rows: &[RowChange]) -> rusqlite::Result<()> {
-    // Changes of one view mostly stand together: its statements are looked up once for all of them.
-    for changes in rows.chunk_by(|a, b| a.view == b.view) {
-        let table = table(&changes[0].view);
-        let mut put = transaction.prepare_cached(&format!(
-            "INSERT INTO {table} (id, doc, listed, sequence, version) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, listed = excluded.listed,
-             sequence = excluded.sequence, version = excluded.version"
-        ))?;
-        let mut remove = transaction.prepare_cached(&format!("DELETE FROM {table} WHERE id = ?1"))?;
-        for RowChange { id, row, .. } in changes {
-            match row {
-                Some(NewRow {
-                    doc,
-                    listed,
-                    sequence,
-                    version,
-                }) => put.execute(params![id.as_str(), doc, listed, sequence, version])?,
-                None => remove.execute([id.as_str()])?,
-            };
-        }
+fn write_rows(connection: &Connection, table: &str, changes: &[RowChange]) -> rusqlite::Result<()> {
+    let mut put = connection.prepare_cached(&format!(
+        "INSERT INTO {table} (id, doc, listed, sequence, version) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, listed = excluded.listed,
+         sequence = excluded.sequence, version = excluded.version"
+    ))?;
+    let mut remove = connection.prepare_cached(&format!("DELETE FROM {table} WHERE id = ?1"))?;
+    for RowChange { id, row, .. } in changes {
+        match row {
+            Some(NewRow {
+                doc,
+                listed,
+                sequence,
+                version,
+            }) => put.execute(params![id.as_str(), doc, listed, sequence, version])?,
+            None => remove.execute([id.as_str()])?,
+        };
     }
     Ok(())
 }
 
-fn write_history(transaction: &Transaction<'_>, events: &[HistoryEvent]) -> rusqlite::Result<()> {
+fn write_history(connection: &Connection, events: &[HistoryEvent]) -> rusqlite::Result<()> {
     // No `OR IGNORE`: checkpoints let each event in once, so one that is there already is a fault to be seen.
-    let mut statement = transaction.prepare_cached(
+    let mut statement = connection.prepare_cached(
         "INSERT INTO history (aggregate, id, sequence, partition, at_offset, event_id, event_type,
          occurred_at, recorded_at, command_id, correlation_id, actor, json)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
@@ -211,21 +264,34 @@ fn write_history(transaction: &Transaction<'_>, events: &[HistoryEvent]) -> rusq
     Ok(())
 }
 
-fn write_parked(transaction: &Transaction<'_>, parked: &[Parked]) -> rusqlite::Result<()> {
-    // The first reason is the one to be settled; what follows it is its consequence.
-    let mut statement = transaction.prepare_cached(
-        "INSERT INTO parked (projection, aggregate, id, reason, partition, at_offset)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
-    )?;
-    for parked in parked {
-        statement.execute(params![
-            parked.projection,
-            parked.aggregate,
-            parked.id.as_str(),
-            parked.reason,
-            parked.partition,
-            parked.offset,
+fn unpark(connection: &Connection, generation: i64, key: &ParkedKey) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "DELETE FROM parked WHERE projection = ?1 AND generation = ?2 AND aggregate = ?3 AND id = ?4",
+        )?
+        .execute(params![
+            key.projection,
+            generation,
+            key.aggregate,
+            key.id.as_str()
         ])?;
-    }
+    Ok(())
+}
+
+fn park(connection: &Connection, generation: i64, parked: &Parked) -> rusqlite::Result<()> {
+    // The first reason is the one to be settled; what follows it is its consequence.
+    let sql = format!(
+        "INSERT INTO parked (projection, generation, aggregate, id, reason, partition, at_offset, parked_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, {NOW}) ON CONFLICT DO NOTHING"
+    );
+    connection.prepare_cached(&sql)?.execute(params![
+        parked.projection,
+        generation,
+        parked.aggregate,
+        parked.id.as_str(),
+        parked.reason,
+        parked.partition,
+        parked.offset,
+    ])?;
     Ok(())
 }
