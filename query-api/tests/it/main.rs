@@ -7,6 +7,7 @@ mod documents;
 mod feeds;
 mod following;
 mod formats;
+mod generations;
 mod limits;
 mod lists;
 mod live;

@@ -214,12 +214,17 @@ impl Fixture {
 
     /// The process ends, and another one serves the same store.
     pub fn restarted(self) -> Self {
+        self.restarted_as(&domains())
+    }
+
+    /// The process ends, and one that has these domains serves the same store.
+    pub fn restarted_as(self, domains: &Domains) -> Self {
         self.shutdown.trigger();
         let streams = StreamOptions {
             most: 100,
             keep_alive: Duration::from_secs(60),
         };
-        Self::in_folder(self.folder, &domains(), streams)
+        Self::in_folder(self.folder, domains, streams)
     }
 
     fn in_folder(folder: TempDir, domains: &Domains, streams: StreamOptions) -> Self {
