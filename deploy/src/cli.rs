@@ -4,6 +4,7 @@ use foldline_service::Process;
 use crate::bench::BenchOptions;
 use crate::commands::schemas::SchemasCommand;
 use crate::commands::topics::TopicsCommand;
+use crate::commands::views::ViewsCommand;
 use crate::dev::DevOptions;
 
 const BELOW: &str = "Without a command it is `dev`: Apache Kafka, a schema registry and the three services are \
@@ -46,4 +47,7 @@ pub(crate) enum Action {
     /// Write, check and register the Avro schemas.
     #[command(subcommand)]
     Schemas(SchemasCommand),
+    /// Build views anew beside those that are served, compare them, switch and go back.
+    #[command(subcommand)]
+    Views(ViewsCommand),
 }

@@ -2,3 +2,4 @@
 
 pub(crate) mod schemas;
 pub(crate) mod topics;
+pub(crate) mod views;

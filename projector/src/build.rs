@@ -23,8 +23,8 @@ use crate::step::{StepError, catch_up};
 
 /// How long a poll waits for a record.
 const IDLE: Duration = Duration::from_millis(100);
-/// How many records are folded and written at once. The projector waits for each of these commits.
-const BATCH_MAX: usize = 5000;
+/// How many records are folded and written at once, if nothing else is said.
+pub const BATCH_MAX: usize = 5000;
 
 /// A build goes no further.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +47,9 @@ pub enum BuildError {
     /// The generation is not served.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The history does not come as far as the view.
+    #[error("the history has not come as far as the view {0}: is the projector running?")]
+    Untrusted(String),
     /// Events that the served generation has do not come.
     #[error("events that are in the view that is served could not be read within {} s; Kafka may be away", .0.as_secs())]
     NotThere(Duration),
@@ -81,6 +84,8 @@ pub struct Site {
     pub domains: Domains,
     /// The cluster that the events are on.
     pub cluster: Cluster,
+    /// How many records are folded and written at once, at most. The projector waits for each of these commits.
+    pub batch_max: usize,
 }
 
 /// A build: the generation that is written, and the fold that goes into it.
@@ -96,6 +101,7 @@ struct Fold {
     log: EventLog,
     /// What was read and is not folded yet.
     at_hand: Vec<LogRecord>,
+    batch_max: usize,
     /// By aggregate type (qualified) and partition, the offset that is read next.
     read: HashMap<(String, i32), i64>,
     events: u64,
@@ -125,6 +131,7 @@ impl Builder {
             projector,
             log,
             at_hand: Vec::new(),
+            batch_max: site.batch_max,
             read,
             events: 0,
         };
@@ -156,6 +163,13 @@ impl Builder {
         progress
     }
 
+    /// Whether it has come further than the goal in some partition: then it is too late to stop there.
+    pub fn is_beyond(&self, goal: &Goal) -> bool {
+        let stands =
+            |(place, end): (&(String, i32), &i64)| self.fold.projector.start(&place.0, place.1) > *end;
+        goal.ends().any(stands)
+    }
+
     /// Reads and folds a batch of what lies before the goal. True if there is nothing left of it.
     pub fn step(&mut self, goal: &Goal) -> Result<bool, BuildError> {
         if !self.fold.has_read(goal) {
@@ -177,7 +191,7 @@ impl Builder {
 
 impl Fold {
     fn poll(&mut self) -> Result<(), BuildError> {
-        for record in self.log.poll(BATCH_MAX, IDLE)? {
+        for record in self.log.poll(self.batch_max, IDLE)? {
             let place = (record.aggregate.info().qualified_name(), record.partition);
             self.read.insert(place, record.offset + 1);
             self.at_hand.push(record);

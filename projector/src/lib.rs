@@ -7,16 +7,20 @@
 //! - `run`: opens the log and the store, and goes on until it is to stop.
 //! - [`Builder`]: a generation of a view, built beside the one that is served; `beside` does so for views whose
 //!   declaration has changed.
+//! - [`Comparison`]: two generations, row by row; [`Traced`]: rows, event by event.
 
 mod beside;
 mod build;
+mod compare;
 mod metrics;
 mod project;
+mod rebuild;
 mod run;
 mod status;
 mod step;
 #[cfg(test)]
 mod toy;
+mod trace;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,10 +31,15 @@ use foldline_core::Domains;
 use foldline_kafka::KafkaSettings;
 use foldline_service::{Health, HttpSettings, Shutdown, app, bind, serve};
 
-pub use self::build::{BuildError, Builder, Goal, Progress, Site, program};
+pub use self::build::{BATCH_MAX, BuildError, Builder, Goal, Progress, Site, program};
+pub use self::compare::{
+    Comparison, Counts, FieldDifference, FirstDifference, Kind, RowDifference, first_by_both, first_by_one,
+};
 pub use self::project::{Folded, Loaded, Needs, Outcome, Plan, Projector};
+pub use self::rebuild::{Rebuild, Report, Side, rebuild};
 use self::status::Status;
 pub use self::step::{Done, StepError, catch_up};
+pub use self::trace::{EventPlace, RowTrace, Step, Traced};
 
 /// The name of the view database in [`Settings::data_dir`].
 pub const VIEWS_FILE: &str = "views.db";

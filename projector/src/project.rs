@@ -261,7 +261,7 @@ fn read_by(
 }
 
 /// What a domain's code returns, or what it says when it panics.
-fn unless_it_panics<T>(code: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn unless_it_panics<T>(code: impl FnOnce() -> T) -> Result<T, String> {
     // Whatever it was given is thrown away with it, so nothing half done is seen.
     catch_unwind(AssertUnwindSafe(code))
         .map_err(|panic| format!("the projection panicked: {}", words(&*panic)))

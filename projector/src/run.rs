@@ -41,6 +41,7 @@ pub(crate) async fn run(
         store: SqliteStore::new(settings.views()),
         domains: domains.clone(),
         cluster,
+        batch_max: batch_max(settings),
     };
     let mut followed: Option<Vec<String>> = None;
     loop {
@@ -54,7 +55,7 @@ pub(crate) async fn run(
         let worker = Loop {
             log,
             projector,
-            batch_max: usize::try_from(settings.batch_max).unwrap_or(usize::MAX),
+            batch_max: batch_max(settings),
             shutdown: shutdown.clone(),
             status: status.clone(),
             caught_up: false,
@@ -69,6 +70,10 @@ pub(crate) async fn run(
             }
         }
     }
+}
+
+fn batch_max(settings: &Settings) -> usize {
+    usize::try_from(settings.batch_max).unwrap_or(usize::MAX)
 }
 
 fn followed_views(domains: &Domains, beside: &[String]) -> Vec<String> {

@@ -15,6 +15,7 @@ mod live;
 mod outside_domain;
 mod pace;
 mod races;
+mod rebuild;
 mod replays;
 mod restarts;
 mod restaurant;

@@ -3,8 +3,10 @@
 //! One broker serves all tests of a run. Each test has a topic prefix of its own, so none sees another one's
 //! records, and folders of its own.
 
+pub mod bar;
 pub mod chance;
 pub mod check;
+pub mod cli;
 pub mod client;
 pub mod cloakroom;
 pub mod dev;
@@ -31,6 +33,17 @@ pub fn domains() -> Domains {
         foldline_domains::counter::domain(),
         foldline_domains::restaurant::domain(),
         cloakroom::domain(),
+    ])
+    .expect("the declarations fit")
+}
+
+/// The same, and the bar.
+pub fn domains_with_bar() -> Domains {
+    Domains::new([
+        foldline_domains::counter::domain(),
+        foldline_domains::restaurant::domain(),
+        cloakroom::domain(),
+        bar::domain(),
     ])
     .expect("the declarations fit")
 }

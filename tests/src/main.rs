@@ -1,5 +1,10 @@
 //! `foldline`, with a domain that the workspace does not have.
 
 fn main() -> std::process::ExitCode {
-    foldline::main(foldline_tests::domains())
+    let with_bar = std::env::var_os(foldline_tests::bar::MAKE).is_some();
+    foldline::main(if with_bar {
+        foldline_tests::domains_with_bar()
+    } else {
+        foldline_tests::domains()
+    })
 }

@@ -1,14 +1,16 @@
 //! The three services as processes, on topics of their own.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use foldline_kafka::KafkaSettings;
 use foldline_stack::{Child, Port, Quiet};
 
+use crate::bar::MAKE;
+use crate::cli::Cli;
 use crate::client::Client;
-use crate::{domains, stack};
+use crate::{domains, domains_with_bar, stack};
 
 const READY_MAX: Duration = Duration::from_secs(60);
 
@@ -50,9 +52,38 @@ pub struct System {
     folder: PathBuf,
     program: PathBuf,
     services: Vec<Child>,
+    /// The make of the bar that services have from their next start on; none if they have no bar.
+    pub make: Option<&'static str>,
 }
 
 impl System {
+    /// Starts everything, with the bar in this make.
+    pub async fn start_bar(test: &str, program: &str, make: &'static str) -> Self {
+        let kafka = stack::kafka(test, &domains_with_bar()).await;
+        let mut system = Self::open_on(kafka, test, program).await;
+        system.make = Some(make);
+        Self::started(system).await
+    }
+
+    /// Runs commands on its Kafka and its views.
+    pub fn cli(&self) -> Cli {
+        Cli {
+            kafka: self.kafka.clone(),
+            views: self.views_folder(),
+            program: self.program.display().to_string(),
+        }
+    }
+
+    /// Waits until a service ends by itself.
+    pub async fn ended(&self, service: Service) -> ExitStatus {
+        self.services[service.index()].ended().await
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Starts everything, and returns when all are ready. `program` is `foldline-under-test`.
     pub async fn start(test: &str, program: &str) -> Self {
         let system = Self::open(test, program).await;
@@ -93,6 +124,7 @@ impl System {
             folder,
             program: program.into(),
             services,
+            make: None,
         }
     }
 
@@ -106,6 +138,7 @@ impl System {
     pub fn launch(&mut self, service: Service) {
         let mut command = Command::new(&self.program);
         command.arg(service.name()).args(self.arguments(service));
+        command.envs(self.make.map(|make| (MAKE, make)));
         self.services[service.index()]
             .start(command)
             .expect("a service starts");

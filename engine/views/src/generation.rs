@@ -1,4 +1,4 @@
-use foldline_core::{AggregateId, Timestamp};
+use foldline_core::{AggregateId, Timestamp, ViewInfo};
 
 use crate::{Parked, Row};
 
@@ -22,6 +22,32 @@ pub struct Generation {
     pub served_at: Option<Timestamp>,
     /// Whether clients see it.
     pub is_served: bool,
+}
+
+impl Generation {
+    /// Whether it is made by this declaration: then its rows can be read and folded further by whoever declares so.
+    pub fn is_made_by(&self, view: &ViewInfo) -> bool {
+        self.shape == shape(view)
+    }
+}
+
+/// All of a declaration that rows and columns depend on.
+pub(crate) fn shape(view: &ViewInfo) -> String {
+    let mut sources = view.sources.clone();
+    sources.sort_unstable();
+    let mut fields: Vec<_> = view
+        .fields
+        .iter()
+        .map(|field| format!("{} {:?}", field.name, field.kind))
+        .collect();
+    fields.sort_unstable();
+    format!(
+        "{} version {}; reads {}; fields {}",
+        view.domain,
+        view.version,
+        sources.join(", "),
+        fields.join(", ")
+    )
 }
 
 /// Which generation is to be built.

@@ -64,7 +64,7 @@ impl Goal {
     }
 
     /// Whether the record lies before it.
-    pub(super) fn has(&self, record: &LogRecord) -> bool {
+    pub(crate) fn has(&self, record: &LogRecord) -> bool {
         let place = (record.aggregate.info().qualified_name(), record.partition);
         self.ends.get(&place).is_some_and(|end| record.offset < *end)
     }

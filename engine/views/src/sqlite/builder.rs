@@ -67,9 +67,8 @@ fn chosen(connection: &Connection, view: &ViewInfo, build: Build<'_>) -> Result<
         }
         Build::Anew { program } => (None, program),
         Build::Resume { program } => {
-            let shape = schema::shape(view);
             let begun = of_view.iter().rfind(|generation| {
-                generation.served_at.is_none() && generation.shape == shape && generation.program == program
+                generation.served_at.is_none() && generation.is_made_by(view) && generation.program == program
             });
             (begun.map(|generation| generation.number), program)
         }

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::columns::table;
 use super::schema::{self, NOW};
+use crate::generation::shape;
 use crate::{CommitError, Generation, HISTORY, StoreError};
 
 /// Which generation of each projection a writer writes.
@@ -109,7 +110,7 @@ pub(super) fn make(connection: &Connection, view: &ViewInfo, program: &str) -> r
             "INSERT INTO generations (view, generation, shape, version, program, epoch, made_at)
              VALUES (?1, ?2, ?3, ?4, ?5, 0, {NOW})"
         ),
-        params![view.name, generation, schema::shape(view), view.version, program],
+        params![view.name, generation, shape(view), view.version, program],
     )?;
     Ok(generation)
 }

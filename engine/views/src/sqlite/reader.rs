@@ -82,7 +82,7 @@ impl Snapshot for SqliteSnapshot<'_> {
         for view in domains.views() {
             let view = view.info();
             let served = generations::served(&self.transaction, view.name).map_err(database)?;
-            if served.is_none_or(|served| served.shape != schema::shape(view)) {
+            if served.is_none_or(|served| !served.is_made_by(view)) {
                 missing.push(view.name.to_owned());
             }
         }

@@ -130,7 +130,7 @@ fn served_or_made(connection: &Connection, view: &ViewInfo) -> Result<Option<i64
         generations::serve(connection, view.name, generation).map_err(database)?;
         return Ok(Some(generation));
     };
-    if served.shape == shape(view) {
+    if served.is_made_by(view) {
         return Ok(Some(served.number));
     }
     if served.version > view.version {
@@ -193,25 +193,6 @@ pub(super) fn next(connection: &Connection, key: &str, initial: i64) -> rusqlite
         "UPDATE meta SET value = value + 1 WHERE key = ?1 RETURNING value",
         [key],
         |row| row.get(0),
-    )
-}
-
-/// All of a declaration that rows and columns depend on.
-pub(super) fn shape(view: &ViewInfo) -> String {
-    let mut sources = view.sources.clone();
-    sources.sort_unstable();
-    let mut fields: Vec<_> = view
-        .fields
-        .iter()
-        .map(|field| format!("{} {:?}", field.name, field.kind))
-        .collect();
-    fields.sort_unstable();
-    format!(
-        "{} version {}; reads {}; fields {}",
-        view.domain,
-        view.version,
-        sources.join(", "),
-        fields.join(", ")
     )
 }
 

@@ -64,12 +64,12 @@ mod tests {
     use rusqlite::Connection;
 
     use crate::conformance::toy::{AGGREGATE, CLUSTER, VIEW, coats, id, key};
-    use crate::sqlite::schema;
+    use crate::generation::shape;
     use crate::{HISTORY, SqliteStore, ViewStore};
 
     /// What the first form made of a view with one row, parked once.
     fn of_the_first_form(connection: &Connection) {
-        let shape = schema::shape(coats().views()[0].info());
+        let shape = shape(coats().views()[0].info());
         connection
             .execute_batch(&format!(
                 "CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;

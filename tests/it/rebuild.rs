@@ -1,0 +1,7 @@
+//! Views that are built anew beside what is served: what differs is reported, clients notice nothing, and nothing is
+//! lost or counted twice.
+
+mod bugs;
+mod evening;
+mod poller;
+mod switches;
