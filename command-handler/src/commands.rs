@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foldline_core::{AggregateId, AggregateType, AnyCommand, CommandMeta, CommandResult, Sequence, State};
+use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -15,7 +16,7 @@ pub type Submitted<'a> = Pin<Box<dyn Future<Output = Result<Option<CommandResult
 pub type Rehearsing<'a> = Pin<Box<dyn Future<Output = Result<Rehearsed, NotTaken>> + Send + 'a>>;
 
 /// What comes back from [`Commands::status`].
-pub type Asked<'a> = Pin<Box<dyn Future<Output = Result<CommandStatus, Unreadable>> + Send + 'a>>;
+pub type Asked<'a> = Pin<Box<dyn Future<Output = Result<CommandStatus, NoStatus>> + Send + 'a>>;
 
 /// What comes back from [`Commands::state`].
 pub type Found = Result<Option<(State, Sequence)>, Unreadable>;
@@ -81,13 +82,48 @@ pub enum NotTaken {
 #[error("{0}")]
 pub struct Unreadable(pub String);
 
+/// What became of a command cannot be told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoStatus {
+    /// The engine cannot read what it keeps.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// The log cannot be looked through now.
+    #[error("{0}")]
+    NotNow(String),
+}
+
 /// What became of a command.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CommandStatus {
     /// Nothing is known of it.
     Unknown,
-    /// It is in the log, or on its way there.
+    /// It is in the log, and not decided yet.
     Pending,
     /// It was decided.
     Decided(Box<CommandResult>),
+    /// It could not be read as a command, and was set aside.
+    DeadLettered(Box<DeadLettered>),
+}
+
+/// A record that was set aside, because it could not be read as a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLettered {
+    /// Why.
+    pub reason: String,
+    /// Where the command lies.
+    pub command: Place,
+    /// Where it lies as a dead letter.
+    pub set_aside: Place,
+}
+
+/// Where a record lies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// The topic.
+    pub topic: String,
+    /// The partition of it.
+    pub partition: i32,
+    /// The offset in it.
+    pub offset: i64,
 }

@@ -4,11 +4,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use foldline_core::{AggregateId, AggregateType, AnyCommand, CommandMeta, EventMeta};
-use foldline_kafka::{Gateway, SubmitError};
+use foldline_kafka::{Gateway, StatusError, SubmitError};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Asked, CommandStatus, Commands, Found, NotTaken, Rehearsed, Rehearsing, Submitted, Unreadable};
+use crate::{
+    Asked, CommandStatus, Commands, DeadLettered, Found, NoStatus, NotTaken, Place, Rehearsed, Rehearsing,
+    Submitted, Unreadable,
+};
 
 /// How long a command that nobody waits for any more is known to be pending. It counts among those that wait, so
 /// that a client that never waits is told to slow down like any other.
@@ -86,10 +89,13 @@ impl Commands for LateGateway {
     fn status(&self, command_id: Uuid, wait: Duration) -> Asked<'_> {
         Box::pin(async move {
             let status = self.readable()?.outcome(command_id, wait).await;
-            Ok(match status.map_err(|error| Unreadable(error.to_string()))? {
+            Ok(match status.map_err(no_status)? {
                 foldline_kafka::CommandStatus::Unknown => CommandStatus::Unknown,
                 foldline_kafka::CommandStatus::Pending => CommandStatus::Pending,
                 foldline_kafka::CommandStatus::Decided(result) => CommandStatus::Decided(result),
+                foldline_kafka::CommandStatus::DeadLettered(letter) => {
+                    CommandStatus::DeadLettered(Box::new(dead_lettered(*letter)))
+                }
             })
         })
     }
@@ -101,6 +107,26 @@ impl Commands for LateGateway {
 
     fn cluster_id(&self) -> &str {
         self.0.get().map_or("", Gateway::cluster_id)
+    }
+}
+
+fn no_status(error: StatusError) -> NoStatus {
+    match error {
+        StatusError::Follow(error) => Unreadable(error.to_string()).into(),
+        StatusError::Look(error) => NoStatus::NotNow(error.to_string()),
+    }
+}
+
+fn dead_lettered(letter: foldline_kafka::DeadLettered) -> DeadLettered {
+    let place = |topic, offset| Place {
+        topic,
+        partition: letter.partition,
+        offset,
+    };
+    DeadLettered {
+        reason: letter.reason,
+        command: place(letter.topic, letter.offset),
+        set_aside: place(letter.set_aside_in, letter.set_aside_at),
     }
 }
 

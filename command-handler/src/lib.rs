@@ -11,7 +11,8 @@ mod run;
 mod settings;
 
 pub use commands::{
-    Asked, CommandStatus, Commands, Found, NotTaken, Rehearsed, Rehearsing, Submitted, Unreadable,
+    Asked, CommandStatus, Commands, DeadLettered, Found, NoStatus, NotTaken, Place, Rehearsed, Rehearsing,
+    Submitted, Unreadable,
 };
 pub use run::run;
 pub use settings::Settings;

@@ -12,6 +12,7 @@ mod guides;
 mod kafka_door;
 mod kills;
 mod live;
+mod outcomes;
 mod outside_domain;
 mod pace;
 mod races;

@@ -136,7 +136,7 @@ pub(super) fn refused(
         .with("sequence", result.sequence)
         .with("consistency_token", &*result.consistency_token)
         .with("replayed", result.replayed);
-    let problem = next(problem, info, result, refusal.kind);
+    let problem = next(problem, info, result, refusal);
     match &refusal.field {
         Some(field) => problem.error(pointer_to(refusal.step, field, sent), &*refusal.detail),
         None if sent.is_array() => problem.error(format!("/{}", refusal.step), &*refusal.detail),
@@ -158,11 +158,14 @@ fn status_of(kind: RefusalKind) -> StatusCode {
 }
 
 /// What the client can do about a refusal.
-fn next(problem: Problem, info: &AggregateInfo, result: &CommandResult, kind: RefusalKind) -> Problem {
+fn next(problem: Problem, info: &AggregateInfo, result: &CommandResult, refusal: &Refusal) -> Problem {
     let aggregate = link_of(info, &result.aggregate_id);
     let (possible, outcome) = (format!("{aggregate}/commands"), outcome_link(result.command_id));
     let forms = format!("{}/commands", info.path);
-    match kind {
+    match refusal.kind {
+        _ if refusal.code == "token-not-reached" => {
+            problem.advice("send it again, under the same Idempotency-Key: this was no outcome for ever")
+        }
         RefusalKind::State => problem.next("see which commands are possible now", "GET", possible),
         RefusalKind::Sequence => problem
             .next(

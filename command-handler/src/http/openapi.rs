@@ -79,7 +79,9 @@ impl Schemas {
 }
 
 fn add_outcome(document: &mut OpenApi, schemas: &Schemas) {
-    let any = json!({ "oneOf": [schemas.accepted, schemas.refused, schemas.pending, { "$ref": "#/components/schemas/Gone" }] });
+    let any = json!({ "oneOf": [schemas.accepted, schemas.refused, schemas.pending,
+        { "$ref": "#/components/schemas/DeadLettered" }, { "$ref": "#/components/schemas/Gone" }] });
+    document.schema("DeadLettered", &dead_lettered());
     let gone = json!({
         "type": "object",
         "description": "The outcome of a command of a domain that is not installed any more.",
@@ -100,11 +102,11 @@ fn add_outcome(document: &mut OpenApi, schemas: &Schemas) {
     .takes([prefer("wait=3")])
     .answers(
         200,
-        "Accepted, refused or pending.",
+        "Accepted, refused, pending or dead-lettered: `status` says which.",
         [(JSON, any)],
         &["Retry-After"],
     )
-    .fails(["invalid-id", "unknown-command", "not-ready"]);
+    .fails(["invalid-id", "unknown-command", "unavailable", "not-ready"]);
     document.add("get", "/commands/{command_id}", outcome);
 }
 
@@ -369,6 +371,31 @@ fn accepted() -> Value {
             "decided_at": { "type": "string", "format": "date-time" },
             "replayed": { "type": "boolean", "description": "Whether it repeats the answer that was given before." },
             "links": { "type": "object", "additionalProperties": { "type": "string", "format": "uri-reference" } },
+        },
+    })
+}
+
+fn dead_lettered() -> Value {
+    let place = json!({
+        "type": "object",
+        "required": ["topic", "partition", "offset"],
+        "properties": {
+            "topic": text("The topic."),
+            "partition": { "type": "integer" },
+            "offset": { "type": "integer" },
+        },
+    });
+    json!({
+        "type": "object",
+        "description": "A record of a command topic that could not be read as a command, and was set aside.",
+        "required": ["command_id", "status", "problem", "command", "dead_letter"],
+        "properties": {
+            "command_id": id("The command's."),
+            "status": { "const": "dead-lettered" },
+            "problem": { "type": "object", "description": "Why it is no command, and what helps." },
+            "command": place,
+            "dead_letter": place,
+            "links": { "type": "object" },
         },
     })
 }

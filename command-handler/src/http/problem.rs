@@ -2,11 +2,11 @@
 
 use axum::response::Response;
 use foldline_core::{AggregateInfo, FormErrors, InvalidId, TokenError};
-use foldline_service::Problem;
+use foldline_service::{Problem, title_of};
 use http::StatusCode;
 use tracing::error;
 
-use crate::{NotTaken, Unreadable};
+use crate::{DeadLettered, NoStatus, NotTaken, Unreadable};
 
 pub(super) fn not_json_type() -> Problem {
     Problem::new(
@@ -102,8 +102,39 @@ pub(super) fn unknown_command(id: uuid::Uuid) -> Problem {
         "unknown-command",
         "There is no such command",
     )
-    .detail("nothing is known here of a command with this id")
+    .detail("no command with this id is in the log, decided or not")
     .with("command_id", id.to_string())
+    .advice("if its answer was lost, send it again under the same Idempotency-Key")
+}
+
+pub(super) fn dead_lettered(id: uuid::Uuid, letter: &DeadLettered) -> Problem {
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "dead-lettered",
+        title_of("dead-lettered"),
+    )
+    .detail(&*letter.reason)
+    .with("command_id", id.to_string())
+    .advice("send it in the form that it must have: under the same id, because it has no outcome")
+    .next(
+        "see the forms, keys and partitions of the topics",
+        "GET",
+        "/asyncapi.json",
+    )
+}
+
+/// What became of a command cannot be told now.
+pub(super) fn no_status(reason: &NoStatus) -> Problem {
+    match reason {
+        NoStatus::Unreadable(reason) => unreadable(reason),
+        NoStatus::NotNow(why) => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            title_of("unavailable"),
+        )
+        .detail(&**why)
+        .retry_after(1),
+    }
 }
 
 pub(super) fn not_ready() -> Problem {

@@ -32,7 +32,7 @@ pub(super) async fn get_command(
         .commands
         .status(id, wait)
         .await
-        .map_err(|reason| problem::unreadable(&reason))?;
+        .map_err(|reason| problem::no_status(&reason))?;
     match status {
         CommandStatus::Unknown => Err(problem::unknown_command(id)),
         CommandStatus::Pending => {
@@ -42,6 +42,17 @@ pub(super) async fn get_command(
                 "links": { "outcome": answer::outcome_link(id) },
             });
             Ok((no_store, [(RETRY_AFTER, "1")], axum::Json(body)).into_response())
+        }
+        CommandStatus::DeadLettered(letter) => {
+            let body = json!({
+                "command_id": id,
+                "status": "dead-lettered",
+                "problem": problem::dead_lettered(id, &letter),
+                "command": letter.command,
+                "dead_letter": letter.set_aside,
+                "links": { "outcome": answer::outcome_link(id) },
+            });
+            Ok((no_store, axum::Json(body)).into_response())
         }
         CommandStatus::Decided(result) => Ok((no_store, axum::Json(outcome(&api, &result))).into_response()),
     }

@@ -1,6 +1,6 @@
 //! What became of a command, asked by its id.
 
-use foldline_command_handler::CommandStatus;
+use foldline_command_handler::{CommandStatus, DeadLettered, Place};
 use foldline_core::{CommandMeta, Outcome, Refusal, RefusalKind, Timestamp};
 use uuid::Uuid;
 
@@ -45,6 +45,29 @@ async fn a_command_is_pending_until_it_is_decided() {
         (200, &"pending".into())
     );
     assert_eq!(answer.header("retry-after"), "1");
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_shown_with_its_reason_and_its_places() {
+    let place = |topic: &str, offset| Place {
+        topic: topic.to_owned(),
+        partition: 2,
+        offset,
+    };
+    let letter = DeadLettered {
+        reason: "the key is another one".into(),
+        command: place("post.parcels.commands", 7),
+        set_aside: place("post.parcels.commands.dlt", 0),
+    };
+    let answer = outcome(CommandStatus::DeadLettered(Box::new(letter))).await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["status"]),
+        (200, &"dead-lettered".into())
+    );
+    assert_eq!(answer.body["problem"]["type"], "/problems/dead-lettered");
+    assert_eq!(answer.body["problem"]["detail"], "the key is another one");
+    assert_eq!(answer.body["command"]["offset"], 7);
+    assert_eq!(answer.body["dead_letter"]["topic"], "post.parcels.commands.dlt");
 }
 
 #[tokio::test]

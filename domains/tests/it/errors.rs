@@ -8,11 +8,12 @@ use foldline_domains::installed;
 use crate::folder;
 
 /// What the engine itself refuses by.
-const OF_THE_ENGINE: [&str; 6] = [
+const OF_THE_ENGINE: [&str; 7] = [
     "unknown-aggregate",
     "sequence-mismatch",
     "command-id-reused",
     "invalid-consistency-token",
+    "dead-lettered",
     "token-not-reached",
     "decision-failed",
 ];

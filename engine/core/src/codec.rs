@@ -287,6 +287,11 @@ impl RecordCodec {
         Ok(meta)
     }
 
+    /// Reads the metadata of a record, whatever its payloads are.
+    pub fn peek_meta<M: DeserializeOwned>(&self, datum: &[u8]) -> Result<M, DecodeError> {
+        Ok(self.begin(datum)?.0)
+    }
+
     /// Reads a record: its metadata, the type of its first payload, and its payloads, one at least.
     pub fn decode<M: DeserializeOwned, P: DeserializeOwned>(
         &self,

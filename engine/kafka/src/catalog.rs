@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use foldline_core::{AggregateId, AggregateType, Domains, RecordCodec, partition_of, result_codec};
+use foldline_core::{
+    AggregateId, AggregateType, CommandMeta, Domains, RecordCodec, partition_of, result_codec,
+};
 use uuid::Uuid;
 
 use crate::registry::{Compatibility, Registry, RegistryError, Subject};
@@ -96,6 +98,12 @@ impl Catalog {
         &self.types
     }
 
+    /// Those whose commands come from elsewhere, not from the engine itself.
+    pub(crate) fn asked_by_others(&self) -> impl Iterator<Item = &Arc<Installed>> {
+        let types = self.types.iter();
+        types.filter(|installed| !installed.aggregate.info().is_internal())
+    }
+
     pub(crate) fn get(&self, slice: Slice) -> &Arc<Installed> {
         &self.types[slice.index]
     }
@@ -119,6 +127,14 @@ impl Catalog {
 }
 
 impl Installed {
+    /// The id in a command's record, even if the rest of it is no command. Blocks as [`RecordReader::datum`] does.
+    pub(crate) fn command_id(&self, value: &[u8]) -> Option<Uuid> {
+        let codec = self.aggregate.command_codec();
+        let datum = self.commands.reader.datum(codec, value).ok()?;
+        let meta: CommandMeta = codec.peek_meta(&datum).ok()?;
+        Some(meta.command_id)
+    }
+
     pub(crate) fn slice(&self, partition: i32) -> Slice {
         Slice {
             index: self.index,

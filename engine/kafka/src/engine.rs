@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use crate::catalog::Catalog;
 use crate::follower::{FollowError, Follower};
 use crate::gateway::{Gateway, Sender};
+use crate::lookout::Lookout;
 use crate::store::{Store, StoreError};
 use crate::waiters::Waiters;
 use crate::worker::{Post, Shared, Worker, WorkerError};
@@ -119,6 +120,7 @@ impl Engine {
         let (follower, thread) = Follower::start(kafka, &catalog, &store, &waiters, move |error| {
             report(&fail_follower, EngineError::Follower(error));
         });
+        let lookout = Lookout::start(kafka, &catalog, &store);
         let shared = Arc::new(Shared {
             kafka: kafka.clone(),
             catalog,
@@ -126,6 +128,7 @@ impl Engine {
             follower,
             waiters,
             sender,
+            lookout,
             runtime: Handle::current(),
             is_stopped: AtomicBool::new(false),
         });

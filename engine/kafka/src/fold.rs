@@ -144,5 +144,12 @@ pub(crate) fn is_remembered(result: &CommandResult) -> bool {
         }
 }
 
+/// Whether the command came too early, and may come again.
+pub(crate) fn is_too_early(result: &CommandResult) -> bool {
+    // Most results have no refusal, and need not be copied.
+    result.refusal.is_some()
+        && matches!(result.decided(), Outcome::Refused(refusal) if refusal.code == TOO_EARLY)
+}
+
 /// The code of the refusal of a command whose sender has seen more than is known here.
 pub(crate) const TOO_EARLY: &str = "token-not-reached";

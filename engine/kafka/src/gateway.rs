@@ -25,7 +25,7 @@ const ACKNOWLEDGED_MAX: Duration = Duration::from_secs(5);
 /// The way in for commands, and the way to what this process knows. Cheap to clone.
 #[derive(Clone)]
 pub struct Gateway {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// Appends commands to their topics.
@@ -39,19 +39,8 @@ pub(crate) struct Sender {
 #[must_use]
 pub struct Pending {
     command_id: Uuid,
-    answer: oneshot::Receiver<CommandResult>,
+    pub(crate) answer: oneshot::Receiver<CommandResult>,
     waiters: Arc<Waiters>,
-}
-
-/// What is known of a command.
-#[derive(Debug, Clone, PartialEq)]
-pub enum CommandStatus {
-    /// Nothing.
-    Unknown,
-    /// It was handed in here and is not decided yet.
-    Pending,
-    /// It is decided.
-    Decided(Box<CommandResult>),
 }
 
 /// A command that was not handed in.
@@ -109,16 +98,11 @@ impl Sender {
         begin_wire_format(installed.commands.reader.own_id(), &mut value);
         aggregate.encode_command(&mut meta, command, &mut value)?;
         let command_id = meta.command_id;
-        let answer = self.waiters.wait(command_id);
-        let answer = answer.ok_or_else(|| SubmitError::Full {
+        // Before the first await: whoever drops this future waits no longer.
+        let pending = Pending::join(&self.waiters, command_id);
+        let pending = pending.ok_or_else(|| SubmitError::Full {
             waiting: self.waiters.count(),
         })?;
-        // Before the first await: whoever drops this future waits no longer.
-        let pending = Pending {
-            command_id,
-            answer,
-            waiters: Arc::clone(&self.waiters),
-        };
         let mut record = FutureRecord::to(&installed.commands.name)
             .partition(installed.slice_of(&meta.aggregate_id).partition)
             .key(meta.aggregate_id.as_str())
@@ -189,41 +173,6 @@ impl Gateway {
             .map_err(SubmitError::Unavailable)
     }
 
-    /// What is known here of a command.
-    pub fn status(&self, command_id: Uuid) -> Result<CommandStatus, StoreError> {
-        let shared = &self.shared;
-        for installed in shared.catalog.types() {
-            for slice in installed.slices() {
-                if let Some(result) = shared.store.result(installed, slice, command_id)? {
-                    return Ok(CommandStatus::Decided(Box::new(result)));
-                }
-            }
-        }
-        let waiting = shared.waiters.is_waiting(command_id);
-        Ok(if waiting {
-            CommandStatus::Pending
-        } else {
-            CommandStatus::Unknown
-        })
-    }
-
-    /// As [`status`](Self::status), and waits for the outcome if the command is pending here.
-    pub async fn outcome(&self, command_id: Uuid, at_most: Duration) -> Result<CommandStatus, StoreError> {
-        // First to wait, then to look: an outcome that comes in between is not missed.
-        let answer = self.shared.waiters.join(command_id);
-        let status = self.status(command_id)?;
-        match (status, answer) {
-            (CommandStatus::Pending, Some(answer)) => {
-                let outcome = tokio::time::timeout(at_most, answer).await;
-                match outcome {
-                    Ok(Ok(result)) => Ok(CommandStatus::Decided(Box::new(result))),
-                    _ => self.status(command_id),
-                }
-            }
-            (status, _) => Ok(status),
-        }
-    }
-
     /// An aggregate's state and sequence, as this process knows them; `None` if it does not exist.
     pub fn state(
         &self,
@@ -254,6 +203,15 @@ fn installed<'a>(
 }
 
 impl Pending {
+    /// Waits with all others for the command; `None` if too many commands are waited for.
+    pub(crate) fn join(waiters: &Arc<Waiters>, command_id: Uuid) -> Option<Self> {
+        Some(Self {
+            command_id,
+            answer: waiters.wait(command_id)?,
+            waiters: Arc::clone(waiters),
+        })
+    }
+
     /// The command.
     pub fn command_id(&self) -> Uuid {
         self.command_id

@@ -9,7 +9,7 @@
 //!   - `worker`: takes commands, decides, commits. *The* write path.
 //!   - `follower`: folds what somebody else has written.
 //!   - `store`: what both know, on local disk.
-//!   - [`Gateway`]: hands commands in and answers out.
+//!   - [`Gateway`]: hands commands in and answers out. `status` and `lookout`: what became of a command.
 
 mod catalog;
 mod catch_up;
@@ -18,11 +18,13 @@ mod event_log;
 mod fold;
 mod follower;
 mod gateway;
+mod lookout;
 mod producer;
 mod registry;
 mod seldom;
 mod settings;
 mod snapshots;
+mod status;
 mod store;
 mod topics;
 mod waiters;
@@ -31,13 +33,15 @@ mod worker;
 pub use engine::{Engine, EngineError, EngineSettings};
 pub use event_log::{EventLog, EventLogError, LogRecord, Progress, Unreadable};
 pub use follower::FollowError;
-pub use gateway::{CommandStatus, Gateway, Pending, SubmitError};
+pub use gateway::{Gateway, Pending, SubmitError};
+pub use lookout::{DeadLettered, LookError};
 pub use registry::{
     Compatibility, ReadError, RecordReader, Registered, Registry, RegistryError, Subject, register_schemas,
     subjects, wire_format,
 };
 pub use settings::KafkaSettings;
 pub use snapshots::{CurrentSnapshots, DamagedSnapshot, SnapshotsError, read_snapshots};
+pub use status::{CommandStatus, StatusError};
 pub use store::StoreError;
 pub use topics::{Cluster, TopicNames, TopicPlan, TopicsError, apply_topics, check_topics};
 pub use worker::{Rehearsed, WorkerError};

@@ -1,14 +1,24 @@
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
 use foldline_core::CommandResult;
+use lru::LruCache;
 use tokio::sync::oneshot;
 use uuid::Uuid;
+
+use crate::fold::is_too_early;
+
+/// So many refusals that bind nobody are known, the newest.
+const PASSING_MAX: NonZeroUsize = NonZeroUsize::new(10_000).expect("it is not 0");
 
 /// Who waits in this process for the outcome of which command.
 pub(crate) struct Waiters {
     waiting: Mutex<HashMap<Uuid, Vec<oneshot::Sender<CommandResult>>>>,
     limit: usize,
+    /// Refusals of commands that came too early. They are no outcome for ever, so the store does not have them; but
+    /// who has not waited for one asks for it later.
+    passing: Mutex<LruCache<Uuid, CommandResult>>,
 }
 
 impl Waiters {
@@ -17,6 +27,7 @@ impl Waiters {
         Self {
             waiting: Mutex::default(),
             limit,
+            passing: Mutex::new(LruCache::new(PASSING_MAX)),
         }
     }
 
@@ -34,21 +45,23 @@ impl Waiters {
         Some(receiver)
     }
 
-    /// Waits for a command that somebody waits for already; `None` if nobody does.
-    pub(crate) fn join(&self, command_id: Uuid) -> Option<oneshot::Receiver<CommandResult>> {
-        let mut waiting = self.lock();
-        let waiters = waiting.get_mut(&command_id)?;
-        let (sender, receiver) = oneshot::channel();
-        waiters.push(sender);
-        Some(receiver)
-    }
-
+    /// Tells all who wait for the command.
     pub(crate) fn answer(&self, result: &CommandResult) {
+        if is_too_early(result) {
+            let mut passing = self.passing.lock().unwrap_or_else(PoisonError::into_inner);
+            passing.put(result.command_id, result.clone());
+        }
         let waiters = self.lock().remove(&result.command_id);
         for waiter in waiters.into_iter().flatten() {
             // Nobody is there any more: the outcome is in the log all the same.
             let _ = waiter.send(result.clone());
         }
+    }
+
+    /// The refusal that the command had last, if that was none for ever.
+    pub(crate) fn passing(&self, command_id: Uuid) -> Option<CommandResult> {
+        let mut passing = self.passing.lock().unwrap_or_else(PoisonError::into_inner);
+        passing.get(&command_id).cloned()
     }
 
     /// Nobody waits any more: the receivers are closed.
@@ -60,10 +73,6 @@ impl Waiters {
                 waiting.remove(&command_id);
             }
         }
-    }
-
-    pub(crate) fn is_waiting(&self, command_id: Uuid) -> bool {
-        self.lock().contains_key(&command_id)
     }
 
     pub(crate) fn count(&self) -> usize {

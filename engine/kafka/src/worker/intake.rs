@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use foldline_core::DecodedCommand;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
+use uuid::Uuid;
 
 use super::{BatchError, Worker, group};
 use crate::catalog::{Catalog, Installed, Slice};
@@ -34,6 +35,8 @@ pub(super) struct DeadLetter {
     pub(super) value: Option<Vec<u8>>,
     pub(super) headers: Vec<(String, Option<Vec<u8>>)>,
     pub(super) reason: String,
+    /// Whose command it was to be, if so much of it can be read.
+    pub(super) command_id: Option<Uuid>,
 }
 
 impl Worker {
@@ -70,7 +73,9 @@ fn read(catalog: &Catalog, message: &BorrowedMessage<'_>) -> Result<Option<Taken
         Ok(command) => Content::Command(Box::new(command)),
         // That says nothing about the record: it is read again when the registry answers.
         Err(Unreadable::NotNow(error)) => return Err(error.into()),
-        Err(Unreadable::Never(reason)) => Content::DeadLetter(Box::new(dead_letter(message, reason))),
+        Err(Unreadable::Never(reason)) => {
+            Content::DeadLetter(Box::new(dead_letter(installed, message, reason)))
+        }
     };
     let traceparent = header(message, "traceparent");
     Ok(Some(Taken {
@@ -119,7 +124,7 @@ fn decode(
     Ok(command)
 }
 
-fn dead_letter(message: &BorrowedMessage<'_>, reason: String) -> DeadLetter {
+fn dead_letter(installed: &Installed, message: &BorrowedMessage<'_>, reason: String) -> DeadLetter {
     let headers = message.headers().map(|headers| {
         headers
             .iter()
@@ -131,6 +136,7 @@ fn dead_letter(message: &BorrowedMessage<'_>, reason: String) -> DeadLetter {
         value: message.payload().map(<[u8]>::to_vec),
         headers: headers.unwrap_or_default(),
         reason,
+        command_id: message.payload().and_then(|value| installed.command_id(value)),
     }
 }
 

@@ -34,6 +34,7 @@ pub(crate) use self::rehearse::rehearse;
 use crate::catalog::{Catalog, Slice};
 use crate::follower::{FollowError, Follower};
 use crate::gateway::Sender;
+use crate::lookout::Lookout;
 use crate::producer::{TransactionError, TransactionalProducer};
 use crate::registry::ReadError;
 use crate::store::{Known, Store, StoreError};
@@ -53,6 +54,7 @@ pub(crate) struct Shared {
     pub(crate) follower: Arc<Follower>,
     pub(crate) waiters: Arc<Waiters>,
     pub(crate) sender: Sender,
+    pub(crate) lookout: Lookout,
     pub(crate) runtime: Handle,
     pub(crate) is_stopped: AtomicBool,
 }

@@ -159,7 +159,10 @@ fn dead_letter<'a>(installed: &'a Installed, taken: &Taken, letter: &DeadLetter)
         ("__foldline.errors.stage", "decode".to_owned()),
         ("__foldline.errors.reason", letter.reason.clone()),
     ];
-    let headers = context.iter().fold(found, |headers, (key, value)| {
+    let id = letter
+        .command_id
+        .map(|id| ("__foldline.errors.command_id", id.to_string()));
+    let headers = context.iter().chain(&id).fold(found, |headers, (key, value)| {
         headers.insert(Header {
             key,
             value: Some(value),
