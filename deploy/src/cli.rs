@@ -4,6 +4,7 @@ use foldline_service::Process;
 use crate::bench::BenchOptions;
 use crate::commands::schemas::SchemasCommand;
 use crate::commands::topics::TopicsCommand;
+use crate::commands::verify::VerifyOptions;
 use crate::commands::views::ViewsCommand;
 use crate::dev::DevOptions;
 
@@ -47,6 +48,8 @@ pub(crate) enum Action {
     /// Write, check and register the Avro schemas.
     #[command(subcommand)]
     Schemas(SchemasCommand),
+    /// Read the log alone, and find any event that was edited, or is missing, repeated or out of order.
+    Verify(VerifyOptions),
     /// Build views anew beside those that are served, compare them, switch and go back.
     #[command(subcommand)]
     Views(ViewsCommand),

@@ -28,7 +28,7 @@ use foldline_core::Domains;
 use foldline_service::{parse_layered, run_process};
 
 use crate::cli::{Action, Cli};
-use crate::commands::{schemas, topics, views};
+use crate::commands::{schemas, topics, verify, views};
 
 /// Does what the command line says. A failure is one line on stderr and the exit code 1; a wrong command line is 2.
 pub fn main(domains: Domains) -> ExitCode {
@@ -51,6 +51,7 @@ pub fn main(domains: Domains) -> ExitCode {
         Action::Bench(options) => block_on(bench::run(options, domains)),
         Action::Topics(command) => block_on(topics::run(command, domains)),
         Action::Schemas(command) => block_on(schemas::run(command, domains)),
+        Action::Verify(options) => block_on(verify::run(options, domains)),
         Action::Views(command) => block_on(views::run(command, domains)),
     }
 }

@@ -10,12 +10,13 @@ use serde_json::Value;
 use crate::PROGRAM;
 
 /// The pages whose blocks are run, in this order, against one system. Each has ids of its own.
-const PAGES: [&str; 5] = [
+const PAGES: [&str; 6] = [
     "README.md",
     "docs/guides/http.md",
     "docs/guides/topics.md",
     "docs/guides/add-a-domain.md",
     "docs/guides/operate.md",
+    "docs/guides/audit.md",
 ];
 
 /// `FOLDLINE_PAGES=http cargo test -p foldline-tests --test it -- guides` runs those that have this in their path.

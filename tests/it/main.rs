@@ -21,6 +21,7 @@ mod replays;
 mod restarts;
 mod restaurant;
 mod tokens;
+mod verify;
 mod zombies;
 
 /// `foldline` with the domains of the tests.

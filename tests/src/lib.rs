@@ -9,6 +9,7 @@ pub mod check;
 pub mod cli;
 pub mod client;
 pub mod cloakroom;
+pub mod copied;
 pub mod dev;
 pub mod handler;
 pub mod load;

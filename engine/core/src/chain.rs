@@ -23,6 +23,11 @@ impl EventHash {
         Self(Sha256::digest(value).into())
     }
 
+    /// A hash that was taken elsewhere.
+    pub fn from_bytes(hash: [u8; 32]) -> Self {
+        Self(hash)
+    }
+
     /// The hash itself.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

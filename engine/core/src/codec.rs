@@ -35,6 +35,7 @@ struct Datum {
 
 /// A schema that records were written by, ours or another one, made ready to read them.
 pub struct Writer {
+    schema: &'static Schema,
     as_written: GenericDatumReader<'static>,
     /// Into our schema, as Avro's schema resolution says.
     as_ours: GenericDatumReader<'static>,
@@ -302,6 +303,11 @@ impl RecordCodec {
         Ok((meta, set, payloads))
     }
 
+    /// Reads the metadata of a record, whatever its payload is.
+    pub fn decode_meta_only<M: DeserializeOwned>(&self, datum: &[u8]) -> Result<M, DecodeError> {
+        Ok(self.begin(datum)?.0)
+    }
+
     /// Reads the metadata of a record, and returns what is left to [`finish`](Self::finish).
     pub(crate) fn begin<'a, M: DeserializeOwned>(
         &self,
@@ -407,7 +413,7 @@ impl RecordCodec {
     }
 
     /// Our own schema, as one that records were written by.
-    pub(crate) fn own(&self) -> &Writer {
+    pub fn own(&self) -> &Writer {
         &self.own
     }
 
@@ -464,8 +470,14 @@ impl RecordCodec {
 }
 
 impl Writer {
+    /// Whether its records have this field.
+    pub fn has_field(&self, name: &str) -> bool {
+        matches!(self.schema, Schema::Record(record) if record.lookup.contains_key(name))
+    }
+
     fn new(writer: &'static Schema, ours: &'static Schema) -> Result<Self, apache_avro::Error> {
         Ok(Self {
+            schema: writer,
             as_written: GenericDatumReader::builder(writer).build()?,
             as_ours: GenericDatumReader::builder(writer).reader_schema(ours).build()?,
         })

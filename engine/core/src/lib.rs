@@ -10,6 +10,7 @@
 //! - [`Envelope`], [`CommandMeta`], [`EventMeta`], [`CommandResult`]: what stands on the topics.
 //! - [`Upcaster`]: makes what an older revision of an event has written into today's.
 //! - [`EventHash`]: chains the events of an aggregate.
+//! - [`Verifier`]: whether a log is what was written.
 //! - [`Token`]: how far a client has seen.
 //!
 //! [`testing`] is given/when/then.
@@ -35,6 +36,7 @@ mod snapshot;
 mod timestamp;
 mod token;
 mod upcast;
+mod verify;
 mod view;
 
 pub mod testing;
@@ -61,6 +63,7 @@ pub use snapshot::{AggregateSnapshot, Checkpoint, CommandIds, Snapshot, snapshot
 pub use timestamp::Timestamp;
 pub use token::{Token, TokenError};
 pub use upcast::{OldPayload, RevisionError, UpcastError, Upcaster};
+pub use verify::{Anchor, Finding, FindingKind, LogKind, Lying, PartitionReport, Verifier};
 pub use view::{ViewInfo, ViewState, ViewType};
 
 // What a domain derives with: one version for all.

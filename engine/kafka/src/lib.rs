@@ -5,6 +5,7 @@
 //! - [`register_schemas`], [`RecordReader`]: the registry, and records in its wire format.
 //! - [`EventLog`]: the events, for projectors.
 //! - [`read_snapshots`]: the current snapshots of a type.
+//! - [`verify_logs`]: whether the log is what was written.
 //! - [`Engine`]: the write side of one process. Behind it:
 //!   - `worker`: takes commands, decides, commits. *The* write path.
 //!   - `follower`: folds what somebody else has written.
@@ -27,6 +28,7 @@ mod snapshots;
 mod status;
 mod store;
 mod topics;
+mod verify;
 mod waiters;
 mod worker;
 
@@ -44,4 +46,5 @@ pub use snapshots::{CurrentSnapshots, DamagedSnapshot, SnapshotsError, read_snap
 pub use status::{CommandStatus, StatusError};
 pub use store::StoreError;
 pub use topics::{Cluster, TopicNames, TopicPlan, TopicsError, apply_topics, check_topics};
+pub use verify::{LogReport, TypeReport, VerifyError, VerifyProgress, verify_logs};
 pub use worker::{Rehearsed, WorkerError};

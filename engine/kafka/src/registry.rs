@@ -13,6 +13,7 @@ use reqwest::StatusCode;
 use schema_registry_converter::async_impl::schema_registry::{SrSettings, get_schema_by_id, post_schema};
 use schema_registry_converter::error::SRCError;
 use schema_registry_converter::schema_registry_common::{SchemaType, SuppliedSchema};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
@@ -378,6 +379,20 @@ impl RecordReader {
         }
         let writer = self.writer(aggregate.event_codec(), id)?;
         Ok(aggregate.decode_event_by(&writer, datum)?)
+    }
+
+    /// What a record says besides its payload, which is not looked at. Blocks as [`datum`](Self::datum) does.
+    pub fn meta<M: DeserializeOwned>(&self, codec: &RecordCodec, value: &[u8]) -> Result<M, ReadError> {
+        Ok(codec.decode_meta_only(&self.datum(codec, value)?)?)
+    }
+
+    /// Whether the schema that a value was written by has this field. Blocks as [`datum`](Self::datum) does.
+    pub fn knows(&self, codec: &RecordCodec, value: &[u8], field: &str) -> Result<bool, ReadError> {
+        let (id, _) = split_wire_format(value)?;
+        match id == self.own_id {
+            true => Ok(codec.own().has_field(field)),
+            false => Ok(self.writer(codec, id)?.has_field(field)),
+        }
     }
 
     fn writer(&self, codec: &RecordCodec, id: u32) -> Result<Arc<Writer>, ReadError> {
