@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use foldline_core::{AggregateType, Domains};
 use foldline_service::Shutdown;
 use tokio::task::spawn_blocking;
@@ -57,12 +57,34 @@ pub(crate) struct BenchOptions {
     /// Write the figures, and the machine that they are of, into this file too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Measure only this [default: all].
+    #[arg(long, value_name = "PART", value_delimiter = ',')]
+    only: Vec<Part>,
     /// How many commands are preloaded in each round [default: 200000, with --quick 20000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(6_000..=2_000_000))]
     commands: Option<u32>,
     /// Where Apache Kafka and the registry are kept once fetched, 150 MB [default: .foldline/cache].
     #[arg(long, env = "FOLDLINE_CACHE", value_name = "FOLDER")]
     cache: Option<PathBuf>,
+}
+
+/// What can be measured by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Commands over HTTP.
+    Http,
+    /// Queries by id.
+    Queries,
+    /// From a command's answer to the view that shows it.
+    Visible,
+    /// A full command topic, and its events into the views.
+    Topic,
+}
+
+impl BenchOptions {
+    fn wants(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
 }
 
 /// How long, and how often.
@@ -166,10 +188,22 @@ async fn measure(
         doing: Arc::clone(doing),
     };
     let loader = Arc::new(Loader::new(&bench, domains).await?);
-    let mut rows = over_http(&bench, &loader).await?;
-    let preloaded = preloaded_rows(&mut bench, &loader).await?;
-    // In the order in which a command goes its way.
-    rows.splice(2..2, preloaded);
+    let mut rows = Vec::new();
+    if options.wants(Part::Http) {
+        rows.extend(over_http(&bench, &loader).await?);
+    }
+    let place = rows.len();
+    if options.wants(Part::Queries) {
+        rows.extend(queries(&bench).await?);
+    }
+    if options.wants(Part::Visible) {
+        rows.push(visible::measure(&bench).await?);
+    }
+    if options.wants(Part::Topic) {
+        // Told in the order in which a command goes its way; measured last, because what it leaves is in the way of
+        // the others.
+        rows.splice(place..place, preloaded_rows(&mut bench, &loader).await?);
+    }
     let memory = bench.system.memory();
     doing.next("stopping everything");
     bench.system.end().await;
@@ -183,11 +217,15 @@ async fn over_http(bench: &Bench, loader: &Loader) -> anyhow::Result<Vec<Row>> {
         rows.push(commands::measure(bench, &roundtrip, clients).await?);
     }
     spawn_blocking(|| roundtrip.stop()).await??;
+    Ok(rows)
+}
+
+async fn queries(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let queries = Queries::prepare(bench).await?;
+    let mut rows = Vec::new();
     for connections in [1, MANY] {
         rows.push(queries.measure(bench, connections).await?);
     }
-    rows.push(visible::measure(bench).await?);
     Ok(rows)
 }
 
@@ -247,6 +285,7 @@ mod tests {
         let options = BenchOptions {
             quick: true,
             json: None,
+            only: vec![],
             commands: None,
             cache: None,
         };
