@@ -14,8 +14,8 @@ use std::time::Instant;
 use std::{env, fs};
 
 use foldline_core::{
-    AggregateId, AggregateType, AnyCommand, AnyEvent, CommandMeta, CommandResult, Context, EventMeta,
-    NoReferences, Outcome, RecordedEvent, State, Timestamp, Token, result_codec,
+    AggregateId, AggregateType, AnyCommand, AnyEvent, CommandMeta, CommandResult, Context, EventHash,
+    EventMeta, NoReferences, Outcome, RecordedEvent, State, Timestamp, Token, result_codec,
 };
 use foldline_domains::restaurant::Money;
 use foldline_domains::restaurant::orders::{Order, OrderEvent};
@@ -210,8 +210,8 @@ fn steps() -> BTreeMap<&'static str, Step> {
         (
             "event-json",
             of(&|orders| {
-                let (meta, event) = (meta.clone(), added());
-                Box::new(move || drop(black_box(meta.to_json(orders.event_json(&event)).to_string())))
+                let event = orders.decode_event(&event_record).expect("it was just written");
+                Box::new(move || drop(black_box(orders.event_text(&event))))
             }),
         ),
         (
@@ -282,6 +282,10 @@ fn added() -> AnyEvent {
             currency: "EUR".to_owned(),
         },
         quantity: 2,
+        subtotal: Money {
+            amount: 2500,
+            currency: "EUR".to_owned(),
+        },
     })
 }
 
@@ -301,6 +305,8 @@ fn answer(asked: &CommandMeta) -> (EventMeta, AnyEvent) {
         index: 0,
         count: 1,
         command_offset: 300,
+        previous_hash: Some(EventHash::of(b"the event before")),
+        written_revision: 2,
     };
     (meta, added())
 }
@@ -326,6 +332,10 @@ fn outcome(asked: &CommandMeta, event: &EventMeta) -> CommandResult {
         replayed: false,
         consistency_token: Token::at("MkU3OEVBNTcwNTJENDM2Qk", "restaurant.orders", 3, 300).to_string(),
         dry_run: false,
+        last_event_hash: Some(EventHash::of(b"this event")),
+        actor: None,
+        causation_id: None,
+        issued_at: Some(AT),
     };
     result.with(Outcome::Accepted(events))
 }

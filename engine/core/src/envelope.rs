@@ -1,5 +1,5 @@
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{AggregateId, EventHash, Refusal, RefusalKind, Sequence, Timestamp};
@@ -77,25 +77,69 @@ impl EventMeta {
 
     /// As the API shows it, with the payload beside it.
     pub fn to_json(&self, payload: Value) -> Value {
-        json!({
-            "event_id": self.event_id,
-            "event_type": self.event_type,
-            "aggregate_id": self.aggregate_id,
-            "sequence": self.sequence,
-            "revision": self.revision,
-            "written_revision": self.written_revision,
-            "occurred_at": self.occurred_at.to_string(),
-            "recorded_at": self.recorded_at.to_string(),
-            "command_id": self.command_id,
-            "correlation_id": self.correlation_id,
-            "causation_id": self.causation_id,
-            "actor": self.actor,
-            "index": self.index,
-            "count": self.count,
-            "previous_hash": self.previous_hash,
-            "payload": payload,
-        })
+        let mut shown = serde_json::to_value(Shown::from(self)).expect("a struct with names for keys");
+        shown["payload"] = payload;
+        shown
     }
+
+    /// [`to_json`](Self::to_json) as text, of a payload that is JSON already: for every event of a history, without
+    /// a tree of values in between.
+    pub(crate) fn to_text(&self, payload: &str) -> String {
+        let mut text = serde_json::to_string(&Shown::from(self)).expect("a struct with names for keys");
+        text.truncate(text.len() - 1);
+        text.push_str(",\"payload\":");
+        text.push_str(payload);
+        text.push('}');
+        text
+    }
+}
+
+/// What the API shows of an event besides its payload.
+#[derive(Serialize)]
+struct Shown<'a> {
+    event_id: Uuid,
+    event_type: &'a str,
+    aggregate_id: &'a str,
+    sequence: Sequence,
+    revision: i32,
+    written_revision: i32,
+    #[serde(serialize_with = "as_text")]
+    occurred_at: Timestamp,
+    #[serde(serialize_with = "as_text")]
+    recorded_at: Timestamp,
+    command_id: Uuid,
+    correlation_id: &'a str,
+    causation_id: &'a str,
+    actor: Option<&'a str>,
+    index: i32,
+    count: i32,
+    previous_hash: Option<EventHash>,
+}
+
+impl<'a> From<&'a EventMeta> for Shown<'a> {
+    fn from(meta: &'a EventMeta) -> Self {
+        Self {
+            event_id: meta.event_id,
+            event_type: &meta.event_type,
+            aggregate_id: meta.aggregate_id.as_str(),
+            sequence: meta.sequence,
+            revision: meta.revision,
+            written_revision: meta.written_revision,
+            occurred_at: meta.occurred_at,
+            recorded_at: meta.recorded_at,
+            command_id: meta.command_id,
+            correlation_id: &meta.correlation_id,
+            causation_id: &meta.causation_id,
+            actor: meta.actor.as_deref(),
+            index: meta.index,
+            count: meta.count,
+            previous_hash: meta.previous_hash,
+        }
+    }
+}
+
+fn as_text<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(time)
 }
 
 /// An event with what is known about it.

@@ -164,6 +164,8 @@ pub trait AggregateType: Send + Sync {
     ) -> Result<(), EncodeError>;
     /// The event's payload as JSON.
     fn event_json(&self, event: &AnyEvent) -> Value;
+    /// The event with its envelope, as the API shows it: the text of [`EventMeta::to_json`].
+    fn event_text(&self, event: &DecodedEvent) -> String;
     /// Reads [`event_json`](Self::event_json), also that of an older revision.
     fn event_from_json(
         &self,
@@ -493,6 +495,16 @@ impl<A: Aggregate> AggregateType for Typed<A> {
             meta.written_revision = meta.revision;
             &*meta
         })
+    }
+
+    fn event_text(&self, event: &DecodedEvent) -> String {
+        let payload = event.event.get::<A>().expect("an event of this aggregate type");
+        // {"ItemAddedToOrder":{...}}, of which the inner part is wanted.
+        let tagged = serde_json::to_string(payload).expect("events are structs with names for keys");
+        let (_, inner) = tagged
+            .split_once(':')
+            .expect("a struct variant is tagged with its name");
+        event.meta.to_text(&inner[..inner.len() - 1])
     }
 
     fn event_json(&self, event: &AnyEvent) -> Value {

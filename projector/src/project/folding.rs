@@ -113,7 +113,6 @@ impl<'a> Folding<'a> {
         }
         *last = sequence;
         let aggregate = &self.projector.aggregates[item.aggregate];
-        let payload = aggregate.kind.event_json(&event.event);
         let meta = event.meta.clone();
         self.history.push(HistoryEvent {
             aggregate: aggregate.qualified.clone(),
@@ -125,7 +124,7 @@ impl<'a> Folding<'a> {
             occurred_at: meta.occurred_at,
             recorded_at: meta.recorded_at,
             command_id: meta.command_id,
-            json: meta.to_json(payload).to_string(),
+            json: aggregate.kind.event_text(event),
             event_type: meta.event_type,
             correlation_id: meta.correlation_id,
             actor: meta.actor,

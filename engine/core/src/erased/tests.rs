@@ -73,6 +73,13 @@ fn an_event_record_is_read_back() {
         claims.event_json(&decoded.event),
         json!({"value": "v", "holder": "h"})
     );
+    assert_eq!(
+        claims.event_text(&decoded),
+        decoded
+            .meta
+            .to_json(claims.event_json(&decoded.event))
+            .to_string()
+    );
 }
 
 #[test]
