@@ -11,6 +11,7 @@ mod engine;
 mod guides;
 mod kafka_door;
 mod kills;
+mod late_commits;
 mod live;
 mod outcomes;
 mod outside_domain;

@@ -17,6 +17,7 @@ pub mod log;
 pub mod metrics;
 pub mod page;
 pub mod producer;
+pub mod proxy;
 pub mod python;
 pub mod records;
 pub mod results;

@@ -59,11 +59,27 @@ pub fn unique_name(test: &str) -> String {
 
 /// Kafka with topics and schemas of this test alone.
 pub async fn kafka(test: &str, domains: &Domains) -> KafkaSettings {
-    let stack = shared().await;
+    let prefix = format!("{}-", unique_name(test));
+    prepared(shared().await, prefix, domains).await
+}
+
+/// A broker and a registry of this test alone, with all topics and schemas.
+pub async fn own(test: &str, configure: impl FnOnce(&mut StackOptions)) -> (Stack, KafkaSettings) {
+    let data = folder().join(unique_name(test));
+    let mut options = StackOptions::new(workspace().join(".foldline/cache"), data);
+    configure(&mut options);
+    let stack = Stack::start(options, &Quiet)
+        .await
+        .expect("a broker and a registry");
+    let kafka = prepared(&stack, String::new(), &crate::domains()).await;
+    (stack, kafka)
+}
+
+async fn prepared(stack: &Stack, topic_prefix: String, domains: &Domains) -> KafkaSettings {
     let kafka = KafkaSettings {
         bootstrap_servers: stack.bootstrap_servers().to_owned(),
         schema_registry: stack.registry_url().to_owned(),
-        topic_prefix: format!("{}-", unique_name(test)),
+        topic_prefix,
         kafka_properties: Vec::new(),
     };
     let plan = TopicPlan {

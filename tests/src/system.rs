@@ -54,6 +54,16 @@ pub struct System {
     services: Vec<Child>,
     /// The make of the bar that services have from their next start on; none if they have no bar.
     pub make: Option<&'static str>,
+    handler: HandlerOptions,
+}
+
+/// What of the command handler a test may choose.
+#[derive(Debug, Clone, Default)]
+pub struct HandlerOptions {
+    /// Where it finds Kafka, if not where the others do.
+    pub bootstrap_servers: Option<String>,
+    /// More arguments.
+    pub arguments: Vec<String>,
 }
 
 impl System {
@@ -96,6 +106,17 @@ impl System {
         Self::started(system).await
     }
 
+    /// As [`start_on`](Self::start_on), with a command handler of the test's choice.
+    pub async fn start_with(
+        kafka: KafkaSettings,
+        test: &str,
+        program: &str,
+        handler: HandlerOptions,
+    ) -> Self {
+        let system = Self::open_on(kafka, test, program).await;
+        Self::started(Self { handler, ..system }).await
+    }
+
     async fn started(mut system: Self) -> Self {
         for service in Service::ALL {
             system.launch(service);
@@ -125,6 +146,7 @@ impl System {
             program: program.into(),
             services,
             make: None,
+            handler: HandlerOptions::default(),
         }
     }
 
@@ -149,8 +171,13 @@ impl System {
         let mut arguments = vec!["--listen".to_owned(), format!("127.0.0.1:{}", self.port(service))];
         let mut add = |name: &str, value: String| arguments.extend([format!("--{name}"), value]);
         add("log-format", "text".to_owned());
+        let chosen = match service {
+            Service::CommandHandler => self.handler.bootstrap_servers.clone(),
+            _ => None,
+        };
         if service != Service::QueryApi {
-            add("bootstrap-servers", self.kafka.bootstrap_servers.clone());
+            let usual = || self.kafka.bootstrap_servers.clone();
+            add("bootstrap-servers", chosen.unwrap_or_else(usual));
             add("schema-registry", self.kafka.schema_registry.clone());
             add("topic-prefix", self.kafka.topic_prefix.clone());
         }
@@ -164,6 +191,9 @@ impl System {
                 add("views", path(&self.views_folder().join("views.db")));
                 add("command-api", self.url(Service::CommandHandler));
             }
+        }
+        if service == Service::CommandHandler {
+            arguments.extend(self.handler.arguments.clone());
         }
         arguments
     }

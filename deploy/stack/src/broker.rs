@@ -78,15 +78,15 @@ impl Files {
 }
 
 fn server_properties(site: &Site, files: &Files, controller_port: u16) -> String {
-    let mut config = SERVER_PROPERTIES
-        .replace("@port@", &site.port.number().to_string())
-        .replace("@controller_port@", &controller_port.to_string())
-        .replace("@log_dir@", &files.log_dir.display().to_string());
+    let mut config = SERVER_PROPERTIES.to_owned();
     // Of two lines with the same key Java takes the last one.
     for (key, value) in &site.options.broker_config {
         config.push_str(&format!("{key}={value}\n"));
     }
     config
+        .replace("@port@", &site.port.number().to_string())
+        .replace("@controller_port@", &controller_port.to_string())
+        .replace("@log_dir@", &files.log_dir.display().to_string())
 }
 
 fn write(file: &Path, text: &str) -> Result<(), StackError> {

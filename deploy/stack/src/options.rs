@@ -18,7 +18,8 @@ pub struct StackOptions {
     pub registry_port: Port,
     /// The broker's heap. The registry has 256 MB.
     pub heap_mb: u32,
-    /// Lines for the broker's `server.properties`, stronger than ours.
+    /// Lines for the broker's `server.properties`, stronger than ours. In values, `@port@` and `@controller_port@` are
+    /// the ports that were found.
     pub broker_config: Vec<(String, String)>,
     /// How long each program may take until it answers.
     pub start_max: Duration,

@@ -58,6 +58,11 @@ pub struct EngineSettings {
     /// Aggregates that each worker keeps in memory.
     #[arg(long, env = "FOLDLINE_CACHE_MAX", default_value = "100000", value_name = "N")]
     pub cache_max: NonZeroUsize,
+
+    /// Go on with a producer on which a connection broke, as if nothing had happened. Never set it: it is there for
+    /// the test that shows what then becomes of a transaction (KAFKA-17754).
+    #[arg(long, hide = true)]
+    pub trust_broken_connections: bool,
 }
 
 /// The write side cannot start, or cannot go on.
@@ -165,6 +170,7 @@ impl Engine {
                 types: types.map(|installed| installed.index).collect(),
                 batch_max: settings.batch_max.max(1),
                 cache_max: settings.cache_max,
+                is_careful: !settings.trust_broken_connections,
             }
         };
         let domains = (0..settings.workers.get()).map(|slot| post("commands", slot, false));

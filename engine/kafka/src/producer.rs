@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message};
@@ -26,6 +27,8 @@ const CALL_MAX: Duration = Duration::from_secs(15);
 /// What a transaction writes is either visible as a whole or never.
 pub(crate) struct TransactionalProducer {
     config: rdkafka::ClientConfig,
+    /// Whether it is renewed when a connection has broken. Only one test says no: that of why it must be.
+    is_careful: bool,
     producer: ThreadedProducer<Deliveries>,
     state: Arc<State>,
 }
@@ -75,7 +78,22 @@ impl ClientContext for Deliveries {
         self.0.is_troubled.store(true, Ordering::SeqCst);
         self.0.seldom.tell("transactional producer", &error, reason);
     }
+
+    /// Where a broken connection is heard of: librdkafka reports it as an error only if it was the last one to
+    /// Kafka, and as a warning only if it differs from the last one. It is told by the thread of the connection,
+    /// before what was sent on it is sent again.
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == CONNECTION_FAILED {
+            self.0.is_troubled.store(true, Ordering::SeqCst);
+        }
+        if level as i32 <= RDKafkaLogLevel::Warning as i32 {
+            tracing::warn!(facility, message, "transactional producer");
+        }
+    }
 }
+
+/// What librdkafka calls it when a connection ends, for whatever reason.
+const CONNECTION_FAILED: &str = "FAIL";
 
 impl ProducerContext for Deliveries {
     type DeliveryOpaque = usize;
@@ -100,7 +118,7 @@ impl ProducerContext for Deliveries {
 
 impl TransactionalProducer {
     /// Fences whoever used `id` before: an open transaction of theirs is aborted.
-    pub(crate) fn new(kafka: &KafkaSettings, id: &str) -> Result<Self, KafkaError> {
+    pub(crate) fn new(kafka: &KafkaSettings, id: &str, is_careful: bool) -> Result<Self, KafkaError> {
         let mut config = kafka.client();
         config
             .set("transactional.id", id)
@@ -116,11 +134,14 @@ impl TransactionalProducer {
             // The next transaction meets the markers of the last one, and with the default of 100 ms would
             // wait for 88 ms of them; see the reference's table.
             .set("retry.backoff.ms", "1")
-            .set("retry.backoff.max.ms", "50");
-        Self::create(config)
+            .set("retry.backoff.max.ms", "50")
+            // To hear of each broken connection: see `Deliveries::log`. It says little else while all is well.
+            .set("debug", "broker")
+            .set_log_level(RDKafkaLogLevel::Debug);
+        Self::create(config, is_careful)
     }
 
-    fn create(config: rdkafka::ClientConfig) -> Result<Self, KafkaError> {
+    fn create(config: rdkafka::ClientConfig, is_careful: bool) -> Result<Self, KafkaError> {
         let state = Arc::new(State::default());
         let producer: ThreadedProducer<_> = config.create_with_context(Deliveries(Arc::clone(&state)))?;
         producer.init_transactions(INIT_MAX)?;
@@ -128,6 +149,7 @@ impl TransactionalProducer {
         state.is_troubled.store(false, Ordering::SeqCst);
         Ok(Self {
             config,
+            is_careful,
             producer,
             state,
         })
@@ -135,12 +157,12 @@ impl TransactionalProducer {
 
     /// Starts anew under the same id: what was open is settled when this returns.
     pub(crate) fn renew(&mut self) -> Result<(), KafkaError> {
-        *self = Self::create(self.config.clone())?;
+        *self = Self::create(self.config.clone(), self.is_careful)?;
         Ok(())
     }
 
     pub(crate) fn begin(&mut self) -> Result<(), TransactionError> {
-        if self.state.is_troubled.load(Ordering::SeqCst) {
+        if self.is_careful && self.state.is_troubled.load(Ordering::SeqCst) {
             // A new epoch: an EndTxn of the last transaction that is still on its way is refused, and cannot
             // end this one half-written.
             self.renew().map_err(TransactionError::Aborted)?;

@@ -2,41 +2,13 @@
 
 use std::time::Duration;
 
-use foldline_kafka::{KafkaSettings, TopicPlan, apply_topics, register_schemas};
-use foldline_stack::{Quiet, Stack, StackOptions};
+use foldline_stack::Quiet;
 use foldline_tests::client::{Client, eventually};
-use foldline_tests::domains;
-use foldline_tests::stack::{PARTITIONS, folder, unique_name, workspace};
+use foldline_tests::stack;
 use foldline_tests::system::{Service, System};
 use serde_json::{Value, json};
 
 use crate::PROGRAM;
-
-/// A broker of this test's own, with all topics.
-async fn own_stack() -> (Stack, KafkaSettings) {
-    let data = folder().join(unique_name("own-stack"));
-    let options = StackOptions::new(workspace().join(".foldline/cache"), data);
-    let stack = Stack::start(options, &Quiet)
-        .await
-        .expect("a broker and a registry");
-    let kafka = KafkaSettings {
-        bootstrap_servers: stack.bootstrap_servers().to_owned(),
-        schema_registry: stack.registry_url().to_owned(),
-        topic_prefix: String::new(),
-        kafka_properties: Vec::new(),
-    };
-    let plan = TopicPlan {
-        partitions: PARTITIONS,
-        ..TopicPlan::default()
-    };
-    apply_topics(&kafka, &domains(), &plan)
-        .await
-        .expect("topics are made");
-    register_schemas(&kafka, &domains())
-        .await
-        .expect("schemas are registered");
-    (stack, kafka)
-}
 
 fn item(description: &str) -> Value {
     json!({"description": description, "price": {"amount": 1, "currency": "EUR"}})
@@ -69,7 +41,7 @@ async fn taken_again(write: &Client, description: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_kafka_writes_are_503_and_reads_go_on_until_it_is_back() {
-    let (mut stack, kafka) = own_stack().await;
+    let (mut stack, kafka) = stack::own("own-stack", |_| ()).await;
     let system = System::start_on(kafka, "kafka-away", PROGRAM).await;
     let (write, read) = (system.write(), system.read());
     let first = write.post("/menu/items", &item("before")).await.expect(201);

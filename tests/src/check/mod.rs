@@ -18,7 +18,7 @@ use std::mem::discriminant;
 
 use uuid::Uuid;
 
-pub use self::all::all;
+pub use self::all::{all, violations};
 pub use self::topics::{Placed, Topics};
 
 /// A broken promise.

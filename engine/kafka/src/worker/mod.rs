@@ -73,6 +73,8 @@ pub(crate) struct Post {
     pub(crate) batch_max: usize,
     /// Decoded states kept in memory.
     pub(crate) cache_max: NonZeroUsize,
+    /// See [`EngineSettings::trust_broken_connections`](crate::EngineSettings::trust_broken_connections).
+    pub(crate) is_careful: bool,
 }
 
 /// A worker that cannot go on.
@@ -141,7 +143,7 @@ impl Worker {
     ) -> Result<Self, WorkerError> {
         // The producer first: it ends the transaction that an earlier self has left open, on which everything
         // that follows would wait.
-        let producer = TransactionalProducer::new(&shared.kafka, &post.member)?;
+        let producer = TransactionalProducer::new(&shared.kafka, &post.member, post.is_careful)?;
         let consumer = group::join(&shared, &post)?;
         let cache = LruCache::new(post.cache_max);
         Ok(Self {

@@ -1,0 +1,132 @@
+//! A request to commit that arrives when its transaction is over, and another one is open (KAFKA-17754).
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use foldline_stack::Port;
+use foldline_tests::chance::Chance;
+use foldline_tests::check::{self, Violation};
+use foldline_tests::load::{Load, restaurant};
+use foldline_tests::proxy::{Held, Proxy};
+use foldline_tests::stack;
+use foldline_tests::system::{HandlerOptions, Service, System};
+
+use crate::PROGRAM;
+
+const EVENING: restaurant::Size = restaurant::Size {
+    clients: 32,
+    menu: 10,
+    customers: 50,
+    orders: 150,
+};
+/// Each torn transaction costs a restart.
+const SHORT_EVENING: restaurant::Size = restaurant::Size {
+    clients: 16,
+    menu: 5,
+    customers: 10,
+    orders: 20,
+};
+/// Of so many commits, one comes late.
+const ONE_IN: usize = 5;
+const LATE_MIN: usize = 20;
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_comes_late_ends_no_other_transaction() {
+    let (late, broken) = late_commits("late-commits", EVENING, true).await;
+    assert_eq!(
+        late.taken, 0,
+        "the broker took one in the middle of another transaction"
+    );
+    assert!(late.refused >= LATE_MIN, "no result: {late:?}");
+    check::expect_none(broken);
+}
+
+/// The negative control: what a client of Kafka does by itself, and a check that finds what comes of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_guard_late_commits_tear_transactions_and_the_check_finds_it() {
+    let (late, broken) = late_commits("torn-commits", SHORT_EVENING, false).await;
+    assert!(late.taken >= 1, "no result: {late:?}");
+    assert!(
+        !broken.is_empty(),
+        "{} transactions were torn, and the check says that all is well",
+        late.taken
+    );
+}
+
+/// Loads a command handler whose commits come late now and then. Where one was taken in the middle of another
+/// transaction, the handler is killed before it can go on with that one.
+async fn late_commits(test: &str, size: restaurant::Size, is_careful: bool) -> (Held, Vec<Violation>) {
+    let mut chance = Chance::of_this_run(test);
+    let [direct, behind, before] = free_ports(&mut chance);
+    let (_stack, kafka) = stack::own(test, |options| {
+        options.kafka_port = Port::fixed(direct, "");
+        let lines = [
+            ("listeners", format!("BROKER://127.0.0.1:@port@,PROXIED://127.0.0.1:{behind},CONTROLLER://127.0.0.1:@controller_port@")),
+            ("advertised.listeners", format!("BROKER://127.0.0.1:@port@,PROXIED://127.0.0.1:{before}")),
+            ("listener.security.protocol.map", "BROKER:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned()),
+        ];
+        options.broker_config = lines.map(|(key, value)| (key.to_owned(), value)).into();
+    })
+    .await;
+    let proxy = Proxy::start(before, behind, ONE_IN).await;
+    let handler = HandlerOptions {
+        bootstrap_servers: Some(format!("127.0.0.1:{before}")),
+        arguments: if is_careful {
+            vec![]
+        } else {
+            vec!["--trust-broken-connections".to_owned()]
+        },
+    };
+    let mut system = System::start_with(kafka, test, PROGRAM, handler).await;
+    let load = Arc::new(Load::new(system.write()));
+    let has_ended = AtomicBool::new(false);
+
+    let started_at = Instant::now();
+    let mut evening = chance.fork();
+    let run = async {
+        restaurant::run(&load, size, &mut evening).await;
+        has_ended.store(true, Ordering::SeqCst);
+    };
+    let crash = async {
+        let mut counts = proxy.follow();
+        let mut torn = 0;
+        while !has_ended.load(Ordering::SeqCst) {
+            // News, or a look at whether the load has ended.
+            let _ = tokio::time::timeout(LOOK_EVERY, counts.changed()).await;
+            let taken = counts.borrow_and_update().taken;
+            if taken > torn {
+                torn = taken;
+                system.kill(Service::CommandHandler).await;
+                system.launch(Service::CommandHandler);
+            }
+        }
+    };
+    tokio::join!(run, crash);
+    let late = proxy.held();
+    println!(
+        "{} commands in {:?}, {late:?}",
+        load.answered(),
+        started_at.elapsed()
+    );
+    system.wait_until_ready(Service::CommandHandler).await;
+    let broken = check::violations(&system, &load.history()).await;
+    println!("{} violations, done in {:?}", broken.len(), started_at.elapsed());
+    for violation in broken.iter().take(10) {
+        println!("  {violation}");
+    }
+    (late, broken)
+}
+
+/// Ports that are free now, below those that the system gives to outgoing connections.
+fn free_ports<const N: usize>(chance: &mut Chance) -> [u16; N] {
+    let listeners: [TcpListener; N] = std::array::from_fn(|_| {
+        let mut tries = (0..1000).map(|_| 20_000 + u16::try_from(chance.below(12_000)).unwrap());
+        tries
+            .find_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok())
+            .unwrap()
+    });
+    listeners.map(|listener| listener.local_addr().unwrap().port())
+}
