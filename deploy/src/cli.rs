@@ -2,6 +2,7 @@ use clap::{Parser, Subcommand};
 use foldline_service::Process;
 
 use crate::bench::BenchOptions;
+use crate::commands::dlq::DlqCommand;
 use crate::commands::schemas::SchemasCommand;
 use crate::commands::topics::TopicsCommand;
 use crate::commands::verify::VerifyOptions;
@@ -53,4 +54,7 @@ pub(crate) enum Action {
     /// Build views anew beside those that are served, compare them, switch and go back.
     #[command(subcommand)]
     Views(ViewsCommand),
+    /// Settle what could not be handled: records that were no commands, and aggregates that a view has parked.
+    #[command(subcommand)]
+    Dlq(DlqCommand),
 }

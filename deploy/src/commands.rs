@@ -1,5 +1,6 @@
 //! What is done once and ends: a file for each family.
 
+pub(crate) mod dlq;
 pub(crate) mod progress;
 pub(crate) mod schemas;
 pub(crate) mod topics;

@@ -30,7 +30,7 @@ use foldline_service::{parse_layered, run_process};
 use mimalloc::MiMalloc;
 
 use crate::cli::{Action, Cli};
-use crate::commands::{schemas, topics, verify, views};
+use crate::commands::{dlq, schemas, topics, verify, views};
 
 /// A record costs some dozens of small allocations on its way, in one thread and freed in another. glibc's allocator
 /// took a third of the command handler's time for them; see `docs/performance.md`.
@@ -60,6 +60,7 @@ pub fn main(domains: Domains) -> ExitCode {
         Action::Schemas(command) => block_on(schemas::run(command, domains)),
         Action::Verify(options) => block_on(verify::run(options, domains)),
         Action::Views(command) => block_on(views::run(command, domains)),
+        Action::Dlq(command) => block_on(dlq::run(command, domains)),
     }
 }
 

@@ -15,6 +15,7 @@ mod compare;
 mod metrics;
 mod project;
 mod rebuild;
+mod retry;
 mod run;
 mod status;
 mod step;

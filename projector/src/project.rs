@@ -23,6 +23,7 @@ use foldline_core::{AggregateId, AggregateType, Domains, ViewInfo, ViewType};
 use foldline_views::{Batch, CheckpointKey, HISTORY, Parked, ParkedKey, Position};
 
 use self::folding::Folding;
+pub(crate) use self::plan::id_of;
 pub use self::plan::{Folded, Loaded, Needs, Outcome, Plan};
 
 /// The history stands first: views look at what it has found.
@@ -167,6 +168,33 @@ impl Projector {
                 (self.projections[*reader].name.as_str(), position)
             })
         })
+    }
+
+    /// Where one projection stands in a partition.
+    pub(crate) fn position_of(&self, projection: &str, aggregate: &str, partition: i32) -> Position {
+        let mut all = self.positions_of(aggregate, partition);
+        let found = all.find(|(name, _)| *name == projection);
+        found.map_or(Position::START, |(_, position)| position)
+    }
+
+    /// The checkpoints of a partition, of every projection that reads it.
+    pub(crate) fn keys_of(&self, aggregate: &str, partition: i32) -> Vec<CheckpointKey> {
+        let key = |(projection, _): (&str, Position)| CheckpointKey {
+            projection: projection.to_owned(),
+            aggregate: aggregate.to_owned(),
+            partition,
+        };
+        self.positions_of(aggregate, partition).map(key).collect()
+    }
+
+    /// Whether it has a projection of this name.
+    pub(crate) fn follows(&self, projection: &str) -> bool {
+        self.projection_index(projection).is_some()
+    }
+
+    /// What is parked.
+    pub(crate) fn all_parked(&self) -> impl Iterator<Item = &Parked> {
+        self.parked.values()
     }
 
     /// How many aggregates are parked, by projection.

@@ -9,11 +9,13 @@ use foldline_core::Domains;
 use foldline_kafka::{Cluster, EventLog, EventLogError, RegistryError, TopicsError, check_topics};
 use foldline_service::Shutdown;
 use foldline_views::{CommitError, SqliteStore, ViewStore, ViewWriter};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::beside::{Beside, BesideWatch};
 use crate::build::Site;
 use crate::project::Projector;
+use crate::retry::{RetryError, retry_all};
 use crate::status::Status;
 use crate::step::{StepError, catch_up};
 use crate::{Settings, metrics};
@@ -60,6 +62,8 @@ pub(crate) async fn run(
             status: status.clone(),
             caught_up: false,
             beside: beside.watch(),
+            site: site.clone(),
+            handle: Handle::current(),
         };
         let ended = on_a_thread(worker, writer).await;
         beside.stop().await;
@@ -187,6 +191,9 @@ struct Loop {
     status: Status,
     caught_up: bool,
     beside: BesideWatch,
+    site: Site,
+    /// Opens a log of its own for what is tried again.
+    handle: Handle,
 }
 
 /// Why the loop ended.
@@ -231,12 +238,28 @@ impl Loop {
             if reported.elapsed() >= REPORT {
                 reported = Instant::now();
                 self.report();
+                if !self.retry(writer)? {
+                    return Ok(Ended::Switched);
+                }
             }
             if self.beside.has_served() {
                 return Ok(Ended::Switched);
             }
         }
         Ok(Ended::Stopped)
+    }
+
+    /// Tries again what somebody has asked for. False if another generation is served meanwhile.
+    fn retry(&mut self, writer: &mut dyn ViewWriter) -> anyhow::Result<bool> {
+        match retry_all(&self.site, &self.handle, &mut self.projector, writer) {
+            Ok(()) => {}
+            Err(RetryError::Step(StepError::Commit(CommitError::Switched { .. }))) => return Ok(false),
+            // What was asked for stays asked for.
+            Err(RetryError::Log(error)) => tracing::warn!(%error, "what is parked is not tried again yet"),
+            Err(error) => return Err(error.into()),
+        }
+        metrics::parked_now(&self.projector);
+        Ok(true)
     }
 
     fn report(&self) {

@@ -3,10 +3,10 @@ use std::time::Duration;
 
 use foldline_core::{AggregateId, Timestamp};
 use foldline_kafka::LogRecord;
-use foldline_views::{CommitError, Parked, StoreError, ViewWriter};
+use foldline_views::{Batch, CommitError, Parked, StoreError, ViewWriter};
 
 use crate::metrics;
-use crate::project::{Folded, Loaded, Needs, Outcome, Projector};
+use crate::project::{Folded, Loaded, Needs, Outcome, Plan, Projector};
 
 /// How often the store is tried, and how long the pauses are: in all about 6 seconds.
 const PAUSES: [Duration; 6] = [
@@ -53,11 +53,9 @@ pub fn catch_up(
     let decided = |record: &LogRecord| Some(record.event.as_ref().ok()?.meta.recorded_at);
     let recorded_at = records.iter().filter_map(decided).max();
     let plan = projector.plan(records);
-    let needs = projector.needs(&plan);
-    let loaded = with_patience(|| load(writer, &needs).map_err(StepError::from))?;
-    let Folded { batch, counts } = projector.fold(&plan, loaded);
+    let Folded { batch, counts } = fold_batch(projector, writer, &plan)?;
     if !batch.moves.is_empty() {
-        with_patience(|| writer.commit(&batch).map_err(StepError::from))?;
+        written(writer, &batch)?;
         projector.accept(&batch);
     }
     Ok(Done {
@@ -66,6 +64,22 @@ pub fn catch_up(
         parked: batch.parked,
         recorded_at,
     })
+}
+
+/// What a plan comes to with what the store has.
+pub(crate) fn fold_batch(
+    projector: &Projector,
+    writer: &mut dyn ViewWriter,
+    plan: &Plan,
+) -> Result<Folded, StepError> {
+    let needs = projector.needs(plan);
+    let loaded = with_patience(|| load(writer, &needs).map_err(StepError::from))?;
+    Ok(projector.fold(plan, loaded))
+}
+
+/// Writes a batch, all of it or nothing.
+pub(crate) fn written(writer: &mut dyn ViewWriter, batch: &Batch) -> Result<(), StepError> {
+    with_patience(|| writer.commit(batch).map_err(StepError::from))
 }
 
 fn load(writer: &mut dyn ViewWriter, needs: &Needs) -> Result<Loaded, StoreError> {

@@ -7,6 +7,7 @@ mod bad_input;
 mod chain;
 mod consistency;
 mod contracts;
+mod dlq;
 mod engine;
 mod guides;
 mod kafka_door;

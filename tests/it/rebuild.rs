@@ -2,6 +2,6 @@
 //! lost or counted twice.
 
 mod bugs;
-mod evening;
+pub mod evening;
 mod poller;
 mod switches;

@@ -4,6 +4,7 @@
 //! - [`KafkaSettings`], [`TopicNames`], [`apply_topics`], [`check_topics`]: the cluster and what is on it.
 //! - [`register_schemas`], [`RecordReader`]: the registry, and records in its wire format.
 //! - [`EventLog`]: the events, for projectors.
+//! - [`DeadLetters`]: what was no command, and what became of it.
 //! - [`read_snapshots`]: the current snapshots of a type.
 //! - [`verify_logs`]: whether the log is what was written.
 //! - [`Engine`]: the write side of one process. Behind it:
@@ -14,6 +15,7 @@
 
 mod catalog;
 mod catch_up;
+mod dead_letters;
 mod engine;
 mod event_log;
 mod fold;
@@ -32,6 +34,7 @@ mod verify;
 mod waiters;
 mod worker;
 
+pub use dead_letters::{Content, DeadLetter, DeadLetterError, DeadLetters, Done, Headers, Note};
 pub use engine::{Engine, EngineError, EngineSettings};
 pub use event_log::{EventLog, EventLogError, LogRecord, Progress, Unreadable};
 pub use follower::FollowError;

@@ -205,6 +205,11 @@ impl TransactionalProducer {
         if let Err(error) = sent {
             return Err(self.abort(error));
         }
+        self.commit_alone()
+    }
+
+    /// Commits the records, without offsets.
+    pub(crate) fn commit_alone(&mut self) -> Result<(), TransactionError> {
         if let Err(error) = self.settle() {
             return Err(self.abort(error));
         }

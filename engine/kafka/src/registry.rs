@@ -254,7 +254,7 @@ impl Registry {
     }
 
     /// A schema by its id; `None` if there is none.
-    async fn schema(&self, id: u32) -> Result<Option<Schema>, RegistryError> {
+    pub(crate) async fn schema(&self, id: u32) -> Result<Option<Schema>, RegistryError> {
         match get_schema_by_id(id, &self.converter).await {
             Ok(registered) => Ok(Schema::parse_str(&registered.schema).ok()),
             // The converter tells an unknown id from an absent registry only by this.
@@ -325,7 +325,7 @@ pub(crate) fn begin_wire_format(id: u32, out: &mut Vec<u8>) {
 }
 
 /// The id of the schema that wrote a value, and the datum.
-fn split_wire_format(value: &[u8]) -> Result<(u32, &[u8]), ReadError> {
+pub(crate) fn split_wire_format(value: &[u8]) -> Result<(u32, &[u8]), ReadError> {
     let (header, datum) = value.split_at_checked(HEADER).ok_or(ReadError::NotAvro)?;
     match *header {
         [0, a, b, c, d] => Ok((u32::from_be_bytes([a, b, c, d]), datum)),

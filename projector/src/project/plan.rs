@@ -151,7 +151,8 @@ impl Item {
     }
 }
 
-fn id_of(record: &LogRecord) -> AggregateId {
+/// The aggregate that a record belongs to. One without a readable key stands for an aggregate of its own.
+pub(crate) fn id_of(record: &LogRecord) -> AggregateId {
     if let Ok(event) = &record.event {
         return event.meta.aggregate_id.clone();
     }
