@@ -5,7 +5,7 @@
 //! [`Projector::accept`] goes on from there once the store has it.
 //!
 //! Each projection has a place of its own in each partition, and skips what lies before it: so a new view reads
-//! from the beginning beside others that are far ahead. The history is a projection like any view; it alone
+//! from the beginning beside others that are far ahead. The touches of a view, which its past is found by, are one too. The history is a projection like any view; it alone
 //! checks that the sequence of each aggregate has neither gap nor repeat, and the views follow it in this.
 
 mod folding;
@@ -20,7 +20,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use foldline_core::{AggregateId, AggregateType, Domains, ViewInfo, ViewType};
-use foldline_views::{Batch, CheckpointKey, HISTORY, Parked, ParkedKey, Position};
+use foldline_views::{Batch, CheckpointKey, HISTORY, Parked, ParkedKey, Position, has_touches, touches_of};
 
 use self::folding::Folding;
 pub(crate) use self::plan::id_of;
@@ -39,8 +39,26 @@ pub struct Projector {
 
 struct Projection {
     name: String,
-    /// `None`: the history.
-    view: Option<Arc<dyn ViewType>>,
+    kind: Kind,
+}
+
+/// What a projection makes of events.
+enum Kind {
+    History,
+    /// Rows.
+    View(Arc<dyn ViewType>),
+    /// Which rows an event touches that are not about its own aggregate: see [`Touch`](foldline_views::Touch).
+    Touches(Arc<dyn ViewType>),
+}
+
+impl Kind {
+    /// The view whose rows it asks for.
+    fn view(&self) -> Option<&Arc<dyn ViewType>> {
+        match self {
+            Self::History => None,
+            Self::View(view) | Self::Touches(view) => Some(view),
+        }
+    }
 }
 
 /// An aggregate type that some projection reads.
@@ -98,14 +116,25 @@ impl Projector {
     ) -> Self {
         let view = |view: &Arc<dyn ViewType>| Projection {
             name: view.info().name.to_owned(),
-            view: Some(Arc::clone(view)),
+            kind: Kind::View(Arc::clone(view)),
+        };
+        let touches = |view: &Arc<dyn ViewType>| Projection {
+            name: touches_of(view.info().name),
+            kind: Kind::Touches(Arc::clone(view)),
         };
         let history = Projection {
             name: HISTORY.to_owned(),
-            view: None,
+            kind: Kind::History,
         };
         let views = domains.views().iter().filter(|view| follows(view.info()));
-        let projections: Vec<_> = [history].into_iter().chain(views.map(view)).collect();
+        // Of this program's declaration, whichever is served: the past is folded by it.
+        let touched = domains.views().iter();
+        let touched = touched.filter(|view| with_history && has_touches(domains, view.info()));
+        let projections: Vec<_> = [history]
+            .into_iter()
+            .chain(views.map(view))
+            .chain(touched.map(touches))
+            .collect();
         let aggregates = domains
             .aggregates()
             .iter()
@@ -270,7 +299,7 @@ fn read_by(
     with_history: bool,
 ) -> Option<Aggregate> {
     let info = kind.info();
-    let reads = |projection: &Projection| match &projection.view {
+    let reads = |projection: &Projection| match projection.kind.view() {
         // What the engine keeps for itself is nobody's history.
         None => with_history && !info.is_internal(),
         Some(view) => {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 mod rows;
 
-pub use rows::{Rows, rows};
+pub use rows::{Rows, event_meta, rows};
 
 use crate::{Aggregate, AggregateId, Context, References, Timestamp};
 

@@ -10,6 +10,8 @@ pub struct Batch {
     pub rows: Vec<RowChange>,
     /// Events for the history.
     pub history: Vec<HistoryEvent>,
+    /// What of it touches rows of other aggregates.
+    pub touches: Vec<Touch>,
     /// Aggregates that a projection follows again: what they were parked for is in the rows with this batch. Comes
     /// before `parked`, so that one can be parked anew, further on.
     pub unparked: Vec<ParkedKey>,
@@ -67,12 +69,29 @@ pub struct HistoryEvent {
     pub recorded_at: Timestamp,
     /// The command that it came from.
     pub command_id: Uuid,
+    /// Where the command lies, in the partition of the same number of the command topic.
+    pub command_offset: i64,
     /// The conversation that it belongs to.
     pub correlation_id: String,
     /// Who sent the command.
     pub actor: Option<String>,
     /// The event as the API shows it: [`EventMeta::to_json`](foldline_core::EventMeta::to_json).
     pub json: String,
+}
+
+/// That an event touches a row that is not about its own aggregate: so that the row can be folded from the history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Touch {
+    /// The view.
+    pub view: String,
+    /// The row.
+    pub id: AggregateId,
+    /// The type of the event's aggregate, by its qualified name.
+    pub aggregate: String,
+    /// The partition that the event lies in.
+    pub partition: i32,
+    /// Where it lies there.
+    pub offset: i64,
 }
 
 /// An aggregate that a projection cannot follow any further: an event of it could not be applied.

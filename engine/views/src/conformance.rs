@@ -5,6 +5,7 @@ pub(crate) mod feeds;
 pub(crate) mod generations;
 pub(crate) mod lists;
 pub(crate) mod openings;
+pub(crate) mod past;
 pub(crate) mod toy;
 
 pub(crate) use toy::Fixture;
@@ -56,6 +57,10 @@ macro_rules! view_store_suite {
             what_is_served_cannot_be_removed
             what_is_parked_belongs_to_its_generation
             what_is_parked_is_retried_when_it_is_asked_for_and_follows_again
+        );
+        $crate::conformance::view_store_suite!($fixture, past:
+            a_moment_lies_before_the_first_event_that_is_past_it
+            what_touches_a_row_is_read_by_partition_in_order
         );
         $crate::conformance::view_store_suite!($fixture, openings:
             there_is_nothing_to_read_before_the_first_writer

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::error::Error;
 
-use foldline_core::{AggregateId, Domains, Sequence, ViewInfo};
+use foldline_core::{AggregateId, Domains, Sequence, Timestamp, ViewInfo};
 
 use crate::{
     Batch, Build, CheckpointKey, FeedPage, FeedQuery, Generation, HistoryEvent, ListQuery, Page, Parked,
@@ -10,6 +10,19 @@ use crate::{
 
 /// The name of the history among the projections: it has checkpoints like any view.
 pub const HISTORY: &str = "history";
+
+/// The projection that keeps which events touch rows of a view that are not about their own aggregate.
+pub fn touches_of(view: &str) -> String {
+    // No view has a slash in its name.
+    format!("{view}/touches")
+}
+
+/// Whether a view has such events: the others are folds of the one aggregate that a row is about.
+pub fn has_touches(domains: &Domains, view: &ViewInfo) -> bool {
+    let subject = domains.aggregates().iter().map(|aggregate| aggregate.info());
+    let mut subject = subject.filter(|info| info.domain == view.domain && info.path == view.path);
+    !subject.any(|info| view.sources == [info.name.as_str()])
+}
 
 /// A place where views and history are kept.
 ///
@@ -160,6 +173,35 @@ pub trait Snapshot {
 
     /// The events of several aggregates, a page at a time. Costs what the page has, wherever it begins.
     fn feed(&self, query: &FeedQuery) -> Result<FeedPage, StoreError>;
+
+    /// The offset of the first event of a partition (of a type, by its qualified name) that was recorded after this
+    /// time; `None` if the history has none. What lies before it is the partition as it was then: should a clock have
+    /// gone back, an event counts as recorded when the latest one before it was.
+    fn first_after_time(
+        &self,
+        aggregate: &str,
+        partition: i32,
+        time: Timestamp,
+    ) -> Result<Option<i64>, StoreError>;
+
+    /// The offset of the first event of a partition whose command lies behind this one; `None` if the history has
+    /// none.
+    fn first_after_command(
+        &self,
+        aggregate: &str,
+        partition: i32,
+        command_offset: i64,
+    ) -> Result<Option<i64>, StoreError>;
+
+    /// Events that touch a row which is not about their own aggregate: those of a partition (aggregate type,
+    /// partition, offset) from an offset on, in order.
+    fn touching(
+        &self,
+        view: &str,
+        id: &AggregateId,
+        from: (&str, i32, i64),
+        limit: usize,
+    ) -> Result<Vec<HistoryEvent>, StoreError>;
 }
 
 /// The store cannot be read or written.

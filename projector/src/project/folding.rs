@@ -1,11 +1,11 @@
 use std::collections::{BTreeMap, HashMap};
 
-use foldline_core::{AggregateId, DecodedEvent, Sequence};
-use foldline_views::{Batch, CheckpointKey, CheckpointMove, HistoryEvent, Parked, Position};
+use foldline_core::{AggregateId, DecodedEvent, Sequence, ViewInfo};
+use foldline_views::{Batch, CheckpointKey, CheckpointMove, HistoryEvent, Parked, Position, Touch};
 
-use super::plan::{Folded, Item, Loaded, Outcome};
+use super::plan::{Folded, Item, Loaded, Outcome, Touched};
 use super::rows::Rows;
-use super::{HISTORY_INDEX, Place, Projector, Stream};
+use super::{HISTORY_INDEX, Kind, Place, Projector, Stream};
 
 /// A batch, half folded.
 pub(super) struct Folding<'a> {
@@ -15,6 +15,7 @@ pub(super) struct Folding<'a> {
     /// By aggregate type and aggregate, the last sequence that the history has.
     sequences: HashMap<(usize, AggregateId), Sequence>,
     history: Vec<HistoryEvent>,
+    touches: Vec<Touch>,
     /// What was parked in this batch.
     parked: BTreeMap<Stream, Parked>,
     moves: BTreeMap<Place, Position>,
@@ -38,6 +39,7 @@ impl<'a> Folding<'a> {
                 .flatten()
                 .collect(),
             history: Vec::new(),
+            touches: Vec::new(),
             parked: BTreeMap::new(),
             moves: BTreeMap::new(),
             counts: BTreeMap::new(),
@@ -71,19 +73,24 @@ impl<'a> Folding<'a> {
         }
     }
 
-    fn apply(&mut self, reader: usize, index: usize, ids: &Result<Vec<AggregateId>, String>) -> Outcome {
+    fn apply(&mut self, reader: usize, index: usize, ids: &Touched) -> Outcome {
         let item = &self.items[index];
         if self.parked(reader, item).is_some() {
             return Outcome::Parked;
         }
         let applied = item.event().and_then(|event| {
-            if reader == HISTORY_INDEX {
-                return self.record(item, event);
+            let projector = self.projector;
+            let kind = &projector.projections[reader].kind;
+            if !matches!(kind, Kind::History) {
+                self.trusted_by_history(item)?;
             }
-            self.trusted_by_history(item)?;
-            let view = self.projector.projections[reader].view.as_deref();
-            let view = view.expect("all but the history are views");
-            self.rows.apply(view, index, ids.as_ref().map_err(Clone::clone)?)
+            let ids = ids.as_ref().map_err(Clone::clone)?;
+            match kind {
+                Kind::History => self.record(item, event)?,
+                Kind::View(view) => self.rows.apply(&**view, index, ids)?,
+                Kind::Touches(view) => self.touch(view.info(), item, ids),
+            }
+            Ok(())
         });
         match applied {
             Ok(()) => Outcome::Applied,
@@ -124,12 +131,26 @@ impl<'a> Folding<'a> {
             occurred_at: meta.occurred_at,
             recorded_at: meta.recorded_at,
             command_id: meta.command_id,
+            command_offset: meta.command_offset,
             json: aggregate.kind.event_text(event),
             event_type: meta.event_type,
             correlation_id: meta.correlation_id,
             actor: meta.actor,
         });
         Ok(())
+    }
+
+    /// Notes the rows that are not about the event's own aggregate: its own is found without.
+    fn touch(&mut self, view: &ViewInfo, item: &Item, ids: &[AggregateId]) {
+        let touch = |id: &AggregateId| Touch {
+            view: view.name.to_owned(),
+            id: id.clone(),
+            aggregate: self.projector.aggregates[item.aggregate].qualified.clone(),
+            partition: item.record.partition,
+            offset: item.record.offset,
+        };
+        let foreign = ids.iter().filter(|id| **id != item.id);
+        self.touches.extend(foreign.map(touch));
     }
 
     /// A view must not fold what comes after a gap either, and be it long after the history has found it.
@@ -179,6 +200,7 @@ impl<'a> Folding<'a> {
                 rows: self.rows.finish(),
                 history: self.history,
                 unparked: Vec::new(),
+                touches: self.touches,
                 parked: self.parked.into_values().collect(),
                 moves: self.moves.into_iter().map(step).collect(),
             },

@@ -1,12 +1,13 @@
 //! What a batch touches, and what it needs from the store.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use foldline_core::{AggregateId, DecodedEvent, Sequence};
 use foldline_kafka::LogRecord;
 use foldline_views::{Batch, Row};
 
-use super::{Projector, unless_it_panics};
+use super::{Kind, Projector, unless_it_panics};
 
 /// A batch, with what it touches.
 pub struct Plan {
@@ -19,10 +20,12 @@ pub(super) struct Item {
     pub(super) aggregate: usize,
     /// The aggregate. A record without a readable key stands for one of its own, so that it can be parked.
     pub(super) id: AggregateId,
-    /// By projection, the rows that the event touches, or why that cannot be said. Only those that have not
-    /// seen it yet.
-    pub(super) touched: Vec<(usize, Result<Vec<AggregateId>, String>)>,
+    /// By projection; only those that have not seen it yet.
+    pub(super) touched: Vec<(usize, Touched)>,
 }
+
+/// The rows that an event touches, or why that cannot be said.
+pub(super) type Touched = Result<Vec<AggregateId>, String>;
 
 /// What a batch needs from the store.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -90,13 +93,17 @@ impl Projector {
         for item in &plan.items {
             for (projection, ids) in &item.touched {
                 let projection = &self.projections[*projection];
-                if projection.view.is_none() {
-                    let qualified = &self.aggregates[item.aggregate].qualified;
-                    let sequences = needs.sequences.entry(qualified.clone()).or_default();
-                    sequences.insert(item.id.clone());
-                } else if let Ok(ids) = ids {
-                    let rows = needs.rows.entry(projection.name.clone()).or_default();
-                    rows.extend(ids.iter().cloned());
+                match (&projection.kind, ids) {
+                    (Kind::History, _) => {
+                        let qualified = &self.aggregates[item.aggregate].qualified;
+                        let sequences = needs.sequences.entry(qualified.clone()).or_default();
+                        sequences.insert(item.id.clone());
+                    }
+                    (Kind::View(_), Ok(ids)) => {
+                        let rows = needs.rows.entry(projection.name.clone()).or_default();
+                        rows.extend(ids.iter().cloned());
+                    }
+                    (Kind::View(_), Err(_)) | (Kind::Touches(_), _) => {}
                 }
             }
         }
@@ -117,22 +124,30 @@ impl Projector {
             record.offset >= self.position(place).next_offset
         };
         let readers = self.aggregates[aggregate].readers.iter().filter(due);
-        let touched = readers.map(|reader| (*reader, self.touched(*reader, name, &record)));
+        let mut touched: Vec<(usize, Touched)> = Vec::new();
+        for reader in readers {
+            // A view and its touches ask the same.
+            let view = self.projections[*reader].kind.view();
+            let known = touched.iter().find(|(known, _)| {
+                let known = self.projections[*known].kind.view();
+                matches!((known, view), (Some(known), Some(view)) if Arc::ptr_eq(known, view))
+            });
+            let ids = match known {
+                Some((_, ids)) => ids.clone(),
+                None => self.touched(*reader, name, &record),
+            };
+            touched.push((*reader, ids));
+        }
         Some(Item {
-            touched: touched.collect(),
+            touched,
             aggregate,
             id: id_of(&record),
             record,
         })
     }
 
-    fn touched(
-        &self,
-        reader: usize,
-        aggregate: &str,
-        record: &LogRecord,
-    ) -> Result<Vec<AggregateId>, String> {
-        let (Some(view), Ok(event)) = (&self.projections[reader].view, &record.event) else {
+    fn touched(&self, reader: usize, aggregate: &str, record: &LogRecord) -> Touched {
+        let (Some(view), Ok(event)) = (self.projections[reader].kind.view(), &record.event) else {
             return Ok(Vec::new());
         };
         let mut ids = unless_it_panics(|| view.keys(aggregate, event))?;

@@ -1,7 +1,7 @@
 mod batches;
 
 use foldline_core::AggregateId;
-use foldline_views::{CheckpointKey, HISTORY, Position};
+use foldline_views::{CheckpointKey, HISTORY, Position, Touch};
 
 use super::{Outcome, Projector};
 use crate::step::{Done, catch_up};
@@ -113,6 +113,18 @@ fn a_row_of_two_aggregates_is_the_same_whichever_comes_first() {
 }
 
 #[test]
+fn what_touches_rows_of_other_aggregates_is_kept_and_nothing_else() {
+    let mut log = Log::default();
+    log.open("a").spend("a", &["ada", "bob", "ada"], 3).name("ada", "Ada");
+    let bar = Bar::of(&log);
+    let touch = |touch: &Touch| (touch.view.clone(), touch.id.to_string(), touch.partition, touch.offset);
+    let touches: Vec<_> = bar.store.touches.iter().map(touch).collect();
+    let touch = |id: &str| ("guests".to_owned(), id.to_owned(), 1, 2);
+    assert_eq!(touches, [touch("ada"), touch("bob")]);
+    assert_eq!(bar.store.touches[0].aggregate, "bar.tabs");
+}
+
+#[test]
 fn a_row_that_is_removed_is_gone_and_one_that_comes_back_is_new() {
     let mut log = Log::default();
     log.open("a").spend("a", &[], 3).tab("a", TabEvent::TabClosed {});
@@ -141,7 +153,10 @@ fn a_gap_parks_its_aggregate_in_every_projection_and_no_other() {
     log.open("c").spend("c", &["ada"], 4).spend("a", &["ada"], 5);
     let mut bar = Bar::default();
     let done = bar.take(&log.specs);
-    assert_eq!(bar.parked(), [(HISTORY, "a"), ("tabs", "a"), ("guests", "a")]);
+    assert_eq!(
+        bar.parked(),
+        [(HISTORY, "a"), ("tabs", "a"), ("guests", "a"), ("guests/touches", "a")]
+    );
     assert_eq!(
         bar.store.parked[0].reason,
         "the event has sequence 3 and comes after 1: events are missing"
@@ -239,7 +254,10 @@ fn a_record_that_cannot_be_read_parks_the_aggregate_that_its_key_names() {
     let mut log = Log::default();
     log.open("a").garbage(Some("a")).spend("a", &["ada"], 3).open("c");
     let bar = Bar::of(&log);
-    assert_eq!(bar.parked(), [(HISTORY, "a"), ("tabs", "a"), ("guests", "a")]);
+    assert_eq!(
+        bar.parked(),
+        [(HISTORY, "a"), ("tabs", "a"), ("guests", "a"), ("guests/touches", "a")]
+    );
     assert_eq!(bar.store.parked[0].reason, "garbage");
     assert_eq!(bar.row("guests", "ada"), None);
     assert!(bar.row("tabs", "c").is_some());

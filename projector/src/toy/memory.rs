@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use foldline_core::{AggregateId, Sequence};
 use foldline_views::{
-    Batch, CheckpointKey, CommitError, HistoryEvent, Parked, Position, Row, StoreError, ViewWriter,
+    Batch, CheckpointKey, CommitError, HistoryEvent, Parked, Position, Row, StoreError, Touch, ViewWriter,
 };
 
 /// A view store in memory. It writes what it is told, and refuses a step that does not fit.
@@ -10,6 +10,7 @@ use foldline_views::{
 pub struct Memory {
     pub rows: BTreeMap<(String, AggregateId), (Row, bool)>,
     pub history: Vec<HistoryEvent>,
+    pub touches: Vec<Touch>,
     pub positions: HashMap<CheckpointKey, Position>,
     pub parked: Vec<Parked>,
     pub commits: usize,
@@ -89,6 +90,7 @@ impl ViewWriter for Memory {
             }
         }
         self.history.extend(batch.history.iter().cloned());
+        self.touches.extend(batch.touches.iter().cloned());
         self.parked.extend(batch.parked.iter().cloned());
         self.commits += 1;
         Ok(())

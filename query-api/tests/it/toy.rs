@@ -384,6 +384,7 @@ pub fn event(aggregate: &str, row: &str, sequence: i64) -> HistoryEvent {
         occurred_at: Timestamp(1),
         recorded_at: Timestamp(2),
         command_id: Uuid::nil(),
+        command_offset: sequence,
         correlation_id: "c".to_owned(),
         actor: None,
         json: format!("{{\"event_type\":\"HungUp\",\"sequence\":{sequence}}}"),

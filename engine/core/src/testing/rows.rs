@@ -31,7 +31,7 @@ impl<P: Projection> Rows<P> {
         for event in events {
             let sequence = self.sequences.entry((A::NAME, id.clone())).or_default();
             *sequence += 1;
-            let meta = meta(&id, *sequence);
+            let meta = event_meta(id.as_str(), *sequence);
             self.project(A::NAME, &meta, &AnyEvent::new::<A>(event));
         }
         self
@@ -55,12 +55,13 @@ impl<P: Projection> Rows<P> {
     }
 }
 
-fn meta(id: &AggregateId, sequence: i64) -> EventMeta {
+/// What is known of an event in all these tests, besides its payload: it occurs at the second of its sequence.
+pub fn event_meta(id: &str, sequence: i64) -> EventMeta {
     let at = Timestamp(sequence * 1000);
     EventMeta {
         event_id: Uuid::nil(),
         event_type: String::new(),
-        aggregate_id: id.clone(),
+        aggregate_id: id.parse().expect("an aggregate id"),
         sequence,
         revision: 1,
         occurred_at: at,

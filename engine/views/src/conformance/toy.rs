@@ -178,6 +178,7 @@ pub(crate) fn event(aggregate: &str, sequence: i64) -> HistoryEvent {
         occurred_at: Timestamp(1),
         recorded_at: Timestamp(2),
         command_id: Uuid::from_u128(7),
+        command_offset: sequence,
         correlation_id: "conversation".to_owned(),
         actor: (sequence > 1).then(|| "ada".to_owned()),
         json: format!("{{\"sequence\":{sequence}}}"),

@@ -142,12 +142,12 @@ fn merged(mut partitions: Vec<VecDeque<HistoryEvent>>) -> Vec<HistoryEvent> {
 mod tests {
     use rusqlite::Connection;
 
-    use crate::sqlite::schema;
+    use crate::sqlite::history;
 
     #[test]
     fn a_feed_is_read_from_its_index_in_order() {
         let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(schema::TABLES).unwrap();
+        connection.execute_batch(history::TABLES).unwrap();
         for types in ["", " AND event_type IN ('A', 'B')"] {
             let sql = format!(
                 "EXPLAIN QUERY PLAN SELECT json FROM history INDEXED BY history_feed WHERE aggregate = 'a'

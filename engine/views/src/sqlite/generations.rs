@@ -43,7 +43,8 @@ impl Targets {
 
     /// Refuses if one of them is not served any more.
     pub(super) fn check_served(&self, connection: &Connection) -> Result<(), CommitError> {
-        for (view, ours) in self.iter().filter(|(name, _)| *name != HISTORY) {
+        // The history, and what leads through it, has none.
+        for (view, ours) in self.iter().filter(|(_, generation)| *generation != 0) {
             let theirs = served_number(connection, view).map_err(super::database)?;
             if theirs != Some(ours) {
                 return Err(CommitError::Switched {

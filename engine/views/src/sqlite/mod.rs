@@ -6,6 +6,7 @@ mod desk;
 mod feed;
 mod generations;
 mod guard;
+mod history;
 mod list;
 mod reader;
 mod schema;

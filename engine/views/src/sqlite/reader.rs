@@ -7,7 +7,8 @@ use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, ToSql,
 use uuid::Uuid;
 
 use super::columns::table;
-use super::{connect, database, feed, generations, list, schema};
+use super::history::Growing;
+use super::{connect, database, feed, generations, history, list, schema};
 use crate::{
     CheckpointKey, FeedPage, FeedQuery, Generation, HistoryEvent, ListQuery, Page, Parked, ParkedEntry,
     Position, Row, Snapshot, StoreError, StoredRow, ViewReader,
@@ -211,12 +212,43 @@ impl Snapshot for SqliteSnapshot<'_> {
     fn feed(&self, query: &FeedQuery) -> Result<FeedPage, StoreError> {
         feed::page(&self.transaction, self.place, query)
     }
+
+    fn first_after_time(
+        &self,
+        aggregate: &str,
+        partition: i32,
+        time: Timestamp,
+    ) -> Result<Option<i64>, StoreError> {
+        let place = (aggregate, partition);
+        history::first_past(&self.transaction, place, Growing::Time, time.0)
+    }
+
+    fn first_after_command(
+        &self,
+        aggregate: &str,
+        partition: i32,
+        command_offset: i64,
+    ) -> Result<Option<i64>, StoreError> {
+        let place = (aggregate, partition);
+        history::first_past(&self.transaction, place, Growing::Command, command_offset)
+    }
+
+    fn touching(
+        &self,
+        view: &str,
+        id: &AggregateId,
+        (aggregate, partition, from): (&str, i32, i64),
+        limit: usize,
+    ) -> Result<Vec<HistoryEvent>, StoreError> {
+        let place = (aggregate, partition, from);
+        history::touching(&self.transaction, self.place, (view, id), place, limit)
+    }
 }
 
 /// The columns that [`event`] reads.
 pub(super) const EVENT: &str =
     "aggregate, id, sequence, partition, at_offset, event_id, event_type, occurred_at,
-    recorded_at, command_id, correlation_id, actor, json";
+    recorded_at, command_id, command_offset, correlation_id, actor, json";
 
 /// An event of `SELECT {EVENT} ...`.
 pub(super) fn event(row: &rusqlite::Row<'_>, place: &str) -> Result<HistoryEvent, StoreError> {
@@ -233,9 +265,10 @@ pub(super) fn event(row: &rusqlite::Row<'_>, place: &str) -> Result<HistoryEvent
             occurred_at: Timestamp(row.get(7)?),
             recorded_at: Timestamp(row.get(8)?),
             command_id: Uuid::from_bytes(row.get(9)?),
-            correlation_id: row.get(10)?,
-            actor: row.get(11)?,
-            json: row.get(12)?,
+            command_offset: row.get(10)?,
+            correlation_id: row.get(11)?,
+            actor: row.get(12)?,
+            json: row.get(13)?,
         })
     };
     event().map_err(database)

@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::columns::{column, index, table};
 use super::generations::{self, Targets};
-use super::{database, upgrade};
+use super::{database, history, upgrade};
 use crate::{HISTORY, OpenError};
 
 /// Raised when the tables here change in a way that an older program does not understand.
@@ -58,26 +58,7 @@ pub(super) const TABLES: &str = "
         dropped TEXT,
         PRIMARY KEY (projection, generation, aggregate, id)
     ) WITHOUT ROWID;
-    CREATE INDEX IF NOT EXISTS parked_retry ON parked (projection) WHERE retry = 1;
-    -- With a rowid: events are long, and appended in no order of aggregates.
-    CREATE TABLE IF NOT EXISTS history (
-        aggregate TEXT NOT NULL,
-        id TEXT NOT NULL,
-        sequence INTEGER NOT NULL,
-        partition INTEGER NOT NULL,
-        at_offset INTEGER NOT NULL,
-        event_id BLOB NOT NULL,
-        event_type TEXT NOT NULL,
-        occurred_at INTEGER NOT NULL,
-        recorded_at INTEGER NOT NULL,
-        command_id BLOB NOT NULL,
-        correlation_id TEXT NOT NULL,
-        actor TEXT,
-        json TEXT NOT NULL,
-        PRIMARY KEY (aggregate, id, sequence)
-    );
-    -- For feeds. The type is in it, so that what a feed leaves out is not even looked up.
-    CREATE INDEX IF NOT EXISTS history_feed ON history (aggregate, partition, at_offset, event_type);";
+    CREATE INDEX IF NOT EXISTS parked_retry ON parked (projection) WHERE retry = 1;";
 
 /// The time in milliseconds since 1970, in SQL.
 pub(super) const NOW: &str = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
@@ -113,6 +94,7 @@ pub(super) fn prepare(
             None => beside.push(view.name.to_owned()),
         }
     }
+    history::prepare(&transaction, domains, &mut targets).map_err(database)?;
     let epoch = next(&transaction, "epoch", 0).map_err(database)?;
     transaction.commit().map_err(database)?;
     Ok(Prepared {

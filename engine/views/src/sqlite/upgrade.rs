@@ -102,7 +102,8 @@ mod tests {
             assert!(writer.beside().is_empty());
             let checkpoints = writer.checkpoints().unwrap();
             assert_eq!(checkpoints[&key(VIEW)].next_offset, 5);
-            assert_eq!(checkpoints[&key(HISTORY)].next_offset, 5);
+            // The history says more of an event than it did: it is read anew.
+            assert!(!checkpoints.contains_key(&key(HISTORY)));
             assert_eq!(writer.parked().unwrap()[0].reason, "no such field");
         }
         let mut reader = store.reader().unwrap();

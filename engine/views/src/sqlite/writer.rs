@@ -9,9 +9,9 @@ use super::columns::table;
 use super::generations::Targets;
 use super::guard::Guard;
 use super::schema::NOW;
-use super::{database, reader};
+use super::{database, history, reader};
 use crate::{
-    Batch, CheckpointKey, CheckpointMove, CommitError, HISTORY, HistoryEvent, NewRow, Parked, ParkedKey,
+    Batch, CheckpointKey, CheckpointMove, CommitError, HISTORY, NewRow, Parked, ParkedKey,
     Position, Row, RowChange, StoreError, ViewWriter,
 };
 
@@ -69,8 +69,9 @@ impl<C: Borrow<Connection>> SqliteWriter<C> {
         }
         if !batch.history.is_empty() {
             targets.of(HISTORY)?;
-            write_history(connection, &batch.history).map_err(database)?;
+            history::write(connection, &batch.history).map_err(database)?;
         }
+        history::write_touches(connection, &batch.touches).map_err(database)?;
         for key in &batch.unparked {
             unpark(connection, targets.of(&key.projection)?, key).map_err(database)?;
         }
@@ -233,33 +234,6 @@ fn write_rows(connection: &Connection, table: &str, changes: &[RowChange]) -> ru
             }) => put.execute(params![id.as_str(), doc, listed, sequence, version])?,
             None => remove.execute([id.as_str()])?,
         };
-    }
-    Ok(())
-}
-
-fn write_history(connection: &Connection, events: &[HistoryEvent]) -> rusqlite::Result<()> {
-    // No `OR IGNORE`: checkpoints let each event in once, so one that is there already is a fault to be seen.
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO history (aggregate, id, sequence, partition, at_offset, event_id, event_type,
-         occurred_at, recorded_at, command_id, correlation_id, actor, json)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-    )?;
-    for event in events {
-        statement.execute(params![
-            event.aggregate,
-            event.id.as_str(),
-            event.sequence,
-            event.partition,
-            event.offset,
-            event.event_id.as_bytes(),
-            event.event_type,
-            event.occurred_at.0,
-            event.recorded_at.0,
-            event.command_id.as_bytes(),
-            event.correlation_id,
-            event.actor,
-            event.json,
-        ])?;
     }
     Ok(())
 }

@@ -1,0 +1,87 @@
+//! Rules of the past: where a moment lies, and what touches a row from elsewhere.
+
+use foldline_core::Timestamp;
+
+use super::toy::{AGGREGATE, Fixture, VIEW, event, id};
+use crate::{Batch, HistoryEvent, Touch, ViewWriter};
+
+/// An event of each of these times, in one partition; commands lie at every third offset.
+fn recorded(writer: &mut dyn ViewWriter, partition: i32, first: i64, times: &[i64]) {
+    let event = |(index, time): (i64, &i64)| HistoryEvent {
+        partition,
+        offset: 2 * (first + index),
+        recorded_at: Timestamp(*time),
+        command_offset: (first + index) / 3,
+        ..event(&format!("p{partition}"), first + index + 1)
+    };
+    let batch = Batch {
+        history: (0..).zip(times).map(event).collect(),
+        ..Batch::default()
+    };
+    writer.commit(&batch).unwrap();
+}
+
+/// What it should be, by going through all.
+fn first(times: &[i64], is_past: impl Fn(usize, i64) -> bool) -> Option<i64> {
+    let found = times.iter().enumerate().position(|(index, time)| is_past(index, *time));
+    found.map(|index| 2 * i64::try_from(index).unwrap())
+}
+
+pub(crate) fn a_moment_lies_before_the_first_event_that_is_past_it(fixture: &Fixture) {
+    let mut writer = fixture.writer();
+    // One clock goes back for a while. Batches are of any length, longer than what lies between two marks too.
+    let times: Vec<i64> = (0..1500).map(|n| if n % 100 < 7 { n * 10 - 300 } else { n * 10 }).collect();
+    let mut begun = 0;
+    for length in [1, 1, 3, 700, 2, 793] {
+        recorded(&mut *writer, 1, i64::try_from(begun).unwrap(), &times[begun..begun + length]);
+        begun += length;
+    }
+    recorded(&mut *writer, 2, 0, &[5]);
+    fixture.read(|snapshot| {
+        for time in (-310..15_100).step_by(97).chain([14_989, 14_990, 14_991]) {
+            let found = snapshot.first_after_time(AGGREGATE, 1, Timestamp(time)).unwrap();
+            assert_eq!(found, first(&times, |_, at| at > time), "{time}");
+        }
+        for command in (-1..501).step_by(13).chain([498, 499, 500]) {
+            let found = snapshot.first_after_command(AGGREGATE, 1, command).unwrap();
+            let past = |index: usize, _| i64::try_from(index).unwrap() / 3 > command;
+            assert_eq!(found, first(&times, past), "{command}");
+        }
+        let none = snapshot.first_after_time(AGGREGATE, 3, Timestamp(0));
+        assert_eq!(none.unwrap(), None);
+        let other = snapshot.first_after_time(AGGREGATE, 2, Timestamp(4));
+        assert_eq!(other.unwrap(), Some(0));
+    });
+}
+
+pub(crate) fn what_touches_a_row_is_read_by_partition_in_order(fixture: &Fixture) {
+    let mut writer = fixture.writer();
+    recorded(&mut *writer, 1, 0, &[1, 2, 3, 4]);
+    recorded(&mut *writer, 2, 0, &[1]);
+    let touch = |row: &str, partition, offset| Touch {
+        view: VIEW.to_owned(),
+        id: id(row),
+        aggregate: AGGREGATE.to_owned(),
+        partition,
+        offset,
+    };
+    let touches = vec![touch("r", 1, 6), touch("r", 1, 2), touch("r", 2, 0), touch("s", 1, 4)];
+    let batch = Batch {
+        touches,
+        ..Batch::default()
+    };
+    writer.commit(&batch).unwrap();
+    fixture.read(|snapshot| {
+        let read = |view, row: &str, partition, from, limit| -> Vec<i64> {
+            let from = (AGGREGATE, partition, from);
+            let events = snapshot.touching(view, &id(row), from, limit).unwrap();
+            events.iter().map(|event| event.offset).collect()
+        };
+        assert_eq!(read(VIEW, "r", 1, 0, 9), [2, 6]);
+        assert_eq!(read(VIEW, "r", 1, 3, 9), [6]);
+        assert_eq!(read(VIEW, "r", 1, 0, 1), [2]);
+        assert_eq!(read(VIEW, "r", 2, 0, 9), [0]);
+        assert_eq!(read(VIEW, "s", 1, 0, 9), [4]);
+        assert_eq!(read("other", "r", 1, 0, 9), [] as [i64; 0]);
+    });
+}
