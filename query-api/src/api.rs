@@ -1,12 +1,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use foldline_core::{AggregateInfo, Domains, Field, ViewInfo};
+use foldline_core::{AggregateInfo, AggregateType, Domains, Field, ViewInfo, ViewType};
 use foldline_service::Shutdown;
 use foldline_views::{HISTORY, ID, Snapshot, StoreError, ViewStore};
 
 use crate::columns::{self, Column};
 use crate::consistency::{Asked, Consistent, ReadError, Scope, Shown};
+use crate::past::PastView;
 use crate::readers::Readers;
 use crate::streams::{StreamOptions, Streams};
 
@@ -20,6 +21,7 @@ pub struct Api {
     pub(crate) wait_max: Duration,
     readers: Arc<Readers>,
     domains: Domains,
+    topic_prefix: String,
 }
 
 /// What the operator decides about it.
@@ -27,6 +29,8 @@ pub struct Api {
 pub struct ApiOptions {
     /// What links to commands begin with.
     pub command_api: String,
+    /// What the names of topics begin with.
+    pub topic_prefix: String,
     /// How long a read with a token waits if the request does not say.
     pub wait_default: Duration,
     /// How long it waits at most.
@@ -51,6 +55,9 @@ pub(crate) struct ViewResource {
     pub(crate) subject: Option<String>,
     /// What a row is as a line of a table.
     pub(crate) columns: Vec<Column>,
+    /// How its past is folded, and what that depends on.
+    pub(crate) past: PastView,
+    pub(crate) past_scope: Scope,
 }
 
 /// The history of an aggregate type, as the API serves it.
@@ -61,6 +68,7 @@ pub(crate) struct HistoryResource {
     /// The types of its events.
     pub(crate) types: Vec<String>,
     pub(crate) scope: Scope,
+    pub(crate) kind: Arc<dyn AggregateType>,
 }
 
 impl Api {
@@ -74,12 +82,13 @@ impl Api {
         let readers = Arc::new(Readers::new(Box::new(store), options.readers));
         let aggregates = || domains.aggregates().iter().map(|aggregate| aggregate.info());
         let views = domains.views().iter().map(|view| {
-            let info = view.info();
-            let subject = aggregates().find(|aggregate| aggregate.path == info.path);
-            Arc::new(ViewResource::new(info, subject, &options.command_api))
+            let subject = aggregates().find(|aggregate| aggregate.path == view.info().path);
+            let past = PastView::new(domains, view);
+            Arc::new(ViewResource::new(&**view, subject, &options.command_api, past))
         });
-        let histories = aggregates().filter(|aggregate| !aggregate.is_internal());
-        let histories = histories.map(|aggregate| Arc::new(HistoryResource::new(aggregate)));
+        let histories = domains.aggregates().iter();
+        let histories = histories.filter(|kind| !kind.info().is_internal());
+        let histories = histories.map(|kind| Arc::new(HistoryResource::new(kind)));
         Arc::new(Self {
             consistent: Consistent::new(Arc::clone(&readers)),
             views: views.collect(),
@@ -89,7 +98,19 @@ impl Api {
             wait_max: options.wait_max,
             readers,
             domains: domains.clone(),
+            topic_prefix: options.topic_prefix.clone(),
         })
+    }
+
+    /// The topic of an aggregate type (by its qualified name) that is called so: `events`, `commands`, `results`.
+    pub(crate) fn topic(&self, aggregate: &str, kind: &str) -> String {
+        format!("{}{aggregate}.{kind}", self.topic_prefix)
+    }
+
+    /// Where the API serves an aggregate type, by its qualified name.
+    pub(crate) fn path_of(&self, aggregate: &str) -> Option<&'static str> {
+        let mut histories = self.histories.iter();
+        histories.find(|history| history.aggregate == aggregate).map(|history| history.path)
     }
 
     /// Reads for a stream, when it is its turn: requests of others come first.
@@ -120,7 +141,13 @@ impl Api {
 }
 
 impl ViewResource {
-    fn new(info: &ViewInfo, subject: Option<&AggregateInfo>, command_api: &str) -> Self {
+    fn new(
+        view: &dyn ViewType,
+        subject: Option<&AggregateInfo>,
+        command_api: &str,
+        past: PastView,
+    ) -> Self {
+        let info = view.info();
         let mut fields = info.fields.to_vec();
         if !fields.iter().any(|field| field.name == ID.name) {
             fields.push(ID);
@@ -136,6 +163,11 @@ impl ViewResource {
             subject: subject.filter(|_| is_fold).map(AggregateInfo::qualified_name),
             columns: columns::of_rows(&info.schema),
             is_fold,
+            past_scope: Scope {
+                projection: HISTORY.to_owned(),
+                aggregates: past.sources.clone(),
+            },
+            past,
             commands: subject.map(|subject| format!("{}{}", command_api.trim_end_matches('/'), subject.path)),
             info: info.clone(),
         }
@@ -143,7 +175,8 @@ impl ViewResource {
 }
 
 impl HistoryResource {
-    fn new(info: &AggregateInfo) -> Self {
+    fn new(kind: &Arc<dyn AggregateType>) -> Self {
+        let info = kind.info();
         let aggregate = info.qualified_name();
         Self {
             path: info.path,
@@ -153,6 +186,7 @@ impl HistoryResource {
                 aggregates: vec![aggregate.clone()],
             },
             aggregate,
+            kind: Arc::clone(kind),
         }
     }
 }

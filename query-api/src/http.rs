@@ -10,7 +10,9 @@ mod failure;
 mod feed;
 mod index;
 mod live;
+mod log;
 mod openapi;
+mod past;
 mod row_stream;
 mod rows;
 mod sse;
@@ -78,7 +80,8 @@ fn view_routes(api: &Arc<Api>, view: &Arc<ViewResource>) -> Router {
     let path = view.info.path;
     let mut routes = Router::new()
         .route(path, get(rows::list))
-        .route(&format!("{path}/{{id}}"), get(rows::one));
+        .route(&format!("{path}/{{id}}"), get(rows::one))
+        .route(&format!("{path}/{{id}}/diff"), get(past::difference));
     for (list, fields) in view.info.lists {
         let all = move |resource, id, parts| entries::list(list, fields, resource, id, parts);
         let one = move |resource, ids, parts| entries::one(list, resource, ids, parts);
@@ -93,9 +96,10 @@ fn view_routes(api: &Arc<Api>, view: &Arc<ViewResource>) -> Router {
 }
 
 fn history_routes(api: &Arc<Api>, history: &Arc<HistoryResource>) -> Router {
-    let path = format!("{}/{{id}}/events", history.path);
+    let path = format!("{}/{{id}}", history.path);
     Router::new()
-        .route(&path, get(events::list))
+        .route(&format!("{path}/events"), get(events::list))
+        .route(&format!("{path}/state"), get(past::state))
         .with_state(Resource {
             api: Arc::clone(api),
             of: Arc::clone(history),

@@ -4,6 +4,9 @@
 //! `/orders/{id}/items/{item}` one of its entries), and `/orders/{id}/events` the history of the aggregate behind it. `/` is the index. How a list is asked for
 //! stands in `params`, how a read waits for what the client has seen in `consistency`.
 //!
+//! What was is folded from the history (`past`): `?at=` on rows, `/orders/{id}/diff` between two moments of one,
+//! `/orders/{id}/state` the aggregate itself. `?explain=true` names the event behind each field of a row.
+//!
 //! `/events` is the feed of all aggregates. What can be followed is answered with server-sent events to whoever asks
 //! for them (`http/live`), and what is a table with NDJSON or CSV (`http/export`). A stream is pulled: it reads a page
 //! when the client has taken the one before, and holds nothing else.
@@ -15,6 +18,7 @@ mod cursor;
 mod entries;
 mod http;
 mod params;
+mod past;
 mod position;
 mod readers;
 mod settings;
@@ -38,6 +42,7 @@ pub use streams::StreamOptions;
 pub async fn run(settings: Settings, domains: Domains, shutdown: Shutdown) -> anyhow::Result<()> {
     let options = ApiOptions {
         command_api: settings.command_api.clone(),
+        topic_prefix: settings.topic_prefix.clone(),
         wait_default: settings.wait_default,
         wait_max: settings.wait_max,
         readers: settings.readers.into(),

@@ -6,6 +6,7 @@
 //! | `total.amount[gte]=1000` | `lt`, `lte`, `gt`, `gte`; all that are given hold |
 //! | `sort=-total.amount,id` | by these fields, descending with `-`; ties by id |
 //! | `limit=50` | at most so many |
+//! | `at=...` | as it was then; see `past` |
 //! | `cursor=...` | goes on where a page with the same filters and order ended |
 
 use std::fmt::Write;
@@ -106,7 +107,8 @@ pub(crate) fn list_request(
     for (name, value) in params {
         match name.as_str() {
             "sort" => add_sort(&mut sort, value, fields)?,
-            "limit" => {}
+            // Read by whoever knows what a moment is there.
+            "limit" | "at" => {}
             "cursor" => cursor = Some(value),
             _ => add_filter(&mut filters, name, value, fields)?,
         }
@@ -181,7 +183,7 @@ fn add_filter(
     };
     let Some(field) = fields.iter().find(|field| field.name == field_name).copied() else {
         let names = fields.iter().map(|field| field.name.to_owned());
-        let others = ["sort", "limit", "cursor", "format", "consistency_token"].map(str::to_owned);
+        let others = ["sort", "limit", "cursor", "at", "format", "consistency_token"].map(str::to_owned);
         return Err(unknown(name, names.chain(others).collect()));
     };
     let value = value_of(text, field.kind).map_err(|detail| bad(name, detail, Vec::new()))?;

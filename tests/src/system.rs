@@ -175,11 +175,11 @@ impl System {
             Service::CommandHandler => self.handler.bootstrap_servers.clone(),
             _ => None,
         };
+        add("topic-prefix", self.kafka.topic_prefix.clone());
         if service != Service::QueryApi {
             let usual = || self.kafka.bootstrap_servers.clone();
             add("bootstrap-servers", chosen.unwrap_or_else(usual));
             add("schema-registry", self.kafka.schema_registry.clone());
-            add("topic-prefix", self.kafka.topic_prefix.clone());
         }
         match service {
             Service::CommandHandler => {

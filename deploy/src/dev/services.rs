@@ -107,14 +107,17 @@ fn settings(name: &str, addresses: &Addresses, data: &Path, kafka: &KafkaSetting
         ],
     };
     let listen = url(addresses, name).replacen("http://", "", 1);
-    settings.extend([("listen", json!(listen)), ("log-format", json!("text"))]);
+    settings.extend([
+        ("listen", json!(listen)),
+        ("log-format", json!("text")),
+        ("topic-prefix", json!(kafka.topic_prefix)),
+    ]);
     if name != "query-api" {
         let pairs = kafka.kafka_properties.iter();
         let pairs: Vec<String> = pairs.map(|(key, value)| format!("{key}={value}")).collect();
         settings.extend([
             ("bootstrap-servers", json!(kafka.bootstrap_servers)),
             ("schema-registry", json!(kafka.schema_registry)),
-            ("topic-prefix", json!(kafka.topic_prefix)),
             ("kafka", json!(pairs)),
         ]);
     }

@@ -171,6 +171,9 @@ pub trait Snapshot {
         limit: usize,
     ) -> Result<Vec<HistoryEvent>, StoreError>;
 
+    /// The sequence of an aggregate's newest event; `None` if it has none.
+    fn last_sequence(&self, aggregate: &str, id: &AggregateId) -> Result<Option<Sequence>, StoreError>;
+
     /// The events of several aggregates, a page at a time. Costs what the page has, wherever it begins.
     fn feed(&self, query: &FeedQuery) -> Result<FeedPage, StoreError>;
 

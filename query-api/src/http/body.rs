@@ -67,15 +67,20 @@ impl PageLinks {
 }
 
 fn url(path: &str, params: &Params) -> String {
+    format!("{path}{}", query(params))
+}
+
+/// What stands behind a path; nothing without parameters.
+pub(super) fn query(params: &Params) -> String {
     let encoded = |text: &str| utf8_percent_encode(text, IN_QUERY).to_string();
     let pairs: Vec<String> = params
         .iter()
         .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)))
         .collect();
     if pairs.is_empty() {
-        return path.to_owned();
+        return String::new();
     }
-    format!("{path}?{}", pairs.join("&"))
+    format!("?{}", pairs.join("&"))
 }
 
 /// Where one can go on from a row. Ids need no escapes.
@@ -93,13 +98,13 @@ pub(super) fn row_links(view: &ViewResource, id: &AggregateId) -> Map<String, Va
     links
 }
 
-/// The row, with the links as its last member. It is text from its store to the client: nothing is parsed.
-pub(super) fn with_links(doc: &str, links: Map<String, Value>) -> String {
-    let links = Value::Object(links);
+/// The row, with one more member, its last. It is text from its store to the client: nothing is parsed.
+pub(super) fn with_member(doc: &str, name: &str, value: &Value) -> String {
+    let name = Value::from(name);
     match doc.trim_end().strip_suffix('}') {
-        Some(empty) if empty.trim() == "{" => format!("{{\"links\":{links}}}"),
-        Some(open) if open.starts_with('{') => format!("{open},\"links\":{links}}}"),
-        // A view whose rows are no objects has no place for them.
+        Some(empty) if empty.trim() == "{" => format!("{{{name}:{value}}}"),
+        Some(open) if open.starts_with('{') => format!("{open},{name}:{value}}}"),
+        // A view whose rows are no objects has no place for it.
         _ => doc.to_owned(),
     }
 }
@@ -108,13 +113,14 @@ pub(super) fn with_links(doc: &str, links: Map<String, Value>) -> String {
 mod tests {
     use serde_json::{Map, Value, json};
 
-    use super::{PageLinks, with_links};
+    use super::{PageLinks, with_member};
 
     #[test]
     fn links_join_any_row() {
         let mut links = Map::new();
         links.insert("self".to_owned(), "/a/1".into());
-        let shown = |doc: &str| serde_json::from_str::<Value>(&with_links(doc, links.clone())).unwrap();
+        let links = Value::from(links);
+        let shown = |doc: &str| serde_json::from_str::<Value>(&with_member(doc, "links", &links)).unwrap();
         assert_eq!(shown("{}"), json!({ "links": { "self": "/a/1" } }));
         assert_eq!(
             shown("{\"a\":{}}"),

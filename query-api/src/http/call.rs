@@ -11,7 +11,8 @@ use super::accept::Format;
 use super::failure::Failure;
 use crate::api::Api;
 use crate::consistency::Asked;
-use crate::params::{BadParameter, Params, bad, only};
+use crate::params::{BadParameter, Params, bad};
+use crate::past::{At, at};
 
 /// How far a client has seen, and how far an answer has.
 pub(super) const CONSISTENCY_TOKEN: HeaderName = HeaderName::from_static("consistency-token");
@@ -64,9 +65,27 @@ impl Call {
         })
     }
 
-    /// For what is one thing: the consistency token is all it takes.
-    pub(super) fn takes_no_parameters(&self) -> Result<(), BadParameter> {
-        only(&self.params, &[])
+    /// The last value of a parameter.
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        let found = self.params.iter().rfind(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// A parameter that names a moment, if it is there.
+    pub(super) fn moment(&self, name: &str) -> Result<Option<At>, BadParameter> {
+        self.value(name).map(|text| at(name, text)).transpose()
+    }
+
+    /// A parameter that is true or false, and false if it is not there.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, BadParameter> {
+        match self.value(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(text) => {
+                let detail = format!("{text:?} is neither true nor false");
+                Err(bad(name, detail, vec!["true".to_owned(), "false".to_owned()]))
+            }
+        }
     }
 
     /// Where the client wants to go on, and what says so. A client that comes back by itself has the header; the

@@ -15,7 +15,7 @@ use super::failure::Failure;
 use super::rows::{etag, find};
 use crate::api::ViewResource;
 use crate::consistency::ReadError;
-use crate::params::{Extent, list_request};
+use crate::params::{Extent, list_request, only};
 use crate::{columns, cursor, entries};
 
 /// `GET /orders/{id}/items`
@@ -57,7 +57,7 @@ pub(super) async fn one(
     parts: Parts,
 ) -> Result<Response, Failure> {
     let call = Call::new(&api, &parts, Format::ONE)?;
-    call.takes_no_parameters()?;
+    only(&call.params, &["at"])?;
     let (row, token) = find(&api, &view, &call, &id).await?;
     let path = format!("{}/{id}/{list}/{entry}", view.info.path);
     let found = entries_of(&row.doc, list)?

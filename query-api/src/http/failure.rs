@@ -5,9 +5,10 @@ use foldline_views::StoreError;
 use http::StatusCode;
 use serde_json::{Map, Value};
 
-use super::call::{CONSISTENCY_TOKEN, set};
+use super::call::{CONSISTENCY_TOKEN, Call, set};
 use crate::consistency::ReadError;
 use crate::params::BadParameter;
+use crate::past::PastError;
 use crate::streams::Full;
 
 /// Why a read has no answer.
@@ -27,6 +28,14 @@ pub(super) enum Failure {
     /// As many streams as there may be.
     Full(Full),
     Read(ReadError),
+    /// What was asked of the past has no answer.
+    Past {
+        /// The parameter that names the moment.
+        parameter: &'static str,
+        path: String,
+        error: Box<PastError>,
+        seen: Token,
+    },
     /// Nothing is at this path, in a store that has seen this.
     NotFound {
         path: String,
@@ -52,9 +61,36 @@ impl From<Full> for Failure {
     }
 }
 
+impl Failure {
+    /// What was asked of the past with this parameter, in a history that has seen this.
+    pub(super) fn past(call: &Call, parameter: &'static str, error: PastError, seen: Token) -> Self {
+        let path = call.path.clone();
+        match error {
+            PastError::Nothing => Self::NotFound { path, seen },
+            PastError::Store(error) => Self::Read(error.into()),
+            error => Self::Past {
+                parameter,
+                path,
+                error: error.into(),
+                seen,
+            },
+        }
+    }
+}
+
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         match self {
+            Self::Past {
+                parameter,
+                path,
+                error,
+                seen,
+            } => {
+                let mut response = past(parameter, &path, &error).into_response();
+                set(response.headers_mut(), CONSISTENCY_TOKEN, &seen.to_string());
+                response
+            }
             Self::Query => {
                 let problem = invalid_parameter();
                 problem.detail("the query is not name=value&...").into_response()
@@ -86,6 +122,55 @@ impl IntoResponse for Failure {
                 seen,
             }) => behind(&projection, &wanted, &seen),
             Self::Read(ReadError::Store(error)) => store(&error).into_response(),
+        }
+    }
+}
+
+fn past(parameter: &str, path: &str, error: &PastError) -> Problem {
+    let problem = |status: StatusCode, code: &str, title: &str| {
+        Problem::new(status, code, title).detail(format!("{parameter}: {error}"))
+    };
+    match error {
+        PastError::Future { now, .. } => {
+            let problem = problem(StatusCode::BAD_REQUEST, "moment-in-the-future", "The moment has not come yet");
+            problem.with("parameter", parameter).with("now", now.to_string())
+        }
+        PastError::Sequence { newest, .. } => {
+            let problem = problem(
+                StatusCode::NOT_FOUND,
+                "sequence-not-reached",
+                "The aggregate has not come that far",
+            );
+            problem.with("parameter", parameter).with("newest", *newest)
+        }
+        PastError::NotYet { began_at } => {
+            let problem = problem(StatusCode::NOT_FOUND, "not-there-yet", "There was nothing here then");
+            problem
+                .with("parameter", parameter)
+                .with("began_at", began_at.to_string())
+                .next("see it as it is", "GET", path)
+        }
+        PastError::Meaningless(detail) => bad_parameter(BadParameter {
+            parameter: parameter.to_owned(),
+            detail: detail.clone(),
+            allowed: Vec::new(),
+        }),
+        PastError::TooLong => problem(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "history-too-long",
+            "The history is too long to be folded when somebody asks",
+        ),
+        PastError::Behind(view) => {
+            let problem = problem(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "view-behind",
+                "The view has not come that far yet",
+            );
+            problem.with("view", view.as_str()).retry_after(1)
+        }
+        PastError::Nothing | PastError::Store(_) | PastError::Told(_) => {
+            tracing::error!(%error, "cannot read the history");
+            unavailable()
         }
     }
 }
@@ -160,13 +245,13 @@ fn positions(token: &Token) -> Map<String, Value> {
         .collect()
 }
 
+fn unavailable() -> Problem {
+    let title = "The views cannot be read now";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title).retry_after(1)
+}
+
 fn store(error: &StoreError) -> Problem {
-    let away = Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "unavailable",
-        "The views cannot be read now",
-    )
-    .retry_after(1);
+    let away = unavailable();
     match error {
         StoreError::NotThere(_) => away.detail("there are no views yet: the projector has not made them"),
         StoreError::OtherPlace => bad_parameter(BadParameter {

@@ -9,15 +9,15 @@ use serde_json::Map;
 
 use super::Resource;
 use super::accept::Format;
-use super::body::{PageLinks, row_links, with_links};
+use super::body::{PageLinks, row_links, with_member};
 use super::call::Call;
 use super::export::{PAGE, Page, Pages, export};
 use super::failure::Failure;
-use super::row_stream;
+use super::{past, row_stream};
 use crate::api::{Api, ViewResource};
 use crate::consistency::{Asked, ReadError, Shown};
 use crate::cursor;
-use crate::params::{Extent, list_request};
+use crate::params::{Extent, list_request, only};
 
 /// `GET /orders`
 pub(super) async fn list(
@@ -43,7 +43,7 @@ pub(super) async fn list(
 fn item(view: &ViewResource, row: &Row) -> String {
     let mut links = Map::new();
     links.insert("self".to_owned(), format!("{}/{}", view.info.path, row.id).into());
-    with_links(&row.doc, links)
+    with_member(&row.doc, "links", &links.into())
 }
 
 async fn table(api: &Arc<Api>, view: &Arc<ViewResource>, call: Call) -> Result<Response, Failure> {
@@ -94,23 +94,41 @@ pub(super) async fn one(
     if call.format == Format::EventStream {
         return row_stream::open(&api, &view, &call, &id).await;
     }
-    call.takes_no_parameters()?;
+    only(&call.params, &["at", "explain"])?;
+    if call.flag("explain")? {
+        let at = call.moment("at")?;
+        let (row, fields, token) = past::explained(&api, &view, &call, &id, at).await?;
+        let body = with_member(&body_then(&view, &row, &call), "explained", &fields);
+        return Ok(call.respond(&token, None, body));
+    }
     let (row, token) = find(&api, &view, &call, &id).await?;
-    Ok(call.respond(&token, Some(&etag(&view, &row)), body(&view, &row)))
+    let body = body_then(&view, &row, &call);
+    Ok(call.respond(&token, Some(&etag(&view, &row)), body))
+}
+
+/// As it is now, or as it was.
+fn body_then(view: &ViewResource, row: &Row, call: &Call) -> String {
+    match call.value("at") {
+        None => body(view, row),
+        Some(at) => with_member(&row.doc, "links", &past::links_then(view, &row.id, at).into()),
+    }
 }
 
 /// The row, with where one can go on from it.
 pub(super) fn body(view: &ViewResource, row: &Row) -> String {
-    with_links(&row.doc, row_links(view, &row.id))
+    with_member(&row.doc, "links", &row_links(view, &row.id).into())
 }
 
-/// The row with this id.
+/// The row with this id, at the moment that the client asks for.
 pub(super) async fn find(
     api: &Arc<Api>,
     view: &Arc<ViewResource>,
     call: &Call,
     id: &str,
 ) -> Result<(Row, Token), Failure> {
+    if let Some(at) = call.moment("at")? {
+        return past::find(api, view, call, id, at).await;
+    }
     // What is no id is no row's id.
     let id: Option<AggregateId> = id.parse().ok();
     let name = view.info.name;

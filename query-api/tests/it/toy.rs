@@ -154,6 +154,7 @@ pub fn domains_at_docs() -> Domains {
 pub fn api(folder: &Path, domains: &Domains, streams: StreamOptions, shutdown: &Shutdown) -> Arc<Api> {
     let options = ApiOptions {
         command_api: "http://commands.example/".to_owned(),
+        topic_prefix: "here-".to_owned(),
         wait_default: Duration::from_secs(30),
         wait_max: Duration::from_secs(60),
         readers: 4,

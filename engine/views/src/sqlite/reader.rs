@@ -209,6 +209,13 @@ impl Snapshot for SqliteSnapshot<'_> {
         Ok(events)
     }
 
+    fn last_sequence(&self, aggregate: &str, id: &AggregateId) -> Result<Option<Sequence>, StoreError> {
+        self.transaction
+            .prepare_cached("SELECT max(sequence) FROM history WHERE aggregate = ?1 AND id = ?2")
+            .and_then(|mut statement| statement.query_row([aggregate, id.as_str()], |row| row.get(0)))
+            .map_err(database)
+    }
+
     fn feed(&self, query: &FeedQuery) -> Result<FeedPage, StoreError> {
         feed::page(&self.transaction, self.place, query)
     }
