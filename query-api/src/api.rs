@@ -110,7 +110,9 @@ impl Api {
     /// Where the API serves an aggregate type, by its qualified name.
     pub(crate) fn path_of(&self, aggregate: &str) -> Option<&'static str> {
         let mut histories = self.histories.iter();
-        histories.find(|history| history.aggregate == aggregate).map(|history| history.path)
+        histories
+            .find(|history| history.aggregate == aggregate)
+            .map(|history| history.path)
     }
 
     /// Reads for a stream, when it is its turn: requests of others come first.
@@ -141,12 +143,7 @@ impl Api {
 }
 
 impl ViewResource {
-    fn new(
-        view: &dyn ViewType,
-        subject: Option<&AggregateInfo>,
-        command_api: &str,
-        past: PastView,
-    ) -> Self {
+    fn new(view: &dyn ViewType, subject: Option<&AggregateInfo>, command_api: &str, past: PastView) -> Self {
         let info = view.info();
         let mut fields = info.fields.to_vec();
         if !fields.iter().any(|field| field.name == ID.name) {

@@ -63,10 +63,12 @@ pub fn documents(api: &Arc<Api>) -> Router {
     foldline_service::documents(files, api.domains().codes())
 }
 
-/// The history of the aggregate that a row is about is beside the lists within the row.
+/// What the engine serves beside the lists within a row.
+const BESIDE_LISTS: [&str; 4] = ["events", "history", "state", "diff"];
+
 fn check_lists(view: &ViewResource) -> Result<(), UnservablePath> {
     let mut lists = view.info.lists.iter();
-    match lists.find(|(list, _)| *list == "events") {
+    match lists.find(|(list, _)| BESIDE_LISTS.contains(list)) {
         Some((list, _)) => Err(UnservablePath {
             what: format!("a list of {}", view.info.name),
             path: format!("{}/{{id}}/{list}", view.info.path),

@@ -17,6 +17,7 @@ mod live;
 mod outcomes;
 mod outside_domain;
 mod pace;
+mod past;
 mod races;
 mod rebuild;
 mod replays;

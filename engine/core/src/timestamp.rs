@@ -70,7 +70,14 @@ mod tests {
         ] {
             assert_eq!(text.parse(), Ok(Timestamp(millis)), "{text}");
         }
-        for bad in ["", "7", "yesterday", "2017-03-25", "2017-03-25T11:48:51", "x ms since 1970"] {
+        for bad in [
+            "",
+            "7",
+            "yesterday",
+            "2017-03-25",
+            "2017-03-25T11:48:51",
+            "x ms since 1970",
+        ] {
             assert!(bad.parse::<Timestamp>().is_err(), "{bad}");
         }
     }

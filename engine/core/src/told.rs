@@ -80,7 +80,9 @@ mod tests {
     fn what_is_no_event_is_refused() {
         let domains = Domains::new([Domain::new("cloakroom").aggregate::<Claim>()]).unwrap();
         let aggregate = &*domains.aggregates()[0];
-        let told = crate::testing::event_meta("7", 3).to_json(serde_json::json!({})).to_string();
+        let told = crate::testing::event_meta("7", 3)
+            .to_json(serde_json::json!({}))
+            .to_string();
         for bad in ["", "{}", "7", &told, &told.replace("1970", "x")] {
             assert!(DecodedEvent::from_json(aggregate, bad, 0).is_err(), "{bad}");
         }

@@ -115,9 +115,18 @@ fn a_row_of_two_aggregates_is_the_same_whichever_comes_first() {
 #[test]
 fn what_touches_rows_of_other_aggregates_is_kept_and_nothing_else() {
     let mut log = Log::default();
-    log.open("a").spend("a", &["ada", "bob", "ada"], 3).name("ada", "Ada");
+    log.open("a")
+        .spend("a", &["ada", "bob", "ada"], 3)
+        .name("ada", "Ada");
     let bar = Bar::of(&log);
-    let touch = |touch: &Touch| (touch.view.clone(), touch.id.to_string(), touch.partition, touch.offset);
+    let touch = |touch: &Touch| {
+        (
+            touch.view.clone(),
+            touch.id.to_string(),
+            touch.partition,
+            touch.offset,
+        )
+    };
     let touches: Vec<_> = bar.store.touches.iter().map(touch).collect();
     let touch = |id: &str| ("guests".to_owned(), id.to_owned(), 1, 2);
     assert_eq!(touches, [touch("ada"), touch("bob")]);
@@ -155,7 +164,12 @@ fn a_gap_parks_its_aggregate_in_every_projection_and_no_other() {
     let done = bar.take(&log.specs);
     assert_eq!(
         bar.parked(),
-        [(HISTORY, "a"), ("tabs", "a"), ("guests", "a"), ("guests/touches", "a")]
+        [
+            (HISTORY, "a"),
+            ("tabs", "a"),
+            ("guests", "a"),
+            ("guests/touches", "a")
+        ]
     );
     assert_eq!(
         bar.store.parked[0].reason,
@@ -256,7 +270,12 @@ fn a_record_that_cannot_be_read_parks_the_aggregate_that_its_key_names() {
     let bar = Bar::of(&log);
     assert_eq!(
         bar.parked(),
-        [(HISTORY, "a"), ("tabs", "a"), ("guests", "a"), ("guests/touches", "a")]
+        [
+            (HISTORY, "a"),
+            ("tabs", "a"),
+            ("guests", "a"),
+            ("guests/touches", "a")
+        ]
     );
     assert_eq!(bar.store.parked[0].reason, "garbage");
     assert_eq!(bar.row("guests", "ada"), None);

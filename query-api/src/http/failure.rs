@@ -132,7 +132,11 @@ fn past(parameter: &str, path: &str, error: &PastError) -> Problem {
     };
     match error {
         PastError::Future { now, .. } => {
-            let problem = problem(StatusCode::BAD_REQUEST, "moment-in-the-future", "The moment has not come yet");
+            let problem = problem(
+                StatusCode::BAD_REQUEST,
+                "moment-in-the-future",
+                "The moment has not come yet",
+            );
             problem.with("parameter", parameter).with("now", now.to_string())
         }
         PastError::Sequence { newest, .. } => {
@@ -144,7 +148,11 @@ fn past(parameter: &str, path: &str, error: &PastError) -> Problem {
             problem.with("parameter", parameter).with("newest", *newest)
         }
         PastError::NotYet { began_at } => {
-            let problem = problem(StatusCode::NOT_FOUND, "not-there-yet", "There was nothing here then");
+            let problem = problem(
+                StatusCode::NOT_FOUND,
+                "not-there-yet",
+                "There was nothing here then",
+            );
             problem
                 .with("parameter", parameter)
                 .with("began_at", began_at.to_string())

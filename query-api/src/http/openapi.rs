@@ -1,5 +1,7 @@
 //! What the read API says about itself, made from the installed views and histories, as `router` makes its routes.
 
+mod past;
+
 use foldline_core::{Field, FieldKind};
 use foldline_service::openapi::{OpenApi, Operation, parameter};
 use serde_json::{Value, json};
@@ -68,27 +70,29 @@ fn add_view(document: &mut OpenApi, view: &ViewResource) {
         path,
         reading(list, page(&row), &row, Format::TABLE, &LIST_HEADERS),
     );
+    let explained =
+        json!({ "allOf": [row, { "type": "object", "properties": { "explained": past::explained() } }] });
     let one = Operation::new(&format!("{name}.one"), &name, "One of them.")
         .description("As server-sent events: what it is, and what it becomes.")
-        .takes(
-            Some(if_none_match())
-                .into_iter()
-                .chain(followed(Format::FOLLOWED)),
-        )
-        .answers(304, "It is as the client has it.", [], &ROW_HEADERS);
+        .takes([past::at("at"), past::explain(), if_none_match()])
+        .takes(followed(Format::FOLLOWED))
+        .answers(304, "It is as the client has it.", [], &ROW_HEADERS)
+        .fails(past::FAILURES);
     document.add(
         "get",
         &format!("{path}/{{id}}"),
-        reading(one, row.clone(), &row, Format::FOLLOWED, &ROW_HEADERS),
+        reading(one, explained, &row, Format::FOLLOWED, &ROW_HEADERS),
     );
+    past::add_difference(document, &name, path);
     for (list, fields) in view.info.lists {
         let items = document
             .kept(&name)
             .map(|row| row["properties"][*list]["items"].clone());
         let entry = items.filter(|items| !items.is_null()).unwrap_or(json!({}));
         let all = Operation::new(&format!("{name}.{list}"), &name, &format!("The {list} of one."))
-            .takes(list_parameters(fields, Format::TABLE).chain([if_none_match()]))
-            .answers(304, "It is as the client has it.", [], &ROW_HEADERS);
+            .takes(list_parameters(fields, Format::TABLE).chain([past::at("at"), if_none_match()]))
+            .answers(304, "It is as the client has it.", [], &ROW_HEADERS)
+            .fails(past::FAILURES);
         let path = format!("{path}/{{id}}/{list}");
         document.add(
             "get",
@@ -100,8 +104,9 @@ fn add_view(document: &mut OpenApi, view: &ViewResource) {
             &name,
             &format!("One of the {list}."),
         )
-        .takes([if_none_match(), format_parameter(Format::ONE)])
-        .answers(304, "It is as the client has it.", [], &ROW_HEADERS);
+        .takes([past::at("at"), if_none_match(), format_parameter(Format::ONE)])
+        .answers(304, "It is as the client has it.", [], &ROW_HEADERS)
+        .fails(past::FAILURES);
         document.add(
             "get",
             &format!("{path}/{{entry}}"),
@@ -133,6 +138,7 @@ fn add_history(document: &mut OpenApi, api: &Api, history: &HistoryResource, eve
     );
     let operation = reading(events, page(event), event, Format::FOLLOWED_TABLE, &LIST_HEADERS);
     document.add("get", &format!("{}/{{id}}/events", history.path), operation);
+    past::add_state(document, history, &tag);
 }
 
 fn add_feed(document: &mut OpenApi, api: &Api, event: &Value) {

@@ -16,7 +16,7 @@ use super::failure::Failure;
 use super::log;
 use crate::api::{Api, HistoryResource, ViewResource};
 use crate::consistency::{Asked, Scope, Shown};
-use crate::params::{bad, only};
+use crate::params::only;
 use crate::past::{At, PastError, RowThen, StateThen, diff, explain, row_at, state_at};
 
 /// Reads from the history, when it has seen what the client and the moments have.
@@ -66,7 +66,9 @@ pub(super) async fn explained(
     let (of, with, asked) = (Arc::clone(view), Arc::clone(api), at.clone());
     let fold = move |snapshot: &dyn Snapshot| {
         let (then, citations) = explain(snapshot, &of.past, &id, asked.as_ref())?;
-        let fields = citations.into_iter().map(|(path, event)| (path, log::cited(&with, &event)));
+        let fields = citations
+            .into_iter()
+            .map(|(path, event)| (path, log::cited(&with, &event)));
         Ok((then.row, Value::Object(fields.collect())))
     };
     let (found, seen) = read(api, &view.past_scope, call, &[&at], fold).await?;
@@ -121,14 +123,15 @@ pub(super) async fn difference(
     let call = Call::new(&api, &parts, Format::ONE)?;
     only(&call.params, &["from", "to"])?;
     let (from, to) = (call.moment("from")?, call.moment("to")?);
-    if from.is_none() {
-        let detail = "it is needed: a sequence, a time or a token to begin at".to_owned();
-        return Err(bad("from", detail, Vec::new()).into());
-    }
     let id = id_of(&call, &id)?;
     let (of, wanted, ends) = (Arc::clone(&view), id.clone(), [from.clone(), to.clone()]);
     let fold = move |snapshot: &dyn Snapshot| -> Result<[End; 2], PastError> {
-        Ok(ends.clone().map(|at| row_at(snapshot, &of.past, &wanted, at.as_ref(), |_, _| {})))
+        let row = |at: Option<&At>| row_at(snapshot, &of.past, &wanted, at, |_, _| {});
+        // Without a moment to begin at, it begins with nothing.
+        let first = ends[0]
+            .as_ref()
+            .map_or(Err(PastError::Nothing), |from| row(Some(from)));
+        Ok([first, row(ends[1].as_ref())])
     };
     let (found, seen) = read(&api, &view.past_scope, &call, &[&from, &to], fold).await?;
     let [first, second] = found.map_err(|error| Failure::past(&call, "from", error, seen.clone()))?;
@@ -160,7 +163,8 @@ fn there_or_not(row: End) -> Result<Option<RowThen>, PastError> {
 
 /// `null` if there is none.
 fn document(row: Option<&RowThen>) -> Value {
-    row.and_then(|then| serde_json::from_str(&then.row.doc).ok()).unwrap_or_default()
+    row.and_then(|then| serde_json::from_str(&then.row.doc).ok())
+        .unwrap_or_default()
 }
 
 fn end(row: Option<&RowThen>) -> Value {

@@ -17,7 +17,7 @@ use super::{past, row_stream};
 use crate::api::{Api, ViewResource};
 use crate::consistency::{Asked, ReadError, Shown};
 use crate::cursor;
-use crate::params::{Extent, list_request, only};
+use crate::params::{Extent, list_request, only, unknown};
 
 /// `GET /orders`
 pub(super) async fn list(
@@ -25,6 +25,9 @@ pub(super) async fn list(
     parts: Parts,
 ) -> Result<Response, Failure> {
     let call = Call::new(&api, &parts, Format::TABLE)?;
+    if call.value("at").is_some() {
+        return Err(unknown("at", Vec::new()).into());
+    }
     if call.format != Format::Json {
         return table(&api, &view, call).await;
     }

@@ -10,7 +10,12 @@ pub(super) fn align(old: &[Value], new: &[Value]) -> Vec<Option<usize>> {
     let name = new.first().and_then(Value::as_object).and_then(|entry| {
         let mut names = entry.keys();
         names.find(|name| {
-            let value = |entry: &Value| entry.get(name.as_str()).and_then(Value::as_str).map(str::to_owned);
+            let value = |entry: &Value| {
+                entry
+                    .get(name.as_str())
+                    .and_then(Value::as_str)
+                    .map(str::to_owned)
+            };
             all_differ(old, value) && all_differ(new, value)
         })
     });
@@ -21,16 +26,24 @@ pub(super) fn align(old: &[Value], new: &[Value]) -> Vec<Option<usize>> {
     if all_differ(old, whole) && all_differ(new, whole) && !new.iter().chain(old).any(Value::is_object) {
         return by_key(old, new, Value::to_string);
     }
-    (0..new.len()).map(|index| Some(index).filter(|index| *index < old.len())).collect()
+    (0..new.len())
+        .map(|index| Some(index).filter(|index| *index < old.len()))
+        .collect()
 }
 
 fn all_differ(entries: &[Value], key: impl Fn(&Value) -> Option<String>) -> bool {
     let mut seen = HashSet::new();
-    entries.iter().all(|entry| key(entry).is_some_and(|key| seen.insert(key)))
+    entries
+        .iter()
+        .all(|entry| key(entry).is_some_and(|key| seen.insert(key)))
 }
 
 fn by_key(old: &[Value], new: &[Value], key: impl Fn(&Value) -> String) -> Vec<Option<usize>> {
-    let places: HashMap<String, usize> = old.iter().enumerate().map(|(index, entry)| (key(entry), index)).collect();
+    let places: HashMap<String, usize> = old
+        .iter()
+        .enumerate()
+        .map(|(index, entry)| (key(entry), index))
+        .collect();
     new.iter().map(|entry| places.get(&key(entry)).copied()).collect()
 }
 

@@ -63,7 +63,9 @@ fn lists(path: &str, old: &[Value], new: &[Value], changes: &mut Vec<Change>) {
     let mut was = align(old, new);
     if !was.iter().flatten().is_sorted() {
         // Entries that change places have no operation of their own here.
-        was = (0..new.len()).map(|index| Some(index).filter(|index| *index < old.len())).collect();
+        was = (0..new.len())
+            .map(|index| Some(index).filter(|index| *index < old.len()))
+            .collect();
     }
     for (index, before) in old.iter().enumerate().rev() {
         if !was.contains(&Some(index)) {
@@ -125,7 +127,9 @@ mod tests {
             (Value::Array(entries), "remove") => {
                 assert_eq!(Some(entries.remove(last.parse().unwrap())), change.before);
             }
-            (Value::Array(entries), "add") => entries.insert(last.parse().unwrap(), change.after.clone().unwrap()),
+            (Value::Array(entries), "add") => {
+                entries.insert(last.parse().unwrap(), change.after.clone().unwrap())
+            }
             (Value::Array(entries), _) => {
                 let index: usize = last.parse().unwrap();
                 assert_eq!(Some(&entries[index]), change.before.as_ref());
@@ -136,7 +140,11 @@ mod tests {
     }
 
     fn document() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![Just(json!(null)), (0..3).prop_map(Value::from), "[ab/~]{0,2}".prop_map(Value::from)];
+        let leaf = prop_oneof![
+            Just(json!(null)),
+            (0..3).prop_map(Value::from),
+            "[ab/~]{0,2}".prop_map(Value::from)
+        ];
         leaf.prop_recursive(4, 24, 4, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),

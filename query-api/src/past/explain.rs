@@ -66,7 +66,11 @@ fn cite(before: Option<(Value, Cited)>, new: &Value, event: &Rc<HistoryEvent>) -
         }
         (_, Value::Object(new)) if !new.is_empty() => {
             let members = new.iter();
-            Cited::Object(members.map(|(name, new)| (name.clone(), cite(None, new, event))).collect())
+            Cited::Object(
+                members
+                    .map(|(name, new)| (name.clone(), cite(None, new, event)))
+                    .collect(),
+            )
         }
         (_, Value::Array(new)) if !new.is_empty() => {
             Cited::List(new.iter().map(|new| cite(None, new, event)).collect())

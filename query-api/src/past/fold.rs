@@ -70,13 +70,23 @@ impl PastView {
     }
 
     /// All events of a row up to a moment.
-    fn timeline<'a>(&'a self, snapshot: &'a dyn Snapshot, id: &'a AggregateId, moment: &'a Moment) -> Timeline<'a> {
+    fn timeline<'a>(
+        &'a self,
+        snapshot: &'a dyn Snapshot,
+        id: &'a AggregateId,
+        moment: &'a Moment,
+    ) -> Timeline<'a> {
         let of = (self.subject.as_deref(), self.sources.as_slice(), self.is_touched);
         Timeline::of_row(snapshot, self.view.info(), of, id, moment)
     }
 
     /// Where a moment lies for a row; now, if none is given.
-    fn moment(&self, snapshot: &dyn Snapshot, id: &AggregateId, at: Option<&At>) -> Result<Moment, PastError> {
+    fn moment(
+        &self,
+        snapshot: &dyn Snapshot,
+        id: &AggregateId,
+        at: Option<&At>,
+    ) -> Result<Moment, PastError> {
         let Some(at) = at else {
             return newest(snapshot, &self.sources);
         };
@@ -106,7 +116,9 @@ impl PastView {
 }
 
 pub(crate) fn no_sequence() -> PastError {
-    PastError::Meaningless("what is asked for is about no one aggregate, so it has no sequence: give a time".to_owned())
+    PastError::Meaningless(
+        "what is asked for is about no one aggregate, so it has no sequence: give a time".to_owned(),
+    )
 }
 
 fn time_of(
@@ -239,7 +251,9 @@ pub(crate) fn state_at(
     let aggregate = kind.info().qualified_name();
     let all = [aggregate.clone()];
     let moment = match at {
-        Some(at) => at.resolve(snapshot, &all, |sequence| time_of(snapshot, &aggregate, id, sequence))?,
+        Some(at) => at.resolve(snapshot, &all, |sequence| {
+            time_of(snapshot, &aggregate, id, sequence)
+        })?,
         None => newest(snapshot, &all)?,
     };
     let mut timeline = Timeline::of_aggregate(snapshot, &aggregate, id, &moment);

@@ -126,7 +126,9 @@ fn cut_of(snapshot: &dyn Snapshot, aggregates: &[String], token: &Token) -> Resu
     }
     if cut.is_empty() {
         let names = aggregates.join(", ");
-        return Err(PastError::Meaningless(format!("the token says nothing of {names}")));
+        return Err(PastError::Meaningless(format!(
+            "the token says nothing of {names}"
+        )));
     }
     Ok(cut)
 }

@@ -103,8 +103,9 @@ impl<'a> Timeline<'a> {
         for strand in &mut self.strands {
             strand.fill(self.snapshot, self.id)?;
         }
-        let recorded_at =
-            |strand: &Strand<'_>| -> Option<Timestamp> { strand.buffer.front().map(|event| event.recorded_at) };
+        let recorded_at = |strand: &Strand<'_>| -> Option<Timestamp> {
+            strand.buffer.front().map(|event| event.recorded_at)
+        };
         let heads = self.strands.iter_mut().filter(|strand| !strand.buffer.is_empty());
         let Some(event) = heads
             .min_by_key(|strand| recorded_at(strand))
@@ -157,7 +158,10 @@ impl<'a> Strand<'a> {
             }
         }
         // A moment is a place in each partition: behind the first event that has not happened, none has.
-        let happened = events.iter().take_while(|event| self.source.has_happened(event)).count();
+        let happened = events
+            .iter()
+            .take_while(|event| self.source.has_happened(event))
+            .count();
         self.has_ended |= happened < events.len();
         events.truncate(happened);
         self.buffer = events.into();

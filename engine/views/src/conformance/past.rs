@@ -23,17 +23,27 @@ fn recorded(writer: &mut dyn ViewWriter, partition: i32, first: i64, times: &[i6
 
 /// What it should be, by going through all.
 fn first(times: &[i64], is_past: impl Fn(usize, i64) -> bool) -> Option<i64> {
-    let found = times.iter().enumerate().position(|(index, time)| is_past(index, *time));
+    let found = times
+        .iter()
+        .enumerate()
+        .position(|(index, time)| is_past(index, *time));
     found.map(|index| 2 * i64::try_from(index).unwrap())
 }
 
 pub(crate) fn a_moment_lies_before_the_first_event_that_is_past_it(fixture: &Fixture) {
     let mut writer = fixture.writer();
     // One clock goes back for a while. Batches are of any length, longer than what lies between two marks too.
-    let times: Vec<i64> = (0..1500).map(|n| if n % 100 < 7 { n * 10 - 300 } else { n * 10 }).collect();
+    let times: Vec<i64> = (0..1500)
+        .map(|n| if n % 100 < 7 { n * 10 - 300 } else { n * 10 })
+        .collect();
     let mut begun = 0;
     for length in [1, 1, 3, 700, 2, 793] {
-        recorded(&mut *writer, 1, i64::try_from(begun).unwrap(), &times[begun..begun + length]);
+        recorded(
+            &mut *writer,
+            1,
+            i64::try_from(begun).unwrap(),
+            &times[begun..begun + length],
+        );
         begun += length;
     }
     recorded(&mut *writer, 2, 0, &[5]);
@@ -65,7 +75,12 @@ pub(crate) fn what_touches_a_row_is_read_by_partition_in_order(fixture: &Fixture
         partition,
         offset,
     };
-    let touches = vec![touch("r", 1, 6), touch("r", 1, 2), touch("r", 2, 0), touch("s", 1, 4)];
+    let touches = vec![
+        touch("r", 1, 6),
+        touch("r", 1, 2),
+        touch("r", 2, 0),
+        touch("s", 1, 4),
+    ];
     let batch = Batch {
         touches,
         ..Batch::default()

@@ -155,7 +155,8 @@ fn mark(connection: &Connection, events: &[HistoryEvent]) -> rusqlite::Result<()
         "INSERT INTO history_marks (aggregate, partition, at_offset, recorded_max, command_offset)
          VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
-    let same = |a: &&HistoryEvent, b: &&HistoryEvent| (&a.aggregate, a.partition) == (&b.aggregate, b.partition);
+    let same =
+        |a: &&HistoryEvent, b: &&HistoryEvent| (&a.aggregate, a.partition) == (&b.aggregate, b.partition);
     for of_partition in by_place.chunk_by(same) {
         let (aggregate, partition) = (&of_partition[0].aggregate, of_partition[0].partition);
         let known = newest.query_row(params![aggregate, partition], |row| row.get(0));

@@ -11,8 +11,8 @@ use super::guard::Guard;
 use super::schema::NOW;
 use super::{database, history, reader};
 use crate::{
-    Batch, CheckpointKey, CheckpointMove, CommitError, HISTORY, NewRow, Parked, ParkedKey,
-    Position, Row, RowChange, StoreError, ViewWriter,
+    Batch, CheckpointKey, CheckpointMove, CommitError, HISTORY, NewRow, Parked, ParkedKey, Position, Row,
+    RowChange, StoreError, ViewWriter,
 };
 
 /// Writes to the file for as long as its guard lets it.

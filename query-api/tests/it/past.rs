@@ -1,0 +1,429 @@
+//! What was is what a fold of the log up to then makes, at random moments of random histories.
+
+use std::cell::Cell;
+
+use foldline_core::{Timestamp, Token};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::{Value, json};
+
+use crate::toy::{Answer, CLUSTER, Fixture, id};
+use crate::world::{Entry, Moment, World, steps};
+
+const VIEWS: [(&str, &str, &str, &[&str]); 3] = [
+    (
+        "menu",
+        "/menu/items",
+        "restaurant.menu",
+        &["m0", "m1", "m2", "m9"],
+    ),
+    ("customers", "/customers", "restaurant.customers", &["c0", "c1"]),
+    ("orders", "/orders", "restaurant.orders", &["o0", "o1", "o2"]),
+];
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build();
+    runtime.unwrap().block_on(future)
+}
+
+/// A moment at or beside some event, or what some commands have seen.
+fn moment(world: &World, kind: u8, index: Index) -> Moment {
+    let entry = &world.log[index.index(world.log.len())];
+    let time = entry.event.meta.recorded_at.0;
+    match kind {
+        0 => Moment::Time(Timestamp(time)),
+        1 => Moment::Time(Timestamp(time - 1)),
+        2 => {
+            let asked = &world.asked[index.index(world.asked.len())];
+            let (name, offset) = (&asked.aggregate, asked.command_offset);
+            Moment::Token(Token::at(CLUSTER, name, asked.partition, offset))
+        }
+        _ => {
+            let mut token = Token::new(CLUSTER);
+            for asked in &world.asked[..=index.index(world.asked.len())] {
+                token.see(&asked.aggregate, asked.partition, asked.command_offset);
+            }
+            Moment::Token(token)
+        }
+    }
+}
+
+fn without(answer: &Answer, members: &[&str]) -> Value {
+    let mut body = answer.body.clone();
+    members
+        .iter()
+        .for_each(|member| drop(body.as_object_mut().unwrap().remove(*member)));
+    body
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('+', "%2B")
+}
+
+async fn is_as_folded(world: &World, fixture: &Fixture, moment: &Moment) {
+    for (view, path, aggregate, ids) in VIEWS {
+        let rows = world.rows(view, world.until(moment));
+        for row in ids {
+            let uri = format!("{path}/{row}?at={}", escaped(&moment.text()));
+            let answer = fixture.get(&uri).await;
+            match (rows.get(&id(row)), moment) {
+                (Some(expected), _) => {
+                    assert_eq!(answer.status, 200, "{uri}: {}", answer.body);
+                    assert_eq!(without(&answer, &["links"]), *expected, "{uri}");
+                }
+                // A token that names nothing that the view reads says nothing of it.
+                (None, Moment::Token(token)) if answer.status == 400 => {
+                    assert!(token.positions().all(|(known, ..)| known != aggregate), "{uri}");
+                }
+                (None, _) => assert_eq!(answer.status, 404, "{uri}: {}", answer.body),
+            }
+        }
+    }
+}
+
+async fn states_are_as_folded(world: &World, fixture: &Fixture, moment: &Moment) {
+    let happened = world.until(moment);
+    for (_, path, aggregate, ids) in VIEWS {
+        for row in ids {
+            let own: Vec<&&Entry> = happened
+                .iter()
+                .filter(|entry| entry.aggregate() == aggregate && entry.event.meta.aggregate_id == id(row))
+                .collect();
+            let Some(last) = own.last() else { continue };
+            let mut state = last.kind.initial();
+            own.iter()
+                .for_each(|entry| last.kind.evolve(&mut state, &entry.event.event));
+            let uri = format!("{path}/{row}/state?at={}", escaped(&moment.text()));
+            let answer = fixture.get(&uri).await;
+            assert_eq!(
+                answer.body["state"],
+                last.kind.state_json(&state),
+                "{uri}: {}",
+                answer.body
+            );
+            assert_eq!(answer.body["sequence"], last.event.meta.sequence, "{uri}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn a_row_and_a_state_at_a_moment_are_what_had_happened_by_then(
+        steps in steps(50),
+        batch in 1..60_usize,
+        moments in prop::collection::vec((0..4_u8, any::<Index>()), 4),
+    ) {
+        let world = World::after(&steps);
+        block_on(async {
+            let fixture = world.shown(batch);
+            for (kind, index) in moments {
+                let moment = moment(&world, kind, index);
+                is_as_folded(&world, &fixture, &moment).await;
+                states_are_as_folded(&world, &fixture, &moment).await;
+            }
+        });
+    }
+
+    #[test]
+    fn a_row_at_a_sequence_has_the_events_of_its_aggregate_up_to_it(steps in steps(50), which in any::<Index>()) {
+        let world = World::after(&steps);
+        block_on(async {
+            let fixture = world.shown(9);
+            let entry = &world.log[which.index(world.log.len())];
+            let meta = &entry.event.meta;
+            let (view, path, ..) = VIEWS.into_iter().find(|(.., name, _)| *name == entry.aggregate()).unwrap();
+            let moment = Moment::Sequence(entry.aggregate(), meta.aggregate_id.clone(), meta.sequence);
+            let rows = world.rows(view, world.until(&moment));
+            for at in [moment.text(), meta.sequence.to_string()] {
+                let answer = fixture.get(&format!("{path}/{}?at={at}", meta.aggregate_id)).await;
+                assert_eq!(without(&answer, &["links"]), rows[&meta.aggregate_id]);
+            }
+        });
+    }
+
+    #[test]
+    fn a_difference_leads_from_the_one_moment_to_the_other(
+        steps in steps(50),
+        ends in prop::array::uniform2((0..2_u8, any::<Index>())),
+    ) {
+        let world = World::after(&steps);
+        block_on(async {
+            let fixture = world.shown(100);
+            let [from, to] = ends.map(|(kind, index)| moment(&world, kind, index));
+            let (before, after) = (world.rows("orders", world.until(&from)), world.rows("orders", world.until(&to)));
+            for order in ["o0", "o1", "o2"] {
+                let uri = format!("/orders/{order}/diff?from={}&to={}", from.text(), to.text());
+                let answer = fixture.get(&uri).await;
+                let (before, after) = (before.get(&id(order)), after.get(&id(order)));
+                if before.is_none() && after.is_none() {
+                    assert_eq!(answer.status, 404, "{uri}");
+                    continue;
+                }
+                let changes = answer.body["changes"].as_array().unwrap();
+                assert_eq!(changes.is_empty(), before == after, "{uri}: {changes:?}");
+                let null = Value::Null;
+                for change in changes.iter().filter(|change| change["op"] == "replace") {
+                    let path = change["path"].as_str().unwrap();
+                    assert_eq!(after.unwrap_or(&null).pointer(path), Some(&change["after"]), "{uri}: {change}");
+                }
+            }
+        });
+    }
+}
+
+/// The value of a field in another state of the row: an entry of a list is found by what names it there.
+fn found<'a>(row: &Value, path: &str, other: &'a Value) -> Option<&'a Value> {
+    let (mut here, mut there) = (row, other);
+    for part in path.split('/').skip(1) {
+        let child = match here {
+            Value::Array(entries) => &entries[part.parse::<usize>().unwrap()],
+            here => here.get(part)?,
+        };
+        there = match there {
+            Value::Array(entries) => {
+                let name = |entry: &Value| {
+                    entry
+                        .as_object()?
+                        .values()
+                        .find_map(|value| value.as_str().map(str::to_owned))
+                };
+                entries.iter().find(|entry| name(entry) == name(child))?
+            }
+            there => there.get(part)?,
+        };
+        here = child;
+    }
+    Some(there)
+}
+
+/// The event at which the field came to have its value, by going through all states of the row.
+fn set_by<'a>(world: &World, view: &str, row: &str, path: &str, entries: &[&'a Entry]) -> Option<&'a Entry> {
+    let last = world.rows(view, entries.iter().copied());
+    let last = last.get(&id(row))?;
+    let mut value = None;
+    let mut cause = None;
+    for until in 1..=entries.len() {
+        let rows = world.rows(view, entries[..until].iter().copied());
+        let now = rows.get(&id(row)).and_then(|row| found(last, path, row).cloned());
+        if now != value {
+            (value, cause) = (now, Some(entries[until - 1]));
+        }
+    }
+    cause
+}
+
+fn leaves(path: &str, value: &Value, all: &mut Vec<String>) {
+    match value {
+        Value::Object(members) if !members.is_empty() => {
+            members
+                .iter()
+                .for_each(|(name, value)| leaves(&format!("{path}/{name}"), value, all));
+        }
+        Value::Array(entries) if !entries.is_empty() => {
+            (0..)
+                .zip(entries)
+                .for_each(|(index, entry): (usize, _)| leaves(&format!("{path}/{index}"), entry, all));
+        }
+        _ => all.push(path.to_owned()),
+    }
+}
+
+#[test]
+fn every_field_names_the_event_without_which_it_would_be_otherwise() {
+    let config = Config {
+        cases: 12,
+        ..Config::default()
+    };
+    let (all, otherwise) = (Cell::new(0_u32), Cell::new(0_u32));
+    let law = |steps: Vec<_>| {
+        let world = World::after(&steps);
+        let log: Vec<&Entry> = world.log.iter().collect();
+        block_on(async {
+            let fixture = world.shown(20);
+            for (view, path, aggregate, ids) in VIEWS {
+                for row in ids {
+                    // Of all events, those that the row is made of: the others change nothing.
+                    let touches = |entry: &&Entry| {
+                        let kind = entry.kind.info();
+                        world.view(view).info().sources.contains(&kind.name.as_str())
+                            && world.view(view).keys(&kind.name, &entry.event).contains(&id(row))
+                    };
+                    let made_of: Vec<&Entry> = log.iter().copied().filter(touches).collect();
+                    let answer = fixture.get(&format!("{path}/{row}?explain=true")).await;
+                    let rows = world.rows(view, made_of.iter().copied());
+                    let Some(shown) = rows.get(&id(row)) else {
+                        assert_eq!(answer.status, 404);
+                        continue;
+                    };
+                    assert_eq!(without(&answer, &["links", "explained"]), *shown);
+                    let explained = answer.body["explained"].as_object().unwrap();
+                    let mut fields = Vec::new();
+                    leaves("", shown, &mut fields);
+                    assert_eq!(
+                        explained.keys().collect::<Vec<_>>(),
+                        fields.iter().collect::<Vec<_>>()
+                    );
+                    for (field, cited) in explained {
+                        let cause = set_by(&world, view, row, field, &made_of).unwrap();
+                        let meta = &cause.event.meta;
+                        assert_eq!(
+                            cited["event_id"],
+                            json!(meta.event_id),
+                            "{path}/{row} {field}: {cited}"
+                        );
+                        assert_eq!(cited["sequence"], meta.sequence);
+                        assert_eq!(cited["command_id"], json!(meta.command_id));
+                        assert_eq!(cited["actor"], "ada");
+                        let topic = format!("here-{}.events", cause.aggregate());
+                        let log =
+                            json!({ "topic": topic, "partition": cause.partition, "offset": cause.offset });
+                        assert_eq!(cited["log"], log);
+                        all.set(all.get() + 1);
+                        otherwise.set(
+                            otherwise.get() + u32::from(changes_without(&world, view, row, field, &made_of)),
+                        );
+                    }
+                    let _ = aggregate;
+                }
+            }
+        });
+        Ok(())
+    };
+    TestRunner::new(config).run(&steps(40), law).unwrap();
+    let (all, otherwise) = (all.get(), otherwise.get());
+    println!(
+        "{otherwise} of {all} fields are otherwise without the one event, the others without those that say the same"
+    );
+    assert!(otherwise * 10 > all * 7, "{otherwise} of {all}");
+}
+
+/// Whether the field is otherwise without its event. If not, others say the same: without all of those it is.
+fn changes_without(world: &World, view: &str, row: &str, field: &str, made_of: &[&Entry]) -> bool {
+    let rows = world.rows(view, made_of.iter().copied());
+    let shown = &rows[&id(row)];
+    let mut left = made_of.to_vec();
+    for removed in 1.. {
+        let cause = set_by(world, view, row, field, &left).expect("what there is has a cause");
+        left.retain(|entry| !std::ptr::eq(*entry, cause));
+        let rows = world.rows(view, left.iter().copied());
+        let now = rows.get(&id(row)).and_then(|now| found(shown, field, now));
+        if now != found(shown, field, shown) {
+            return removed == 1;
+        }
+    }
+    unreachable!("a row without events is none")
+}
+
+#[tokio::test]
+async fn a_moment_that_has_no_answer_says_why() {
+    let world = World::after(&[]);
+    let fixture = world.shown(100);
+    let first = world
+        .log
+        .iter()
+        .find(|entry| entry.aggregate() == "restaurant.orders")
+        .unwrap();
+    let began_at = first.event.meta.recorded_at.to_string();
+    let ask = async |uri: &str| fixture.get(&format!("/orders/o0{uri}")).await;
+
+    let future = ask("?at=2999-01-01T00:00:00Z").await;
+    future.is_problem(400, "moment-in-the-future");
+    assert!(future.body["now"].as_str().unwrap() < "2999");
+    let before = ask("?at=2000-01-01T00:00:00Z").await;
+    before.is_problem(404, "not-there-yet");
+    assert_eq!(before.body["began_at"], began_at);
+    assert_eq!(before.body["next"][0]["href"], "/orders/o0");
+    let beyond = ask("?at=seq:99").await;
+    beyond.is_problem(404, "sequence-not-reached");
+    assert_eq!(beyond.body["newest"], 1);
+    fixture
+        .get("/orders/none?at=seq:1")
+        .await
+        .is_problem(404, "not-found");
+    fixture
+        .get("/orders/none?at=2024-01-01T00:00:00Z")
+        .await
+        .is_problem(404, "not-found");
+    fixture
+        .get("/orders/none/state")
+        .await
+        .is_problem(404, "not-found");
+    ask("/state?at=seq:99")
+        .await
+        .is_problem(404, "sequence-not-reached");
+    ask("/state?at=2000-01-01T00:00:00Z")
+        .await
+        .is_problem(404, "not-there-yet");
+
+    let elsewhere = Token::at("elsewhere", "restaurant.orders", 0, 0);
+    ask(&format!("?at={elsewhere}"))
+        .await
+        .is_problem(400, "invalid-consistency-token");
+    let of_menu = Token::at(CLUSTER, "restaurant.menu", 0, 0);
+    let of_menu = ask(&format!("?at={of_menu}")).await;
+    of_menu.is_problem(400, "invalid-parameter");
+    assert_eq!(of_menu.body["parameter"], "at");
+    let ahead = Token::at(CLUSTER, "restaurant.orders", 0, 999);
+    let ahead = fixture
+        .get_with(&format!("/orders/o0?at={ahead}"), &[("prefer", "wait=0")])
+        .await;
+    ahead.is_problem(503, "view-behind");
+    for bad in [
+        "?at=yesterday",
+        "?at=0",
+        "?explain=maybe",
+        "/diff?from=x",
+        "/diff?from=1&at=2",
+        "?until=1",
+    ] {
+        ask(bad).await.is_problem(400, "invalid-parameter");
+    }
+    let made = ask("/diff").await;
+    assert_eq!(made.body["from"], Value::Null);
+    assert_eq!(
+        made.body["changes"][0]["after"]["status"], "OPEN",
+        "{}",
+        made.body
+    );
+    ask("/diff?from=1&to=99")
+        .await
+        .is_problem(404, "sequence-not-reached");
+}
+
+#[tokio::test]
+async fn a_row_as_it_was_leads_to_its_lists_as_they_were() {
+    let world = World::after(&[
+        (6, 0, 0, 2, 10),
+        (6, 1, 0, 1, 10),
+        (9, 0, 0, 1, 10),
+        (10, 0, 0, 3, 10),
+    ]);
+    let fixture = world.shown(100);
+    let then = fixture.get("/orders/o0?at=seq:2").await;
+    assert_eq!(then.header("etag"), "\"2\"");
+    let links = &then.body["links"];
+    assert_eq!(links["self"], "/orders/o0?at=seq%3A2");
+    assert_eq!(links["now"], "/orders/o0");
+    let items = fixture.get(links["items"].as_str().unwrap()).await;
+    assert_eq!(items.body["items"].as_array().unwrap().len(), 1);
+    let item = items.body["items"][0]["order_item"].as_str().unwrap().to_owned();
+    assert_eq!(fixture.get(&format!("{item}?at=2")).await.status, 200);
+    fixture
+        .get(&format!("{item}?at=1"))
+        .await
+        .is_problem(404, "not-found");
+    let now = fixture.get(links["now"].as_str().unwrap()).await;
+    assert_eq!(now.body["status"], "PLACED");
+    // What it was made of elsewhere comes with it: the menu counts what was ordered.
+    let menu = fixture.get("/menu/items/m0").await;
+    assert_eq!(
+        (menu.body["popularity"].as_i64(), menu.status.as_u16()),
+        (Some(2), 200)
+    );
+    assert_eq!(fixture.get("/menu/items/m0?at=1").await.body["popularity"], 0);
+}
