@@ -223,7 +223,10 @@ impl DeadLetters {
         let topic = self.kafka.topics().dead_letters(info);
         // Whoever is at the same partition is fenced by this, so that what is read next is all that there will be.
         let id = format!("{topic}-{partition}-settled");
-        let mut producer = TransactionalProducer::new(&self.kafka, &id).map_err(|error| self.away(error))?;
+        // Not renewed after that: it has one transaction, before which nothing of its own can be on the way, and whoever
+        // comes between would not be read.
+        let producer = TransactionalProducer::new(&self.kafka, &id, false);
+        let mut producer = producer.map_err(|error| self.away(error))?;
         let letter = self.get(aggregate, partition, offset)?;
         if let Some(note) = letter.note {
             return Err(DeadLetterError::Settled(note));
