@@ -4,6 +4,7 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::io::Cursor;
 
+use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 use uuid::Uuid;
@@ -15,7 +16,7 @@ use crate::schema::{SchemaError, Variant, variants_of};
 use crate::upcast::{OldPayload, Revisions, Upcaster, upcast};
 use crate::{
     Aggregate, CommandMeta, Context, DecodeError, DomainError, EncodeError, EventMeta, FormErrors, Payload,
-    RecordCodec, Refusal, Rejection, Unique, Writer,
+    RecordCodec, Refusal, RefusalKind, Rejection, Sequence, Unique, Writer,
 };
 
 /// The state of an aggregate of some type.
@@ -85,6 +86,34 @@ impl AggregateInfo {
         format!("{}.{}", self.domain, self.name)
     }
 
+    /// What the engine refuses by itself, whatever the domain would say: a command on an aggregate that does not exist,
+    /// and one that expects it at another sequence.
+    pub fn refusal(&self, meta: &CommandMeta, sequence: Sequence) -> Option<Refusal> {
+        let creates = self
+            .commands
+            .iter()
+            .any(|command| command.creates && command.name == meta.command_type);
+        if sequence == 0 && !creates {
+            let detail = format!("there is no {}/{}", self.path, meta.aggregate_id);
+            return Some(Refusal::engine(
+                "unknown-aggregate",
+                RefusalKind::UnknownAggregate,
+                detail,
+            ));
+        }
+        match meta.expected_sequence {
+            Some(expected) if expected != sequence => {
+                let detail = format!("it is at sequence {sequence}, and {expected} was expected");
+                Some(Refusal::engine(
+                    "sequence-mismatch",
+                    RefusalKind::Sequence,
+                    detail,
+                ))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the engine keeps it for itself: it has no API.
     pub fn is_internal(&self) -> bool {
         self.path.is_empty()
@@ -117,6 +146,8 @@ pub trait AggregateType: Send + Sync {
     fn state_from_json(&self, json: Value) -> Option<State>;
     /// Whether two states are equal.
     fn is_same_state(&self, state: &State, other: &State) -> bool;
+    /// The JSON Schema of [`state_json`](Self::state_json), complete in itself.
+    fn state_schema(&self) -> Value;
     /// Changes whenever the stored form of states may have: states of another shape are folded anew.
     fn state_shape(&self) -> Uuid;
 
@@ -166,6 +197,10 @@ pub trait AggregateType: Send + Sync {
     fn event_json(&self, event: &AnyEvent) -> Value;
     /// The event with its envelope, as the API shows it: the text of [`EventMeta::to_json`].
     fn event_text(&self, event: &DecodedEvent) -> String;
+    /// The event's payload as JSON, under the name of its type: `{"CounterIncremented": {"by": 2}}`.
+    fn event_tagged(&self, event: &AnyEvent) -> Value;
+    /// The JSON Schema of [`event_tagged`](Self::event_tagged), complete in itself.
+    fn event_schema(&self) -> Value;
     /// Reads [`event_json`](Self::event_json), also that of an older revision.
     fn event_from_json(
         &self,
@@ -373,6 +408,10 @@ impl<A: Aggregate> AggregateType for Typed<A> {
         Self::state(state) == Self::state(other)
     }
 
+    fn state_schema(&self) -> Value {
+        root_schema_for::<A>()
+    }
+
     fn state_shape(&self) -> Uuid {
         self.shape
     }
@@ -508,13 +547,19 @@ impl<A: Aggregate> AggregateType for Typed<A> {
     }
 
     fn event_json(&self, event: &AnyEvent) -> Value {
-        let tagged = serde_json::to_value(event.get::<A>().expect("an event of this aggregate type"));
-        match tagged {
-            Ok(Value::Object(mut variants)) => {
-                variants.values_mut().next().map(Value::take).unwrap_or_default()
-            }
+        match self.event_tagged(event) {
+            Value::Object(mut variants) => variants.values_mut().next().map(Value::take).unwrap_or_default(),
             _ => Value::Null,
         }
+    }
+
+    fn event_tagged(&self, event: &AnyEvent) -> Value {
+        let event = event.get::<A>().expect("an event of this aggregate type");
+        serde_json::to_value(event).unwrap_or_default()
+    }
+
+    fn event_schema(&self) -> Value {
+        root_schema_for::<A::Event>()
     }
 
     fn event_from_json(
@@ -565,11 +610,13 @@ fn fingerprint<P: Payload>(
 /// The form of the states, and which fold made them. Not the form of the events: a new event type would have every
 /// state folded anew.
 fn shape_of<A: Aggregate>() -> Uuid {
-    let state = SchemaSettings::draft2020_12()
-        .into_generator()
-        .into_root_schema_for::<A>();
-    let shape = format!("{} {}", A::FOLD, state.to_value());
+    let shape = format!("{} {}", A::FOLD, root_schema_for::<A>());
     Uuid::new_v5(&Uuid::NAMESPACE_OID, shape.as_bytes())
+}
+
+fn root_schema_for<T: JsonSchema>() -> Value {
+    let schemas = SchemaSettings::draft2020_12().into_generator();
+    schemas.into_root_schema_for::<T>().to_value()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! - [`register_schemas`], [`RecordReader`]: the registry, and records in its wire format.
 //! - [`EventLog`]: the events, for projectors.
 //! - [`DeadLetters`]: what was no command, and what became of it.
+//! - [`Scan`]: a partition, read once up to a fixed end.
 //! - [`read_snapshots`]: the current snapshots of a type.
 //! - [`verify_logs`]: whether the log is what was written.
 //! - [`Engine`]: the write side of one process. Behind it:
@@ -24,6 +25,7 @@ mod gateway;
 mod lookout;
 mod producer;
 mod registry;
+mod scan;
 mod seldom;
 mod settings;
 mod snapshots;
@@ -44,10 +46,11 @@ pub use registry::{
     Compatibility, ReadError, RecordReader, Registered, Registry, RegistryError, Subject, register_schemas,
     subjects, wire_format,
 };
+pub use scan::{Scan, ScanError, ScannedRecord};
 pub use settings::KafkaSettings;
 pub use snapshots::{CurrentSnapshots, DamagedSnapshot, SnapshotsError, read_snapshots};
 pub use status::{CommandStatus, StatusError};
 pub use store::StoreError;
-pub use topics::{Cluster, TopicNames, TopicPlan, TopicsError, apply_topics, check_topics};
+pub use topics::{Cluster, TopicNames, TopicPlan, TopicsError, apply_topics, check_topics, find_topics};
 pub use verify::{LogReport, TypeReport, VerifyError, VerifyProgress, verify_logs};
 pub use worker::{Rehearsed, WorkerError};

@@ -335,6 +335,9 @@ pub(crate) fn split_wire_format(value: &[u8]) -> Result<(u32, &[u8]), ReadError>
 
 const HEADER: usize = 5;
 
+/// No schema has it: registries begin with 1.
+const NO_ID: u32 = 0;
+
 /// Reads values of one topic, whichever schema wrote them.
 pub struct RecordReader {
     registry: Registry,
@@ -345,6 +348,23 @@ pub struct RecordReader {
 }
 
 impl RecordReader {
+    /// A reader for the records of a topic by a schema that need not be registered: by one that is not, nothing was
+    /// written.
+    pub async fn of_topic(
+        registry: &Registry,
+        topic: &str,
+        codec: &RecordCodec,
+    ) -> Result<Self, RegistryError> {
+        let subject = Subject {
+            name: format!("{topic}-value"),
+            schema: codec.schema().clone(),
+            // Not asked for when a schema is looked up.
+            compatibility: Compatibility::FullTransitive,
+        };
+        let found = registry.find(&subject).await?;
+        Ok(Self::new(registry, found.unwrap_or(NO_ID)))
+    }
+
     /// A reader for a subject's records; `own_id` is the id of our schema. Call it in a tokio runtime.
     pub fn new(registry: &Registry, own_id: u32) -> Self {
         Self {

@@ -279,6 +279,21 @@ pub async fn check_topics(kafka: &KafkaSettings, domains: &Domains) -> Result<Cl
     Ok(Cluster { id, partitions })
 }
 
+/// The aggregate types whose topics are there, unchecked: one that has never been deployed has none.
+pub async fn find_topics(kafka: &KafkaSettings, domains: &Domains) -> Result<Cluster, TopicsError> {
+    let names = kafka.topics();
+    let (id, counts) = metadata(kafka).await?;
+    let partitions = domains.aggregates().iter().filter_map(|aggregate| {
+        let info = aggregate.info();
+        let found = counts.get(&names.events(info)).filter(|count| **count > 0)?;
+        Some((info.qualified_name(), *found))
+    });
+    Ok(Cluster {
+        id,
+        partitions: partitions.collect(),
+    })
+}
+
 fn same_count(topics: &[Wanted], counts: &HashMap<String, i32>) -> Result<i32, TopicsError> {
     let count = |topic: &Wanted| {
         let count = counts.get(&topic.name).copied().filter(|count| *count > 0);

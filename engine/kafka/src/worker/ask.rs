@@ -31,30 +31,7 @@ impl Deciding<'_> {
         if let Some(refusal) = self.behind(meta)? {
             return Ok(Some(refusal));
         }
-        let info = installed.aggregate.info();
-        let creates = info
-            .commands
-            .iter()
-            .any(|command| command.creates && command.name == meta.command_type);
-        if sequence == 0 && !creates {
-            let detail = format!("there is no {}/{}", info.path, meta.aggregate_id);
-            return Ok(Some(Refusal::engine(
-                "unknown-aggregate",
-                RefusalKind::UnknownAggregate,
-                detail,
-            )));
-        }
-        match meta.expected_sequence {
-            Some(expected) if expected != sequence => {
-                let detail = format!("it is at sequence {sequence}, and {expected} was expected");
-                Ok(Some(Refusal::engine(
-                    "sequence-mismatch",
-                    RefusalKind::Sequence,
-                    detail,
-                )))
-            }
-            _ => Ok(None),
-        }
+        Ok(installed.aggregate.info().refusal(meta, sequence))
     }
 
     /// Waits until what the sender has seen is known here too.
