@@ -9,6 +9,7 @@ mod consistency;
 mod contracts;
 mod dlq;
 mod engine;
+mod evolve;
 mod guides;
 mod kafka_door;
 mod kills;
