@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldline_core::{
-    AggregateId, AggregateType, CommandMeta, Domains, RecordCodec, partition_of, result_codec,
+    AggregateId, AggregateType, CommandMeta, Domains, RecordCodec, partition_of, result_codec, snapshot_codec,
 };
 use uuid::Uuid;
 
@@ -31,10 +31,12 @@ pub(crate) struct Installed {
     pub(crate) commands: Topic,
     pub(crate) events: Topic,
     pub(crate) results: Topic,
+    pub(crate) snapshots: Topic,
     pub(crate) dead_letters: String,
     /// `source` of its events, as CloudEvents have it.
     pub(crate) event_source: String,
     pub(crate) result_codec: RecordCodec,
+    pub(crate) snapshot_codec: RecordCodec,
 }
 
 /// A topic and what reads its records.
@@ -65,6 +67,7 @@ impl Catalog {
             let info = aggregate.info();
             let name = info.qualified_name();
             let result_codec = result_codec(info);
+            let snapshot_codec = snapshot_codec(info);
             let topic = async |topic: String, codec: &RecordCodec| {
                 let reader = reader(&registry, &topic, codec).await?;
                 Ok(Topic { name: topic, reader })
@@ -77,9 +80,11 @@ impl Catalog {
                 commands: topic(names.commands(info), aggregate.command_codec()).await?,
                 events: topic(names.events(info), aggregate.event_codec()).await?,
                 results: topic(names.results(info), &result_codec).await?,
+                snapshots: topic(names.snapshots(info), &snapshot_codec).await?,
                 dead_letters: names.dead_letters(info),
                 event_source: format!("/{}", name.replace('.', "/")),
                 result_codec,
+                snapshot_codec,
                 name,
             }));
         }

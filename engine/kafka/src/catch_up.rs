@@ -4,15 +4,16 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::Offset;
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{Offset, TopicPartitionList};
 
 use crate::catalog::Slice;
 use crate::fold::Folding;
 use crate::follower::{FollowError, Follower, Quiet, kafka_error, log_consumer, topic_of};
 use crate::producer::TRANSACTION_MAX;
+use crate::snapshots::read::offsets;
 use crate::store::Log;
 
 const REQUEST_MAX: Duration = Duration::from_secs(10);
@@ -87,36 +88,11 @@ impl Follower {
         Ok(behind)
     }
 
-    /// The ends of the partitions, as the consumer's isolation level has them: in one request.
+    /// The ends of the partitions, as the consumer's isolation level has them.
     fn ends(&self, consumer: &BaseConsumer<Quiet>, logs: &[(Slice, Log)]) -> Result<Vec<i64>, FollowError> {
-        let topic = |(slice, log): &(Slice, Log)| topic_of(self.catalog.get(*slice), *log);
-        let mut list = TopicPartitionList::with_capacity(logs.len());
-        for log in logs {
-            // In this request, the end is a time.
-            let added = list.add_partition_offset(topic(log), log.0.partition, Offset::End);
-            added.map_err(|source| kafka_error(topic(log), source))?;
-        }
-        let found = consumer.offsets_for_times(list, REQUEST_MAX);
-        let found = found.map_err(|source| kafka_error("the log", source))?;
-        let end = |log: &(Slice, Log)| match found.find_partition(topic(log), log.0.partition) {
-            Some(element) => {
-                element
-                    .error()
-                    .map_err(|source| kafka_error(topic(log), source))?;
-                match element.offset() {
-                    Offset::Offset(end) => Ok(end),
-                    _ => Err(kafka_error(
-                        topic(log),
-                        KafkaError::OffsetFetch(RDKafkaErrorCode::NoOffset),
-                    )),
-                }
-            }
-            None => Err(kafka_error(
-                topic(log),
-                KafkaError::OffsetFetch(RDKafkaErrorCode::NoOffset),
-            )),
-        };
-        logs.iter().map(end).collect()
+        let place = |(slice, log): &(Slice, Log)| (topic_of(self.catalog.get(*slice), *log), slice.partition);
+        let places: Vec<(&str, i32)> = logs.iter().map(place).collect();
+        offsets(consumer, &places, Offset::End)
     }
 
     fn catch_up_topic(&self, slices: &[Slice], log: Log) -> Result<(), FollowError> {

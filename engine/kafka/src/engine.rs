@@ -23,6 +23,7 @@ use crate::worker::{Post, Shared, Worker, WorkerError};
 use crate::{KafkaSettings, RegistryError, TopicsError, check_topics};
 
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+const RESTORED_LOOK: Duration = Duration::from_millis(5);
 const PULSE_EVERY: Duration = Duration::from_secs(1);
 const PULSE_MAX: Duration = Duration::from_secs(2);
 
@@ -58,6 +59,16 @@ pub struct EngineSettings {
     /// Aggregates that each worker keeps in memory.
     #[arg(long, env = "FOLDLINE_CACHE_MAX", default_value = "100000", value_name = "N")]
     pub cache_max: NonZeroUsize,
+
+    /// Write the changed states of a partition as snapshots after so many events, and at a stop. A start without local
+    /// disk reads the snapshots, and the events since. 0 for no snapshots.
+    #[arg(
+        long,
+        env = "FOLDLINE_SNAPSHOT_EVERY",
+        default_value = "10000",
+        value_name = "EVENTS"
+    )]
+    pub snapshot_every: u64,
 
     /// Go on with a producer on which a connection broke, as if nothing had happened. Never set it: it is there for
     /// the test that shows what then becomes of a transaction (KAFKA-17754).
@@ -170,6 +181,7 @@ impl Engine {
                 types: types.map(|installed| installed.index).collect(),
                 batch_max: settings.batch_max.max(1),
                 cache_max: settings.cache_max,
+                snapshot_every: settings.snapshot_every,
                 is_careful: !settings.trust_broken_connections,
             }
         };
@@ -210,7 +222,8 @@ impl Engine {
             .filter(|(_, has_joined)| !has_joined.load(Ordering::SeqCst));
         let waiting = waiting.map(|(member, _)| format!("worker {member} has no partitions yet"));
         let away = (!self.is_kafka_there.load(Ordering::SeqCst)).then(|| "Kafka does not answer".to_owned());
-        waiting.chain(away).collect()
+        let reading = self.shared.follower.progress.told();
+        waiting.chain(away).chain(reading).collect()
     }
 
     /// Returns when the write side cannot go on, with the reason.
@@ -244,6 +257,10 @@ impl Engine {
 
 /// Starts until it succeeds or cannot: Kafka may be away just now.
 fn work(shared: &Arc<Shared>, post: &Post, has_joined: &Arc<AtomicBool>) -> Result<(), WorkerError> {
+    // A member of the group is given partitions, and those would wait for the whole restore.
+    while !shared.follower.is_restored() && !shared.is_stopped.load(Ordering::SeqCst) {
+        std::thread::sleep(RESTORED_LOOK);
+    }
     while !shared.is_stopped.load(Ordering::SeqCst) {
         match Worker::new(Arc::clone(shared), post.clone(), Arc::clone(has_joined)) {
             Ok(worker) => return worker.run(),

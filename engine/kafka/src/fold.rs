@@ -9,7 +9,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use crate::catalog::{Installed, Slice};
 use crate::follower::{FollowError, Follower};
 use crate::registry::ReadError;
-use crate::store::{Known, Log, Position};
+use crate::store::{Known, Log, Position, Store, StoreError};
 
 /// What is folded and not yet in the store.
 pub(crate) struct Folding<'a> {
@@ -17,6 +17,8 @@ pub(crate) struct Folding<'a> {
     states: HashMap<(usize, AggregateId), Known>,
     results: Vec<(Slice, CommandResult)>,
     positions: HashMap<(Slice, Log), Position>,
+    /// Events that were read, by aggregate type.
+    events: HashMap<usize, u64>,
 }
 
 impl<'a> Folding<'a> {
@@ -26,6 +28,7 @@ impl<'a> Folding<'a> {
             states: HashMap::new(),
             results: Vec::new(),
             positions: HashMap::new(),
+            events: HashMap::new(),
         }
     }
 
@@ -36,25 +39,13 @@ impl<'a> Folding<'a> {
         message: &BorrowedMessage<'_>,
     ) -> Result<(), FollowError> {
         let installed = Arc::clone(self.follower.catalog.get(slice));
-        let unreadable = |source| FollowError::Record {
-            topic: message.topic().to_owned(),
-            partition: message.partition(),
-            offset: message.offset(),
-            source,
-        };
-        let value = message.payload().unwrap_or_default();
         let command_offset = match log {
-            Log::Events => self.fold_event(&installed, message, value, &unreadable)?,
+            Log::Events => {
+                *self.events.entry(slice.index).or_default() += 1;
+                self.fold_event(&installed, message)?
+            }
             Log::Results => {
-                let datum = installed
-                    .results
-                    .reader
-                    .datum(&installed.result_codec, value)
-                    .map_err(unreadable)?;
-                let result: CommandResult = installed
-                    .result_codec
-                    .decode_meta(&datum)
-                    .map_err(|error| unreadable(error.into()))?;
+                let result = read_result(&installed, message)?;
                 let command_offset = result.command_offset;
                 self.results.push((slice, result));
                 command_offset
@@ -74,26 +65,29 @@ impl<'a> Folding<'a> {
         &mut self,
         installed: &Arc<Installed>,
         message: &BorrowedMessage<'_>,
-        value: &[u8],
-        unreadable: &dyn Fn(ReadError) -> FollowError,
     ) -> Result<i64, FollowError> {
+        let follower = self.follower;
         let aggregate = &installed.aggregate;
+        let value = message.payload().unwrap_or_default();
         let decoded = installed
             .events
             .reader
             .event(aggregate.as_ref(), value)
-            .map_err(unreadable)?;
+            .map_err(|source| unreadable(message, source))?;
         let meta = decoded.meta;
         let key = (installed.index, meta.aggregate_id.clone());
         let known = match self.states.get_mut(&key) {
             Some(known) => known,
             None => {
-                let known = self.follower.store.state(installed, &meta.aggregate_id)?;
+                let known = follower.store.state(installed, &meta.aggregate_id)?;
                 self.states
                     .entry(key)
                     .or_insert(known.unwrap_or_else(|| Known::initial(installed)))
             }
         };
+        if meta.sequence <= known.sequence && is_restored(&follower.store, installed, message)? {
+            return Ok(meta.command_offset);
+        }
         if meta.sequence != known.sequence + 1 {
             return Err(FollowError::Sequence {
                 topic: message.topic().to_owned(),
@@ -125,10 +119,46 @@ impl<'a> Folding<'a> {
             changes.position(follower.catalog.get(*slice), *slice, *log, *position);
         }
         changes.apply()?;
+        for (index, count) in self.events {
+            let name = follower.catalog.types()[index].name.clone();
+            metrics::counter!("foldline_events_folded_total", "aggregate" => name).increment(count);
+        }
         for (_, result) in &self.results {
             follower.waiters.answer(result);
         }
         Ok(())
+    }
+}
+
+/// Whether the state that an event belongs to may come from a snapshot that has the event already.
+fn is_restored(
+    store: &Store,
+    installed: &Installed,
+    message: &BorrowedMessage<'_>,
+) -> Result<bool, StoreError> {
+    let covered = store.covered(installed, installed.slice(message.partition()))?;
+    Ok(message.offset() < covered.restored_to)
+}
+
+/// The result in a record of a result topic.
+pub(crate) fn read_result(
+    installed: &Installed,
+    message: &BorrowedMessage<'_>,
+) -> Result<CommandResult, FollowError> {
+    let codec = &installed.result_codec;
+    let value = message.payload().unwrap_or_default();
+    let datum = installed.results.reader.datum(codec, value);
+    let datum = datum.map_err(|source| unreadable(message, source))?;
+    let result = codec.decode_meta(&datum);
+    result.map_err(|error| unreadable(message, error.into()))
+}
+
+fn unreadable(message: &BorrowedMessage<'_>, source: ReadError) -> FollowError {
+    FollowError::Record {
+        topic: message.topic().to_owned(),
+        partition: message.partition(),
+        offset: message.offset(),
+        source,
     }
 }
 

@@ -20,9 +20,11 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::KafkaSettings;
 use crate::catalog::{Catalog, Installed, Slice};
 use crate::fold::Folding;
+use crate::progress::Progress;
 use crate::registry::ReadError;
 use crate::seldom::Seldom;
 use crate::store::{Log, Store, StoreError};
+use crate::unread::UnreadIds;
 use crate::waiters::Waiters;
 
 /// Records that are folded between two writes to the store.
@@ -76,6 +78,9 @@ pub enum FollowError {
         /// The topic.
         topic: String,
     },
+    /// The process is to end.
+    #[error("the process is to end")]
+    Stopped,
 }
 
 impl FollowError {
@@ -87,7 +92,11 @@ impl FollowError {
                 source: ReadError::Registry(_),
                 ..
             } => true,
-            Self::Store(_) | Self::Record { .. } | Self::Sequence { .. } | Self::Truncated { .. } => false,
+            Self::Store(_)
+            | Self::Record { .. }
+            | Self::Sequence { .. }
+            | Self::Truncated { .. }
+            | Self::Stopped => false,
         }
     }
 }
@@ -98,10 +107,16 @@ pub(crate) struct Follower {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) store: Store,
     pub(crate) waiters: Arc<Waiters>,
+    /// The outcomes that are not in the store.
+    pub(crate) unread: UnreadIds,
+    pub(crate) progress: Progress,
+    /// Held while outcomes that were not read are.
+    pub(crate) reading: Mutex<()>,
     /// Held while a partition changes hands, so that no record is folded by two.
     followed: Mutex<HashSet<Slice>>,
     has_changed: AtomicBool,
-    is_stopped: AtomicBool,
+    is_restored: AtomicBool,
+    pub(crate) is_stopped: AtomicBool,
 }
 
 impl Follower {
@@ -119,15 +134,18 @@ impl Follower {
             catalog: Arc::clone(catalog),
             store: store.clone(),
             waiters: Arc::clone(waiters),
+            unread: UnreadIds::default(),
+            progress: Progress::default(),
+            reading: Mutex::default(),
             followed: Mutex::new(every.collect()),
             has_changed: AtomicBool::new(true),
+            is_restored: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
         });
         let running = Arc::clone(&follower);
-        let run = move || {
-            if let Err(error) = running.run() {
-                failed(error);
-            }
+        let run = move || match running.run() {
+            Ok(()) | Err(FollowError::Stopped) => {}
+            Err(error) => failed(error),
         };
         let thread = std::thread::Builder::new().name("follower".to_owned()).spawn(run);
         (follower, thread.expect("the operating system gives us a thread"))
@@ -167,7 +185,24 @@ impl Follower {
         self.catch_up(&behind)
     }
 
+    /// Whether what this process knows reaches up to the checkpoints at least: before that, no partition can be led.
+    pub(crate) fn is_restored(&self) -> bool {
+        self.is_restored.load(Ordering::SeqCst)
+    }
+
     fn run(&self) -> Result<(), FollowError> {
+        while let Err(error) = self.restore() {
+            if !error.is_passing() || self.is_stopped.load(Ordering::SeqCst) {
+                return Err(error);
+            }
+            tracing::warn!(%error, "cannot read the snapshots; trying again");
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        self.is_restored.store(true, Ordering::SeqCst);
+        self.follow()
+    }
+
+    fn follow(&self) -> Result<(), FollowError> {
         let mut consumer = log_consumer(&self.kafka, false, 500)?;
         let mut assigned = Assigned::default();
         while !self.is_stopped.load(Ordering::SeqCst) {

@@ -4,5 +4,8 @@
 
 mod current;
 pub(crate) mod read;
+mod restore;
+
+pub(crate) use restore::decode;
 
 pub use current::{CurrentSnapshots, DamagedSnapshot, SnapshotsError, read_snapshots};

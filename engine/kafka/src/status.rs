@@ -82,7 +82,7 @@ impl Gateway {
         let look = move || {
             for installed in shared.catalog.types() {
                 for slice in installed.slices() {
-                    if let Some(result) = shared.store.result(installed, slice, command_id)? {
+                    if let Some(result) = shared.follower.outcome(installed, slice, command_id)? {
                         return Ok(Some(result));
                     }
                 }

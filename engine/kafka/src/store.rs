@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::catalog::{Catalog, Installed, Slice};
 
 /// Raised when the layout of keys or values changes: an older folder is then discarded.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// How long a predecessor may take to let go of the folder.
 const PREDECESSOR_MAX: Duration = Duration::from_secs(10);
@@ -53,6 +53,31 @@ impl Position {
     };
 }
 
+/// What stands on the snapshot topic of a partition, as far as it is known here.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Covered {
+    /// The snapshot partition has been read up to this offset.
+    pub(crate) read_to: i64,
+    /// Events below this offset are in its snapshots; 0 if that cannot be said, so that every aggregate is to be
+    /// written before its next checkpoint.
+    pub(crate) events: i64,
+    /// The ids of all outcomes below this offset stand on it.
+    pub(crate) results: i64,
+    /// A state that was restored may hold events up to this offset already.
+    pub(crate) restored_to: i64,
+    /// A snapshot was found damaged: no checkpoint counts before all are written anew.
+    pub(crate) is_distrusted: bool,
+}
+
+/// A range of the results that was not read: of its outcomes only the ids are known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Unread {
+    pub(crate) from: i64,
+    pub(crate) to: i64,
+    /// See [`CommandIds`](foldline_core::CommandIds).
+    pub(crate) digests: Vec<u8>,
+}
+
 /// An aggregate, as it is known here.
 pub(crate) struct Known {
     pub(crate) state: State,
@@ -79,6 +104,8 @@ pub(crate) struct Store {
     database: Database,
     states: Keyspace,
     results: Keyspace,
+    /// The ranges of results that were not read.
+    unread: Keyspace,
     positions: Keyspace,
     meta: Keyspace,
 }
@@ -134,12 +161,13 @@ impl Store {
             let database = Database::builder(folder).open()?;
             let keyspace = |name: &str| database.keyspace(name, KeyspaceCreateOptions::default);
             let (states, results) = (keyspace("states")?, keyspace("results")?);
-            let (positions, meta) = (keyspace("positions")?, keyspace("meta")?);
+            let (unread, positions, meta) = (keyspace("unread")?, keyspace("positions")?, keyspace("meta")?);
             Ok(Self {
                 folder: folder.to_owned(),
                 database,
                 states,
                 results,
+                unread,
                 positions,
                 meta,
             })
@@ -190,6 +218,10 @@ impl Store {
         // those are overwritten, never added to, because each is removed before its first event is folded.
         let mut batch = self.database.batch();
         batch.remove(&self.positions, position_key(installed, slice, log));
+        if log == Log::Events {
+            // What was known of the snapshots may have been known of those of another shape.
+            batch.remove(&self.positions, covered_key(installed, slice));
+        }
         for entry in keyspace.prefix(prefix(installed, slice)) {
             let key = entry.key().map_err(|source| self.error(source))?;
             batch.remove(keyspace, key);
@@ -245,6 +277,48 @@ impl Store {
             .unwrap_or(Position::START))
     }
 
+    /// Whether anything of a partition is folded.
+    pub(crate) fn has_begun(
+        &self,
+        installed: &Installed,
+        slice: Slice,
+        log: Log,
+    ) -> Result<bool, StoreError> {
+        let found = self.positions.get(position_key(installed, slice, log));
+        Ok(found.map_err(|source| self.error(source))?.is_some())
+    }
+
+    /// The aggregates of a partition.
+    pub(crate) fn ids(&self, installed: &Installed, slice: Slice) -> Result<Vec<AggregateId>, StoreError> {
+        let prefix = prefix(installed, slice);
+        let id = |entry: fjall::Guard| {
+            let key = entry.key().map_err(|source| self.error(source))?;
+            let text = std::str::from_utf8(&key[prefix.len()..]);
+            text.ok()
+                .and_then(|text| text.parse().ok())
+                .ok_or_else(|| error(&self.folder, "a state has no id"))
+        };
+        self.states.prefix(&prefix).map(id).collect()
+    }
+
+    /// What is known of a partition's snapshots.
+    pub(crate) fn covered(&self, installed: &Installed, slice: Slice) -> Result<Covered, StoreError> {
+        let found = self.positions.get(covered_key(installed, slice));
+        let found = found.map_err(|source| self.error(source))?;
+        Ok(found
+            .and_then(|value| postcard::from_bytes(&value).ok())
+            .unwrap_or_default())
+    }
+
+    /// The ranges of a partition's results that were not read.
+    pub(crate) fn unread(&self, installed: &Installed, slice: Slice) -> Result<Vec<Unread>, StoreError> {
+        let read = |entry: fjall::Guard| {
+            let value = entry.value().map_err(|source| self.error(source))?;
+            postcard::from_bytes(&value).map_err(|source| error(&self.folder, source))
+        };
+        self.unread.prefix(prefix(installed, slice)).map(read).collect()
+    }
+
     pub(crate) fn changes(&self) -> Changes<'_> {
         Changes {
             store: self,
@@ -288,6 +362,27 @@ impl Changes<'_> {
             .insert(&self.store.positions, position_key(installed, slice, log), value);
     }
 
+    pub(crate) fn covered(&mut self, installed: &Installed, slice: Slice, covered: &Covered) {
+        let value = postcard::to_stdvec(covered).expect("some numbers");
+        self.batch
+            .insert(&self.store.positions, covered_key(installed, slice), value);
+    }
+
+    pub(crate) fn unread(&mut self, installed: &Installed, slice: Slice, range: &Unread) {
+        let value = postcard::to_stdvec(range).expect("numbers and bytes");
+        self.batch.insert(
+            &self.store.unread,
+            unread_key(installed, slice, range.from),
+            value,
+        );
+    }
+
+    /// The outcomes of the range that begins there are in the store.
+    pub(crate) fn is_read(&mut self, installed: &Installed, slice: Slice, from: i64) {
+        self.batch
+            .remove(&self.store.unread, unread_key(installed, slice, from));
+    }
+
     pub(crate) fn apply(self) -> Result<(), StoreError> {
         self.batch.commit().map_err(|source| self.store.error(source))
     }
@@ -311,6 +406,14 @@ fn position_key(installed: &Installed, slice: Slice, log: Log) -> Vec<u8> {
         Log::Results => b'r',
     };
     [prefix(installed, slice).as_slice(), &[log]].concat()
+}
+
+fn covered_key(installed: &Installed, slice: Slice) -> Vec<u8> {
+    [prefix(installed, slice).as_slice(), b"s"].concat()
+}
+
+fn unread_key(installed: &Installed, slice: Slice, from: i64) -> Vec<u8> {
+    [prefix(installed, slice).as_slice(), &from.to_be_bytes()].concat()
 }
 
 fn error(folder: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {

@@ -70,9 +70,12 @@ pub async fn read_snapshots(
         .unwrap_or_default();
     let kafka = kafka.clone();
     let reading = spawn_blocking(move || {
-        let starts = ranges(&kafka, &topic, 0..partitions)?;
-        let starts = starts
-            .into_iter()
+        let found = ranges(
+            &kafka,
+            (0..partitions).map(|partition| (topic.as_str(), partition)),
+        )?;
+        let starts = (0..)
+            .zip(found)
             .map(|(partition, (low, _))| (partition, low))
             .collect();
         let mut current = CurrentSnapshots::default();

@@ -51,16 +51,50 @@ pub(crate) fn read_to_ends(
     Ok(ends)
 }
 
-/// The first offset of each partition that is there, and the end of what is committed.
-pub(crate) fn ranges(
+/// The first offset that is there, and the end.
+pub(crate) type Range = (i64, i64);
+
+/// The ranges of partitions, in their order: in two requests, however many they are.
+pub(crate) fn ranges<'a>(
     kafka: &KafkaSettings,
-    topic: &str,
-    partitions: impl Iterator<Item = i32>,
-) -> Result<HashMap<i32, (i64, i64)>, FollowError> {
-    let consumer: BaseConsumer<Quiet> = log_consumer(kafka, false, 500)?;
-    let range = |partition| {
-        let found = consumer.fetch_watermarks(topic, partition, REQUEST_MAX);
-        Ok((partition, found.map_err(|source| kafka_error(topic, source))?))
+    places: impl Iterator<Item = (&'a str, i32)>,
+) -> Result<Vec<Range>, FollowError> {
+    let places: Vec<(&str, i32)> = places.collect();
+    if places.is_empty() {
+        return Ok(Vec::new());
+    }
+    let consumer = kafka
+        .client()
+        .set("isolation.level", "read_uncommitted")
+        .create_with_context(Quiet::default());
+    let consumer: BaseConsumer<Quiet> = consumer.map_err(|source| kafka_error("the log", source))?;
+    let lows = offsets(&consumer, &places, Offset::Beginning)?;
+    let highs = offsets(&consumer, &places, Offset::End)?;
+    Ok(lows.into_iter().zip(highs).collect())
+}
+
+/// The first or the last offset of each partition, as the consumer's isolation level has them: in one request.
+pub(crate) fn offsets(
+    consumer: &BaseConsumer<Quiet>,
+    places: &[(&str, i32)],
+    which: Offset,
+) -> Result<Vec<i64>, FollowError> {
+    let mut list = TopicPartitionList::with_capacity(places.len());
+    for (topic, partition) in places {
+        // In this request, an end is a time.
+        let added = list.add_partition_offset(topic, *partition, which);
+        added.map_err(|source| kafka_error(topic, source))?;
+    }
+    let found = consumer.offsets_for_times(list, REQUEST_MAX);
+    let found = found.map_err(|source| kafka_error("the log", source))?;
+    let offset = |(topic, partition): &(&str, i32)| {
+        let missing = || kafka_error(topic, KafkaError::OffsetFetch(RDKafkaErrorCode::NoOffset));
+        let element = found.find_partition(topic, *partition).ok_or_else(missing)?;
+        element.error().map_err(|source| kafka_error(topic, source))?;
+        match element.offset() {
+            Offset::Offset(offset) => Ok(offset),
+            _ => Err(missing()),
+        }
     };
-    partitions.map(range).collect()
+    places.iter().map(offset).collect()
 }

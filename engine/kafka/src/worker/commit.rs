@@ -1,8 +1,9 @@
-//! Where a transaction commits: events, results, dead letters and the commands' offsets, all or nothing.
+//! Where a transaction commits: events, results, dead letters, snapshots that are due and the commands' offsets, all
+//! or nothing.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
@@ -19,13 +20,21 @@ use crate::catalog::Slice;
 use crate::fold::is_remembered;
 use crate::store::{Log, Position, StoreError};
 
+const REQUEST_MAX: Duration = Duration::from_secs(10);
+
 impl Worker {
     /// Commits what was decided, then lets it be known: in the local store, and to who waits for it.
     pub(super) fn commit(&mut self, batch: &[Taken], mut decided: Decided) -> Result<(), BatchError> {
         let started_at = Instant::now();
         // All are written before the transaction begins: what cannot be written need not be aborted.
         let shared = Arc::clone(&self.shared);
-        let records = records(&shared, batch, &mut decided)?;
+        let mut records = records(&shared, batch, &mut decided)?;
+        let consumer = &self.consumer;
+        let end_of = |topic: &str, partition| Ok(consumer.fetch_watermarks(topic, partition, REQUEST_MAX)?.1);
+        records.extend(self.checkpoints.records(&shared, batch.len(), end_of)?);
+        if records.is_empty() {
+            return Ok(());
+        }
         let offsets = self.offsets(batch)?;
         let group = self.consumer.group_metadata();
         let group = group.ok_or(KafkaError::Canceled)?;
@@ -48,6 +57,9 @@ impl Worker {
         self.producer.commit(&offsets, &group)?;
         metrics::histogram!("foldline_append_transaction_duration_seconds").record(started_at.elapsed());
         self.make_known(batch, decided)?;
+        let producer = &self.producer;
+        self.checkpoints
+            .committed(&shared, |number| producer.delivered(number))?;
         Ok(())
     }
 
@@ -56,12 +68,32 @@ impl Worker {
         for taken in batch {
             next.insert(taken.slice, taken.offset + 1);
         }
+        if let Some(slice) = self.checkpoints.slice().filter(|_| next.is_empty()) {
+            // Snapshots without commands: the same offset again, because it is with the offsets that a worker which
+            // has lost its partitions is refused.
+            next.insert(slice, self.committed_offset(slice)?);
+        }
         let mut list = TopicPartitionList::with_capacity(next.len());
         for (slice, offset) in next {
             let topic = &self.shared.catalog.get(slice).commands.name;
             list.add_partition_offset(topic, slice.partition, Offset::Offset(offset))?;
         }
         Ok(list)
+    }
+
+    fn committed_offset(&self, slice: Slice) -> Result<i64, KafkaError> {
+        let topic = &self.shared.catalog.get(slice).commands.name;
+        let mut list = TopicPartitionList::new();
+        list.add_partition(topic, slice.partition);
+        let committed = self.consumer.committed_offsets(list, REQUEST_MAX)?;
+        match committed
+            .find_partition(topic, slice.partition)
+            .map(|element| element.offset())
+        {
+            Some(Offset::Offset(offset)) => Ok(offset),
+            // The first command is still to come.
+            _ => Ok(0),
+        }
     }
 
     fn make_known(&mut self, batch: &[Taken], decided: Decided) -> Result<(), StoreError> {
@@ -81,6 +113,7 @@ impl Worker {
         for ((index, id), known) in &decided.states {
             changes.state(&catalog.types()[*index], id, known);
         }
+        let mut results = HashMap::new();
         for ((slice, log), command_offset) in commands {
             // Each had a record in this transaction, and each record has its report.
             let Some(offset) = self.producer.delivered(number(slice, log)) else {
@@ -91,8 +124,12 @@ impl Worker {
                 command_offset,
             };
             changes.position(catalog.get(slice), slice, log, position);
+            if log == Log::Results {
+                results.insert(slice, position);
+            }
         }
         changes.apply()?;
+        self.checkpoints.note(batch, &decided, &results);
         self.cache_and_answer(batch, decided);
         Ok(())
     }

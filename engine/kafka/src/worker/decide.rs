@@ -11,6 +11,7 @@ use super::outcome::{Made, now, repeat};
 use super::reserve::{Reservations, Want};
 use super::{BatchError, Cache, Shared, Worker};
 use crate::catalog::{Installed, Slice};
+use crate::follower::FollowError;
 use crate::store::{Known, Log, StoreError};
 
 /// An aggregate: its type's place in the catalog, and its id.
@@ -191,10 +192,10 @@ impl<'a> Deciding<'a> {
         installed: &Installed,
         slice: Slice,
         command_id: Uuid,
-    ) -> Result<Option<CommandResult>, StoreError> {
+    ) -> Result<Option<CommandResult>, FollowError> {
         match self.results.get(&(slice, command_id)) {
             Some(result) => Ok(Some(result.clone())),
-            None => self.shared.store.result(installed, slice, command_id),
+            None => self.shared.follower.outcome(installed, slice, command_id),
         }
     }
 

@@ -5,6 +5,7 @@
 //! with the consumer group (`group`), and are caught up before anything is decided on them (`take_over`).
 
 mod ask;
+mod checkpoints;
 mod commit;
 mod counts;
 mod decide;
@@ -28,6 +29,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use tokio::runtime::Handle;
 
+use self::checkpoints::Checkpoints;
 use self::group::Group;
 pub use self::rehearse::Rehearsed;
 pub(crate) use self::rehearse::rehearse;
@@ -43,6 +45,8 @@ use crate::{KafkaSettings, SubmitError};
 
 /// How long it rests before it tries again what failed.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
+/// How long a stop may be delayed by snapshots.
+const LAST_CHECKPOINTS_MAX: Duration = Duration::from_secs(5);
 /// Some heartbeats: by then a member knows whether another one has taken its place.
 const GROUP_ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 
@@ -73,6 +77,8 @@ pub(crate) struct Post {
     pub(crate) batch_max: usize,
     /// Decoded states kept in memory.
     pub(crate) cache_max: NonZeroUsize,
+    /// Events or outcomes of a partition between two checkpoints; 0 for no snapshots.
+    pub(crate) snapshot_every: u64,
     /// See [`EngineSettings::trust_broken_connections`](crate::EngineSettings::trust_broken_connections).
     pub(crate) is_careful: bool,
 }
@@ -131,6 +137,7 @@ pub(crate) struct Worker {
     /// The partitions that this worker is the one writer of.
     led: HashSet<Slice>,
     cache: Cache,
+    checkpoints: Checkpoints,
     has_joined: Arc<AtomicBool>,
 }
 
@@ -146,6 +153,7 @@ impl Worker {
         let producer = TransactionalProducer::new(&shared.kafka, &post.member, post.is_careful)?;
         let consumer = group::join(&shared, &post)?;
         let cache = LruCache::new(post.cache_max);
+        let checkpoints = Checkpoints::new(post.snapshot_every);
         Ok(Self {
             shared,
             post,
@@ -153,6 +161,7 @@ impl Worker {
             producer,
             led: HashSet::new(),
             cache,
+            checkpoints,
             has_joined,
         })
     }
@@ -169,7 +178,7 @@ impl Worker {
             };
             self.follow_the_group()?;
             let batch = self.only_led(batch);
-            if batch.is_empty() {
+            if batch.is_empty() && !self.checkpoints.is_due() {
                 continue;
             }
             if let Err(error) = self
@@ -179,8 +188,22 @@ impl Worker {
                 self.recover(error)?;
             }
         }
+        self.write_last_checkpoints();
         // Static members stay in the group: a restart finds its partitions where they were.
         Ok(())
+    }
+
+    /// So that the next start, on another disk perhaps, finds next to nothing to fold.
+    fn write_last_checkpoints(&mut self) {
+        let started_at = Instant::now();
+        self.checkpoints.all_are_due();
+        while self.checkpoints.is_due() && started_at.elapsed() < LAST_CHECKPOINTS_MAX {
+            let written = self.decide(&[]).and_then(|nothing| self.commit(&[], nothing));
+            if let Err(error) = written {
+                tracing::info!(%error, "stopping without the last snapshots");
+                return;
+            }
+        }
     }
 
     /// Begins again from what the log says.

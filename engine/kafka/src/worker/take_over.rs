@@ -25,6 +25,7 @@ impl Worker {
                 self.led.remove(slice);
             });
             self.cache.clear();
+            self.checkpoints.end(&revoked);
             self.shared.follower.take_back(&revoked);
         }
         let assigned = self.slices(&changes.assigned);
@@ -64,7 +65,7 @@ impl Worker {
     /// In this order, on which the single writer rests: the group's offsets are asked for first, and Kafka
     /// gives them only when no predecessor has a transaction with offsets open. From then on none can commit:
     /// its generation is over. So what lies below the ends that are read next is all there will ever be.
-    pub(super) fn catch_up(&self, slices: &[Slice]) -> Result<(), WorkerError> {
+    pub(super) fn catch_up(&mut self, slices: &[Slice]) -> Result<(), WorkerError> {
         if slices.is_empty() {
             return Ok(());
         }
@@ -82,7 +83,9 @@ impl Worker {
                 _ => Some(Offset::Beginning),
             }
         };
-        self.seek(self.list(slices, offset)?)
+        self.seek(self.list(slices, offset)?)?;
+        self.checkpoints.begin(&self.shared, slices);
+        Ok(())
     }
 
     /// A partition that was just assigned cannot be sought before its fetcher has started.
