@@ -19,6 +19,7 @@ fn settings(folder: &Path) -> EngineSettings {
         waiting_max: 1000,
         batch_max: 1000,
         cache_max: NonZeroUsize::new(1000).unwrap(),
+        snapshot_every: 10_000,
         trust_broken_connections: false,
     }
 }

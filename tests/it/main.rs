@@ -24,6 +24,7 @@ mod rebuild;
 mod replays;
 mod restarts;
 mod restaurant;
+mod snapshots;
 mod tokens;
 mod verify;
 mod zombies;

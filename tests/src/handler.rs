@@ -1,5 +1,6 @@
 //! One more command handler beside that of a system.
 
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
@@ -14,27 +15,59 @@ const READY_MAX: Duration = Duration::from_secs(60);
 /// A command handler. Dropping it kills it.
 pub struct Handler {
     child: Child,
+    program: PathBuf,
+    arguments: Vec<String>,
+    state: PathBuf,
 }
 
 impl Handler {
     /// Starts one with this name among its like, and a folder of its own.
     pub async fn launch(kafka: &KafkaSettings, instance: &str, program: &str) -> Self {
+        Self::launch_with(kafka, instance, program, &[]).await
+    }
+
+    /// As [`launch`](Self::launch), with more arguments.
+    pub async fn launch_with(kafka: &KafkaSettings, instance: &str, program: &str, more: &[&str]) -> Self {
         let folder = stack::folder().join(stack::unique_name("handler"));
         let child = Child::open("command-handler", &folder, &Port::any(), &Quiet).await;
-        let mut child = child.expect("a folder and a port");
-        let mut command = Command::new(program);
-        command
-            .arg("command-handler")
-            .args(["--listen", &format!("127.0.0.1:{}", child.port())])
-            .args(["--log-format", "text"])
-            .args(["--instance", instance])
-            .args(["--bootstrap-servers", &kafka.bootstrap_servers])
-            .args(["--schema-registry", &kafka.schema_registry])
-            .args(["--topic-prefix", &kafka.topic_prefix])
-            .arg("--state-dir")
-            .arg(folder.join("state"));
-        child.start(command).expect("a command handler starts");
-        Self { child }
+        let child = child.expect("a folder and a port");
+        let state = folder.join("state");
+        let listen = format!("127.0.0.1:{}", child.port());
+        let arguments = [
+            ["--listen", &listen],
+            ["--log-format", "text"],
+            ["--instance", instance],
+            ["--bootstrap-servers", &kafka.bootstrap_servers],
+            ["--schema-registry", &kafka.schema_registry],
+            ["--topic-prefix", &kafka.topic_prefix],
+            ["--state-dir", &state.display().to_string()],
+        ];
+        let arguments = arguments.as_flattened().iter().chain(more);
+        let mut handler = Self {
+            child,
+            program: program.into(),
+            arguments: arguments.map(|argument| (*argument).to_owned()).collect(),
+            state,
+        };
+        handler.start_again();
+        handler
+    }
+
+    /// Starts it, while it is not running.
+    pub fn start_again(&mut self) {
+        let mut command = Command::new(&self.program);
+        command.arg("command-handler").args(&self.arguments);
+        self.child.start(command).expect("a command handler starts");
+    }
+
+    /// Loses its disk, while it is not running.
+    pub fn lose_its_disk(&self) {
+        std::fs::remove_dir_all(&self.state).expect("a state folder");
+    }
+
+    /// SIGKILL; returns when it is gone.
+    pub async fn kill(&mut self) {
+        self.child.kill().await;
     }
 
     /// Returns when it says that it is ready.

@@ -11,6 +11,7 @@ pub mod client;
 pub mod cloakroom;
 pub mod copied;
 pub mod dev;
+pub mod folded;
 pub mod handler;
 pub mod load;
 pub mod log;
