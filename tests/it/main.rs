@@ -19,13 +19,16 @@ mod outcomes;
 mod outside_domain;
 mod pace;
 mod past;
+mod preconditions;
 mod races;
 mod rebuild;
+mod references;
 mod replays;
 mod restarts;
 mod restaurant;
 mod snapshots;
 mod tokens;
+mod traces;
 mod verify;
 mod zombies;
 

@@ -89,6 +89,16 @@ impl Handler {
         self.child.stop().await;
     }
 
+    /// SIGSTOP.
+    pub fn pause(&self) {
+        self.child.pause();
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        self.child.resume();
+    }
+
     /// A client of its write API.
     pub fn write(&self) -> Client {
         Client::new(&format!("http://127.0.0.1:{}", self.child.port()))

@@ -54,6 +54,8 @@ pub struct System {
     services: Vec<Child>,
     /// The make of the bar that services have from their next start on; none if they have no bar.
     pub make: Option<&'static str>,
+    /// What services log from their next start on, if not what they log by themselves.
+    pub log_level: Option<&'static str>,
     handler: HandlerOptions,
 }
 
@@ -147,6 +149,7 @@ impl System {
             services,
             make: None,
             handler: HandlerOptions::default(),
+            log_level: None,
         }
     }
 
@@ -176,6 +179,9 @@ impl System {
             _ => None,
         };
         add("topic-prefix", self.kafka.topic_prefix.clone());
+        if let Some(filter) = self.log_level {
+            add("log-level", filter.to_owned());
+        }
         if service != Service::QueryApi {
             let usual = || self.kafka.bootstrap_servers.clone();
             add("bootstrap-servers", chosen.unwrap_or_else(usual));

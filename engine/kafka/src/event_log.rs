@@ -10,7 +10,7 @@ use foldline_core::{AggregateId, AggregateType, DecodedEvent};
 use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Message, OwnedMessage};
+use rdkafka::message::{Headers, Message, OwnedMessage};
 use tokio::task::spawn_blocking;
 
 use self::consumer::{LogContext, assign, check_range, range};
@@ -51,6 +51,8 @@ pub struct LogRecord {
     pub id: Option<AggregateId>,
     /// When it was written, in milliseconds since 1970, by the clock of its writer.
     pub timestamp: Option<i64>,
+    /// The trace that it belongs to (W3C trace context), if its command came with one.
+    pub traceparent: Option<String>,
     /// The event.
     pub event: Result<DecodedEvent, Unreadable>,
 }
@@ -273,6 +275,7 @@ impl EventLog {
             offset: message.offset(),
             id,
             timestamp: message.timestamp().to_millis(),
+            traceparent: traceparent(message),
             event,
         })
     }
@@ -307,6 +310,12 @@ impl EventLog {
         });
         cut.unwrap_or(EventLogError::Client(error))
     }
+}
+
+fn traceparent(message: &impl Message) -> Option<String> {
+    let mut headers = message.headers()?.iter();
+    let header = headers.find(|header| header.key == "traceparent")?;
+    String::from_utf8(header.value?.to_vec()).ok()
 }
 
 impl Topic {

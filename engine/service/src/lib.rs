@@ -44,4 +44,4 @@ pub use serve::{ServeError, bind, serve};
 pub use settings::{SettingsError, parse_layered};
 pub use shutdown::Shutdown;
 pub use telemetry::{LogFormat, TelemetryError, TelemetrySettings, init_telemetry, metrics_text};
-pub use trace::{TRACEPARENT, trace_id};
+pub use trace::{TRACEPARENT, trace_id, trace_id_of};

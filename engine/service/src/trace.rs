@@ -36,6 +36,11 @@ fn new() -> HeaderValue {
     HeaderValue::try_from(text).expect("hexadecimal digits")
 }
 
+/// The trace in a `traceparent`, as it lies in a Kafka header.
+pub fn trace_id_of(traceparent: &str) -> Option<&str> {
+    id_in(traceparent)
+}
+
 /// The trace in `00-<32 digits>-<16 digits>-<2 digits>`; later versions may append to it.
 fn id_in(value: &str) -> Option<&str> {
     let mut parts = value.split('-');

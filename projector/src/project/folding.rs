@@ -49,6 +49,8 @@ impl<'a> Folding<'a> {
     /// Folds one record into every projection that has not seen it.
     pub(super) fn take(&mut self, index: usize) {
         let item = &self.items[index];
+        let is_told = tracing::enabled!(tracing::Level::DEBUG);
+        let _span = is_told.then(|| item.span().entered());
         for reader in &self.projector.aggregates[item.aggregate].readers {
             let touched = item.touched.iter().find(|(due, _)| due == reader);
             let outcome = match touched {
@@ -59,6 +61,11 @@ impl<'a> Folding<'a> {
                 }
             };
             *self.counts.entry((*reader, outcome)).or_default() += 1;
+            tracing::debug!(
+                projection = self.projector.projections[*reader].name,
+                ?outcome,
+                "folded"
+            );
         }
     }
 

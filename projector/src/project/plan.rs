@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use foldline_core::{AggregateId, DecodedEvent, Sequence};
 use foldline_kafka::LogRecord;
+use foldline_service::trace_id_of;
 use foldline_views::{Batch, Row};
+use tracing::{Span, debug_span};
 
 use super::{Kind, Projector, unless_it_panics};
 
@@ -158,6 +160,21 @@ impl Projector {
 }
 
 impl Item {
+    /// What is told of folding it belongs to the trace of the request that it came from. At `debug`,
+    /// because one for each event is too much for every day.
+    pub(super) fn span(&self) -> Span {
+        let LogRecord {
+            partition, offset, ..
+        } = self.record;
+        let traceparent = self.record.traceparent.as_deref();
+        let trace_id = traceparent.and_then(trace_id_of).unwrap_or_default();
+        let (kind, sequence) = self.event().map_or(("", 0), |event| {
+            (event.meta.event_type.as_str(), event.meta.sequence)
+        });
+        let aggregate = self.record.aggregate.info().qualified_name();
+        debug_span!("event", trace_id, kind, aggregate, id = %self.id, sequence, partition, offset)
+    }
+
     pub(super) fn event(&self) -> Result<&DecodedEvent, String> {
         self.record
             .event

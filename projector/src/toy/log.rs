@@ -103,6 +103,7 @@ impl Spec {
             offset: self.offset,
             id: self.key.clone(),
             timestamp: Some(0),
+            traceparent: None,
             event: event
                 .map(|event| DecodedEvent {
                     meta: self.meta(&*aggregate),

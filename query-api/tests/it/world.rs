@@ -56,6 +56,7 @@ impl Entry {
             offset: self.offset,
             id: Some(meta.aggregate_id.clone()),
             timestamp: None,
+            traceparent: None,
             event: Ok(self.kind.decode_event(&bytes).unwrap()),
         }
     }
