@@ -3,6 +3,7 @@
 
 import argparse
 import json
+import os
 import sys
 import time
 import urllib.request
@@ -103,10 +104,12 @@ def make_customer_and_menu(api):
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bootstrap-servers", default="127.0.0.1:9092")
-    parser.add_argument("--schema-registry", default="http://127.0.0.1:8085/apis/ccompat/v7")
-    parser.add_argument("--topic-prefix", default="")
-    parser.add_argument("--write-api", default="http://127.0.0.1:8081", help="only used without --customer")
+    parser.add_argument("--bootstrap-servers", default=os.environ.get("FOLDLINE_BOOTSTRAP_SERVERS", "127.0.0.1:9092"))
+    parser.add_argument("--schema-registry", default=os.environ.get(
+        "FOLDLINE_SCHEMA_REGISTRY", "http://127.0.0.1:8085/apis/ccompat/v7"))
+    parser.add_argument("--topic-prefix", default=os.environ.get("FOLDLINE_TOPIC_PREFIX", ""))
+    parser.add_argument("--write-api", default=os.environ.get("FOLDLINE_COMMAND_API", "http://127.0.0.1:8081"),
+                        help="only used without --customer")
     parser.add_argument("--customer", help="/customers/{id}, who has an address")
     parser.add_argument("--address", default="home", help="its nickname")
     parser.add_argument("--item", action="append", help="/menu/items/{id}; the first is ordered once, the second twice")

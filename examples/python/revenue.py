@@ -1,6 +1,7 @@
 """An analyst: reads every event of the orders and prints the revenue per menu item of the orders that were placed."""
 
 import argparse
+import os
 import sys
 from collections import defaultdict
 
@@ -61,9 +62,10 @@ def events(options, topic):
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bootstrap-servers", default="127.0.0.1:9092")
-    parser.add_argument("--schema-registry", default="http://127.0.0.1:8085/apis/ccompat/v7")
-    parser.add_argument("--topic-prefix", default="")
+    parser.add_argument("--bootstrap-servers", default=os.environ.get("FOLDLINE_BOOTSTRAP_SERVERS", "127.0.0.1:9092"))
+    parser.add_argument("--schema-registry", default=os.environ.get(
+        "FOLDLINE_SCHEMA_REGISTRY", "http://127.0.0.1:8085/apis/ccompat/v7"))
+    parser.add_argument("--topic-prefix", default=os.environ.get("FOLDLINE_TOPIC_PREFIX", ""))
     return parser.parse_args()
 
 

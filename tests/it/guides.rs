@@ -10,9 +10,10 @@ use serde_json::Value;
 use crate::PROGRAM;
 
 /// The pages whose blocks are run, in this order, against one system. Each has ids of its own.
-const PAGES: [&str; 6] = [
+const PAGES: &[&str] = &[
     "README.md",
     "docs/guides/http.md",
+    "docs/guides/producers.md",
     "docs/guides/topics.md",
     "docs/guides/add-a-domain.md",
     "docs/guides/operate.md",
@@ -26,7 +27,7 @@ async fn what_the_program_and_the_pages_show_is_what_happens() {
     paste(&dev.commands_to_paste());
     let wanted = std::env::var("FOLDLINE_PAGES").unwrap_or_default();
     let has_python = python::with_examples_packages().is_some();
-    for name in PAGES.into_iter().filter(|name| name.contains(&wanted)) {
+    for name in PAGES.iter().filter(|name| name.contains(&wanted)) {
         if !has_python && read(name).contains("target/python/bin/python") {
             skip::because(&format!("{name}, because there is no python3 with venv and pip"));
             continue;

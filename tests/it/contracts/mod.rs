@@ -6,6 +6,7 @@ mod tools;
 use std::path::Path;
 
 use foldline_tests::dev::Dev;
+use foldline_tests::skip;
 use serde_json::Value;
 
 use crate::PROGRAM;
@@ -17,8 +18,8 @@ const EXAMPLES_MAX: &str = "15";
 #[tokio::test(flavor = "multi_thread")]
 async fn outside_tools_find_nothing_against_the_documents_and_the_services_keep_to_them() {
     let (Some(npm), python) = (Tools::npm(), Tools::schemathesis()) else {
-        println!(
-            "SKIPPED: the tools that judge the documents, because there is no npm, or it cannot install them"
+        skip::because(
+            "the tools that judge the documents, because there is no npm, or it cannot install them",
         );
         return;
     };
@@ -41,7 +42,7 @@ async fn outside_tools_find_nothing_against_the_documents_and_the_services_keep_
                 attack(&schemathesis, &npm, service);
             }
         }
-        None => println!("SKIPPED: Schemathesis, because there is no python3 with venv and pip"),
+        None => skip::because("Schemathesis, because there is no python3 with venv and pip"),
     }
     dev.stop().await;
 }
