@@ -16,11 +16,12 @@ use tokio::task::JoinSet;
 use crate::PROGRAM;
 use crate::pace::Pace;
 
-/// What is to be shown; a slow machine shows as much as it can in the time.
+/// What is to be shown, however long it takes.
 const READS: usize = 100_000;
-const TIME_MAX: Duration = Duration::from_secs(75);
-const READS_MIN: usize = 5_000;
-const READERS: usize = 16;
+/// Of a machine that is not ours alone.
+const TIME_MAX: Duration = Duration::from_secs(600);
+/// Most of the time a reader waits for the view, so many of them make it short.
+const READERS: usize = 64;
 const KILLS: usize = 8;
 /// How long one read may be told that the view is behind.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -287,7 +288,7 @@ async fn no_read_is_from_before_its_token_whoever_kills_the_projector() {
          one were stale; {writes} writes, {kills} kills",
         pace.elapsed()
     );
-    assert!(reads >= READS_MIN && kills >= KILLS / 2, "no result: too few");
+    assert!(reads >= READS && kills >= KILLS / 2, "no result: too few");
     assert!(stale > 0, "no result: it cannot see staleness");
 }
 
