@@ -2,6 +2,7 @@
 //! domain's code, and what the registry alone would.
 
 mod club;
+mod program;
 mod rules;
 mod schemas;
 

@@ -18,6 +18,7 @@ const PAGES: &[&str] = &[
     "docs/guides/add-a-domain.md",
     "docs/guides/operate.md",
     "docs/guides/audit.md",
+    "docs/guides/evolve.md",
 ];
 
 /// `FOLDLINE_PAGES=http cargo test -p foldline-tests --test it -- guides` runs those that have this in their path.
