@@ -7,7 +7,7 @@ use foldline_views::{HISTORY, ID, Snapshot, StoreError, ViewStore};
 
 use crate::columns::{self, Column};
 use crate::consistency::{Asked, Consistent, ReadError, Scope, Shown};
-use crate::past::PastView;
+use crate::past::{PastLists, PastOptions, PastView};
 use crate::readers::Readers;
 use crate::streams::{StreamOptions, Streams};
 
@@ -17,6 +17,7 @@ pub struct Api {
     pub(crate) views: Vec<Arc<ViewResource>>,
     pub(crate) histories: Vec<Arc<HistoryResource>>,
     pub(crate) streams: Streams,
+    pub(crate) past_lists: PastLists,
     pub(crate) wait_default: Duration,
     pub(crate) wait_max: Duration,
     readers: Arc<Readers>,
@@ -39,6 +40,8 @@ pub struct ApiOptions {
     pub readers: usize,
     /// Limits of streams.
     pub streams: StreamOptions,
+    /// Limits of lists of the past.
+    pub past: PastOptions,
 }
 
 /// A view, as the API serves it.
@@ -56,7 +59,7 @@ pub(crate) struct ViewResource {
     /// What a row is as a line of a table.
     pub(crate) columns: Vec<Column>,
     /// How its past is folded, and what that depends on.
-    pub(crate) past: PastView,
+    pub(crate) past: Arc<PastView>,
     pub(crate) past_scope: Scope,
 }
 
@@ -93,6 +96,7 @@ impl Api {
             consistent: Consistent::new(Arc::clone(&readers)),
             views: views.collect(),
             histories: histories.collect(),
+            past_lists: PastLists::new(&options.past, Arc::clone(&readers), domains, options.readers),
             streams: Streams::new(&options.streams, options.readers, shutdown),
             wait_default: options.wait_default,
             wait_max: options.wait_max,
@@ -164,7 +168,7 @@ impl ViewResource {
                 projection: HISTORY.to_owned(),
                 aggregates: past.sources.clone(),
             },
-            past,
+            past: Arc::new(past),
             commands: subject.map(|subject| format!("{}{}", command_api.trim_end_matches('/'), subject.path)),
             info: info.clone(),
         }

@@ -13,6 +13,7 @@ mod live;
 mod log;
 mod openapi;
 mod past;
+mod past_list;
 mod row_stream;
 mod rows;
 mod sse;

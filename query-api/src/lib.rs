@@ -35,6 +35,7 @@ use tokio::net::TcpListener;
 
 pub use api::{Api, ApiOptions};
 pub use http::{documents, router};
+pub use past::PastOptions;
 pub use settings::Settings;
 pub use streams::StreamOptions;
 
@@ -49,6 +50,11 @@ pub async fn run(settings: Settings, domains: Domains, shutdown: Shutdown) -> an
         streams: StreamOptions {
             most: settings.streams_max.into(),
             keep_alive: settings.keep_alive,
+        },
+        past: PastOptions {
+            most: settings.past_lists_max.into(),
+            bytes_max: u64::from(settings.past_lists_mib) << 20,
+            age_max: settings.past_lists_age,
         },
     };
     let api = Api::new(SqliteStore::new(&settings.views), &domains, &options, &shutdown);

@@ -4,6 +4,7 @@
 //! - `moment`: how a client names a moment, and where it lies in each partition.
 //! - `timeline`: the events that made one row, or one aggregate, in order.
 //! - `fold`: the row, or the state, that they make.
+//! - `lists`: lists of rows as they were.
 //! - `explain`: which event last changed each field.
 //! - `diff`: what is other at one moment than at another.
 //! - `align`: which entry of a list is which entry of a later one.
@@ -12,13 +13,16 @@ mod align;
 mod diff;
 mod explain;
 mod fold;
+mod lists;
 mod moment;
 mod timeline;
 
 pub(crate) use diff::diff;
 pub(crate) use explain::explain;
-pub(crate) use fold::{PastView, RowThen, StateThen, row_at, state_at};
-pub(crate) use moment::{At, Moment, at};
+pub(crate) use fold::{PastView, RowThen, StateThen, no_sequence, row_at, state_at};
+pub use lists::PastOptions;
+pub(crate) use lists::{PastList, PastLists};
+pub(crate) use moment::{At, Cut, Moment, at};
 pub(crate) use timeline::Timeline;
 
 use foldline_core::{Sequence, Timestamp, ToldError};
@@ -52,6 +56,9 @@ pub(crate) enum PastError {
     /// What finds the events of a row is being made anew.
     #[error("what leads to the past of the view {0} is being built")]
     Behind(String),
+    /// A list of the past takes longer than the client waits.
+    #[error("the list is being built")]
+    Building,
     /// Something stands in the history that we never wrote.
     #[error("the history cannot be read back: {0}")]
     Told(#[from] ToldError),

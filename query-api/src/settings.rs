@@ -53,6 +53,15 @@ pub struct Settings {
     /// How long a client may leave what was sent to it untaken before its connection is ended (on Linux).
     #[arg(long, env = "FOLDLINE_WRITE_TIMEOUT", default_value = "30s", value_parser = parse_duration, value_name = "TIME")]
     pub write_timeout: Duration,
+    /// How many lists of the past (`?at=`) are kept to be read again.
+    #[arg(long, env = "FOLDLINE_PAST_LISTS_MAX", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..), value_name = "N")]
+    pub past_lists_max: u16,
+    /// How much of the temporary folder they take at most, in MiB, besides the newest.
+    #[arg(long, env = "FOLDLINE_PAST_LISTS_MIB", default_value_t = 1024, value_name = "MIB")]
+    pub past_lists_mib: u32,
+    /// How long one is kept that nobody asks for.
+    #[arg(long, env = "FOLDLINE_PAST_LISTS_AGE", default_value = "10m", value_parser = parse_duration, value_name = "TIME")]
+    pub past_lists_age: Duration,
     /// Limits of the HTTP surface.
     #[command(flatten)]
     pub http: HttpSettings,

@@ -168,6 +168,14 @@ fn past(parameter: &str, path: &str, error: &PastError) -> Problem {
             "history-too-long",
             "The history is too long to be folded when somebody asks",
         ),
+        PastError::Building => {
+            let problem = problem(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "past-being-built",
+                "The list of that moment is being built",
+            );
+            problem.retry_after(2)
+        }
         PastError::Behind(view) => {
             let problem = problem(
                 StatusCode::SERVICE_UNAVAILABLE,

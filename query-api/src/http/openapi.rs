@@ -64,7 +64,8 @@ fn add_view(document: &mut OpenApi, view: &ViewResource) {
     let row = document.schema(&name, &view.info.schema);
     let row = json!({ "allOf": [row, { "type": "object", "properties": { "links": links() } }] });
     let list = Operation::new(&format!("{name}.list"), &name, "A list of them.")
-        .takes(list_parameters(&view.fields, Format::TABLE));
+        .takes(list_parameters(&view.fields, Format::TABLE).chain([past::at("at")]))
+        .fails(past::LIST_FAILURES);
     document.add(
         "get",
         path,

@@ -20,7 +20,7 @@ use crate::params::only;
 use crate::past::{At, PastError, RowThen, StateThen, diff, explain, row_at, state_at};
 
 /// Reads from the history, when it has seen what the client and the moments have.
-async fn read<T: Send + 'static>(
+pub(super) async fn read<T: Send + 'static>(
     api: &Arc<Api>,
     scope: &Scope,
     call: &Call,

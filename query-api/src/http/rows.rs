@@ -13,11 +13,11 @@ use super::body::{PageLinks, row_links, with_member};
 use super::call::Call;
 use super::export::{PAGE, Page, Pages, export};
 use super::failure::Failure;
-use super::{past, row_stream};
+use super::{past, past_list, row_stream};
 use crate::api::{Api, ViewResource};
 use crate::consistency::{Asked, ReadError, Shown};
 use crate::cursor;
-use crate::params::{Extent, list_request, only, unknown};
+use crate::params::{Extent, list_request, only};
 
 /// `GET /orders`
 pub(super) async fn list(
@@ -25,8 +25,8 @@ pub(super) async fn list(
     parts: Parts,
 ) -> Result<Response, Failure> {
     let call = Call::new(&api, &parts, Format::TABLE)?;
-    if call.value("at").is_some() {
-        return Err(unknown("at", Vec::new()).into());
+    if let Some(at) = call.moment("at")? {
+        return past_list::list(&api, &view, call, at).await;
     }
     if call.format != Format::Json {
         return table(&api, &view, call).await;

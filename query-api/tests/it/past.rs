@@ -85,6 +85,52 @@ async fn is_as_folded(world: &World, fixture: &Fixture, moment: &Moment) {
     }
 }
 
+async fn lists_are_as_folded(world: &World, fixture: &Fixture, moment: &Moment, total: i64, limit: usize) {
+    let price = |row: &Value| row["total"]["amount"].as_i64().or(row["price"]["amount"].as_i64());
+    type Keeps<'a> = &'a dyn Fn(&Value) -> bool;
+    let filters: [(&str, &str, &str, Keeps<'_>); 4] = [
+        ("menu", "/menu/items", "sort=id", &|_| true),
+        ("menu", "/menu/items", &format!("sort=-price.amount,id&price.amount[gte]={total}"), &|row| price(row) >= Some(total)),
+        ("orders", "/orders", "sort=id&status=OPEN", &|row| row["status"] == "OPEN"),
+        ("orders", "/orders", &format!("sort=total.amount,-id&total.amount[lt]={total}"), &|row| {
+            price(row).is_some_and(|price| price < total)
+        }),
+    ];
+    for (view, path, filter, keeps) in filters {
+        let rows = world.rows(view, world.until(moment));
+        let mut expected: Vec<&Value> = rows.values().filter(|row| keeps(row)).collect();
+        let id = |row: &Value| row["id"].as_str().unwrap().to_owned();
+        match filter {
+            filter if filter.starts_with("sort=-price") => {
+                expected.sort_by_key(|row| (std::cmp::Reverse(price(row)), id(row)));
+            }
+            filter if filter.starts_with("sort=total") => {
+                expected.sort_by_key(|row| (price(row), std::cmp::Reverse(id(row))));
+            }
+            _ => {}
+        }
+        let mut next = Some(format!("{path}?{filter}&limit={limit}&at={}", escaped(&moment.text())));
+        let mut found = Vec::new();
+        let mut refused = false;
+        while let Some(uri) = next {
+            let answer = fixture.get(&uri.replace('[', "%5B").replace(']', "%5D")).await;
+            refused = answer.status == 400;
+            if refused {
+                // A token that names nothing that the view reads.
+                assert!(matches!(moment, Moment::Token(_)), "{uri}: {}", answer.body);
+                break;
+            }
+            assert_eq!(answer.status, 200, "{uri}: {}", answer.body);
+            found.extend(answer.body["items"].as_array().unwrap().clone());
+            next = answer.body["next"].as_str().map(str::to_owned);
+        }
+        found.iter_mut().for_each(|row| drop(row.as_object_mut().unwrap().remove("links")));
+        if !refused {
+            assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{path}?{filter}");
+        }
+    }
+}
+
 async fn states_are_as_folded(world: &World, fixture: &Fixture, moment: &Moment) {
     let happened = world.until(moment);
     for (_, path, aggregate, ids) in VIEWS {
@@ -142,6 +188,24 @@ proptest! {
             for at in [moment.text(), meta.sequence.to_string()] {
                 let answer = fixture.get(&format!("{path}/{}?at={at}", meta.aggregate_id)).await;
                 assert_eq!(without(&answer, &["links"]), rows[&meta.aggregate_id]);
+            }
+        });
+    }
+
+    #[test]
+    fn a_list_at_a_moment_is_what_a_filter_takes_of_the_rows_of_then(
+        steps in steps(50),
+        batch in 1..60_usize,
+        moments in prop::collection::vec((0..4_u8, any::<Index>()), 2),
+        total in 100..900_i64,
+        limit in 1..4_usize,
+    ) {
+        let world = World::after(&steps);
+        block_on(async {
+            let fixture = world.shown(batch);
+            for (kind, index) in moments {
+                let moment = moment(&world, kind, index);
+                lists_are_as_folded(&world, &fixture, &moment, total, limit).await;
             }
         });
     }
@@ -393,6 +457,36 @@ async fn a_moment_that_has_no_answer_says_why() {
     ask("/diff?from=1&to=99")
         .await
         .is_problem(404, "sequence-not-reached");
+}
+
+#[tokio::test]
+async fn a_list_of_the_past_is_built_once_and_is_a_table_too() {
+    let world = World::after(&[(6, 0, 0, 2, 10), (10, 0, 0, 3, 10)]);
+    let fixture = world.shown(100);
+    let opened = world.log.iter().find(|entry| entry.event.meta.event_type == "OrderOpened").unwrap();
+    let at = opened.event.meta.recorded_at.to_string();
+    let uri = format!("/orders?at={at}");
+    // Without the time to wait for it, it is begun.
+    let first = fixture.get_with(&uri, &[("prefer", "wait=0")]).await;
+    if first.status != 200 {
+        first.is_problem(503, "past-being-built");
+        assert_eq!(first.header("retry-after"), "2");
+    }
+    let then = fixture.get(&uri).await;
+    assert_eq!(then.body["items"][0]["status"], "OPEN");
+    let link = then.body["items"][0]["links"]["self"].as_str().unwrap();
+    assert_eq!(fixture.get(link).await.body["items"], json!([]));
+    let mut table = fixture.open(&format!("{uri}&format=ndjson&status=OPEN"), &[]).await;
+    let line = table.part().await.unwrap().unwrap();
+    assert!(line.starts_with("{\"id\":\"o0\""));
+    assert_eq!(fixture.get("/orders?status=OPEN").await.body["items"], json!([]));
+
+    let before = fixture.get("/orders?at=2000-01-01T00:00:00Z").await;
+    assert_eq!((before.status.as_u16(), &before.body["items"]), (200, &json!([])));
+    let sequence = fixture.get("/orders?at=seq:1").await;
+    sequence.is_problem(400, "invalid-parameter");
+    fixture.get("/orders?at=2999-01-01T00:00:00Z").await.is_problem(400, "moment-in-the-future");
+    fixture.get(&format!("{uri}&colour=red")).await.is_problem(400, "invalid-parameter");
 }
 
 #[tokio::test]

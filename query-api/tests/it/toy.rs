@@ -10,7 +10,7 @@ use foldline_core::{
     Aggregate, AggregateId, Context, Domain, Domains, Field, Projection, RefusalKind, Rejection, Source,
     Timestamp, Token, from, schemars,
 };
-use foldline_query_api::{Api, ApiOptions, StreamOptions, documents, router};
+use foldline_query_api::{Api, ApiOptions, PastOptions, StreamOptions, documents, router};
 use foldline_service::{Health, HttpSettings, Shutdown, app};
 use foldline_views::{
     Batch, CheckpointKey, CheckpointMove, HistoryEvent, NewRow, Position, RowChange, SqliteStore, ViewStore,
@@ -159,6 +159,11 @@ pub fn api(folder: &Path, domains: &Domains, streams: StreamOptions, shutdown: &
         wait_max: Duration::from_secs(60),
         readers: 4,
         streams,
+        past: PastOptions {
+            most: 2,
+            bytes_max: 1 << 30,
+            age_max: Duration::from_secs(600),
+        },
     };
     Api::new(
         SqliteStore::new(folder.join("views.db")),

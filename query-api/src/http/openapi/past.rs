@@ -15,9 +15,12 @@ pub(super) const FAILURES: [&str; 4] = [
     "history-too-long",
 ];
 
+/// What a moment of a list that has no answer is.
+pub(super) const LIST_FAILURES: [&str; 2] = ["moment-in-the-future", "past-being-built"];
+
 /// A parameter that names a moment.
 pub(super) fn at(name: &str) -> Value {
-    let description = "As it was then: at a sequence of the aggregate (`seq:7`), at a time (RFC 3339; what was recorded in \
+    let description = "As it was then: at a sequence of the aggregate (`seq:7`; a list has none), at a time (RFC 3339; what was recorded in \
         that millisecond has happened), or when just what a consistency token has seen had happened.";
     let schema = json!({ "type": "string" });
     parameter("query", name, description, schema, "2025-01-01T12:00:00Z".into())
