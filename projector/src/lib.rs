@@ -11,6 +11,7 @@
 
 mod beside;
 mod build;
+mod commands;
 mod compare;
 mod metrics;
 mod project;

@@ -1,19 +1,21 @@
 //! The loop: poll, load, fold, commit, next. It has a thread of its own, and no timer stands in its way: an
 //! event is taken as soon as it can be read, with whatever else is there by then.
 
+use std::collections::HashMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use foldline_core::Domains;
-use foldline_kafka::{Cluster, EventLog, EventLogError, RegistryError, TopicsError, check_topics};
+use foldline_kafka::{Cluster, EventLog, EventLogError, RegistryError, ResultLog, TopicsError, check_topics};
 use foldline_service::Shutdown;
-use foldline_views::{CommitError, SqliteStore, ViewStore, ViewWriter};
+use foldline_views::{COMMANDS, CheckpointKey, CommitError, Position, SqliteStore, ViewStore, ViewWriter};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::beside::{Beside, BesideWatch};
 use crate::build::Site;
+use crate::commands::{self, Commands};
 use crate::project::Projector;
 use crate::retry::{RetryError, retry_all};
 use crate::status::Status;
@@ -47,15 +49,20 @@ pub(crate) async fn run(
     };
     let mut followed: Option<Vec<String>> = None;
     loop {
-        let (writer, projector) = open_store(settings, &site).await?;
+        let (mut writer, projector) = open_store(settings, &site).await?;
         check_still_ours(followed.as_deref(), writer.beside())?;
         followed = Some(followed_views(domains, writer.beside()));
         let Some(log) = open_log(&site, &projector, shutdown, status).await? else {
             return Ok(());
         };
+        let positions = writer.checkpoints()?;
+        let Some(commands) = open_commands(&site, &projector, positions, shutdown, status).await? else {
+            return Ok(());
+        };
         let beside = Beside::start(&site, writer.beside(), shutdown);
         let worker = Loop {
             log,
+            commands,
             projector,
             batch_max: batch_max(settings),
             shutdown: shutdown.clone(),
@@ -176,6 +183,35 @@ async fn open_log(
     Ok(None)
 }
 
+/// The results, from where the history has them; `None` if it is to stop before.
+async fn open_commands(
+    site: &Site,
+    projector: &Projector,
+    mut positions: HashMap<CheckpointKey, Position>,
+    shutdown: &Shutdown,
+    status: &Status,
+) -> anyhow::Result<Option<Commands>> {
+    positions.retain(|key, _| key.projection == COMMANDS);
+    let aggregates = projector.aggregates().into_iter();
+    // What the engine keeps for itself is nobody's history.
+    let aggregates: Vec<_> = aggregates.filter(|kind| !kind.info().is_internal()).collect();
+    let start = |aggregate: &str, partition| {
+        let position = positions.get(&commands::key_of(aggregate, partition));
+        position.map_or(0, |position| position.next_offset)
+    };
+    while !shutdown.is_triggered() {
+        match ResultLog::open(&site.kafka, &aggregates, &site.cluster, start).await {
+            Ok(log) => return Ok(Some(Commands::new(log, positions))),
+            Err(
+                away @ (EventLogError::Unavailable { .. }
+                | EventLogError::Registry(RegistryError::Unavailable { .. })),
+            ) => wait_for(&away, shutdown, status).await,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
+}
+
 async fn wait_for(away: &(dyn std::error::Error + Sync), shutdown: &Shutdown, status: &Status) {
     tracing::warn!(error = %away, "cannot start yet");
     status.waits(away.to_string());
@@ -185,6 +221,7 @@ async fn wait_for(away: &(dyn std::error::Error + Sync), shutdown: &Shutdown, st
 
 struct Loop {
     log: EventLog,
+    commands: Commands,
     projector: Projector,
     batch_max: usize,
     shutdown: Shutdown,
@@ -230,6 +267,7 @@ impl Loop {
                     );
                 }
             }
+            self.commands.step(writer)?;
             if !self.caught_up && self.log.has_caught_up() {
                 self.caught_up = true;
                 self.status.ready();

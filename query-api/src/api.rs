@@ -23,6 +23,8 @@ pub struct Api {
     readers: Arc<Readers>,
     domains: Domains,
     topic_prefix: String,
+    /// Without a slash at its end.
+    pub(crate) command_api: String,
 }
 
 /// What the operator decides about it.
@@ -103,6 +105,7 @@ impl Api {
             readers,
             domains: domains.clone(),
             topic_prefix: options.topic_prefix.clone(),
+            command_api: options.command_api.trim_end_matches('/').to_owned(),
         })
     }
 

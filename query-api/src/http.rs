@@ -3,11 +3,13 @@
 mod accept;
 mod body;
 mod call;
+mod conversation;
 mod entries;
 mod events;
 mod export;
 mod failure;
 mod feed;
+mod history;
 mod index;
 mod live;
 mod log;
@@ -46,6 +48,10 @@ impl<R> Clone for Resource<R> {
 pub fn router(api: &Arc<Api>) -> Result<Router, UnservablePath> {
     let mut router = Router::new().route("/", get(index::index).with_state(Arc::clone(api)));
     router = router.route(feed::PATH, get(feed::list).with_state(Arc::clone(api)));
+    router = router.route(
+        conversation::PATH,
+        get(conversation::one).with_state(Arc::clone(api)),
+    );
     for view in &api.views {
         check_path(view.info.name, view.info.path)?;
         check_lists(view)?;
@@ -102,6 +108,7 @@ fn history_routes(api: &Arc<Api>, history: &Arc<HistoryResource>) -> Router {
     let path = format!("{}/{{id}}", history.path);
     Router::new()
         .route(&format!("{path}/events"), get(events::list))
+        .route(&format!("{path}/history"), get(history::list))
         .route(&format!("{path}/state"), get(past::state))
         .with_state(Resource {
             api: Arc::clone(api),

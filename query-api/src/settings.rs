@@ -57,7 +57,12 @@ pub struct Settings {
     #[arg(long, env = "FOLDLINE_PAST_LISTS_MAX", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..), value_name = "N")]
     pub past_lists_max: u16,
     /// How much of the temporary folder they take at most, in MiB, besides the newest.
-    #[arg(long, env = "FOLDLINE_PAST_LISTS_MIB", default_value_t = 1024, value_name = "MIB")]
+    #[arg(
+        long,
+        env = "FOLDLINE_PAST_LISTS_MIB",
+        default_value_t = 1024,
+        value_name = "MIB"
+    )]
     pub past_lists_mib: u32,
     /// How long one is kept that nobody asks for.
     #[arg(long, env = "FOLDLINE_PAST_LISTS_AGE", default_value = "10m", value_parser = parse_duration, value_name = "TIME")]

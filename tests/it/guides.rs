@@ -19,6 +19,7 @@ const PAGES: &[&str] = &[
     "docs/guides/operate.md",
     "docs/guides/audit.md",
     "docs/guides/evolve.md",
+    "docs/guides/travel-in-time.md",
 ];
 
 /// `FOLDLINE_PAGES=http cargo test -p foldline-tests --test it -- guides` runs those that have this in their path.

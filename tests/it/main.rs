@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod as_one;
+mod audit;
 mod bad_input;
 mod chain;
 mod consistency;

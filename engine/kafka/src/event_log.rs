@@ -13,7 +13,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Headers, Message, OwnedMessage};
 use tokio::task::spawn_blocking;
 
-use self::consumer::{LogContext, assign, check_range, range};
+pub(crate) use self::consumer::{LogContext, assign};
+use self::consumer::{check_range, range};
 use crate::{
     Cluster, Compatibility, KafkaSettings, ReadError, RecordReader, Registry, RegistryError, Subject,
 };

@@ -27,6 +27,7 @@ mod outcomes;
 mod producer;
 mod progress;
 mod registry;
+mod result_log;
 mod scan;
 mod seldom;
 mod settings;
@@ -49,6 +50,7 @@ pub use registry::{
     Compatibility, ReadError, RecordReader, Registered, Registry, RegistryError, Subject, register_schemas,
     subjects, wire_format,
 };
+pub use result_log::{ResultBatch, ResultLog, ResultRecord};
 pub use scan::{Scan, ScanError, ScannedRecord};
 pub use settings::KafkaSettings;
 pub use snapshots::{CurrentSnapshots, DamagedSnapshot, SnapshotsError, read_snapshots};

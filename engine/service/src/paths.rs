@@ -2,9 +2,10 @@
 
 /// The first segments that the services keep for themselves, all of them on each: a domain that one serves, the others
 /// serve too.
-const RESERVED: [&str; 9] = [
+const RESERVED: [&str; 10] = [
     "asyncapi.json",
     "commands",
+    "correlations",
     "docs",
     "events",
     "livez",

@@ -10,6 +10,8 @@ pub struct Batch {
     pub rows: Vec<RowChange>,
     /// Events for the history.
     pub history: Vec<HistoryEvent>,
+    /// Commands for the history, of which no event tells.
+    pub commands: Vec<HistoryCommand>,
     /// What of it touches rows of other aggregates.
     pub touches: Vec<Touch>,
     /// Aggregates that a projection follows again: what they were parked for is in the rows with this batch. Comes
@@ -77,6 +79,48 @@ pub struct HistoryEvent {
     pub actor: Option<String>,
     /// The event as the API shows it: [`EventMeta::to_json`](foldline_core::EventMeta::to_json).
     pub json: String,
+}
+
+/// A command, as the history keeps it: a refused one, or one that something else has caused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryCommand {
+    /// The type of the aggregate that decided, by its qualified name.
+    pub aggregate: String,
+    /// The aggregate.
+    pub id: AggregateId,
+    /// The partition that its result lies in.
+    pub partition: i32,
+    /// Where its result lies there.
+    pub offset: i64,
+    /// The command's identity.
+    pub command_id: Uuid,
+    /// The command's type.
+    pub command_type: String,
+    /// Where the command lies, in the partition of the same number of the command topic.
+    pub command_offset: i64,
+    /// The aggregate's sequence after the decision.
+    pub sequence: Sequence,
+    /// When it was issued, by its sender's clock; `None` if its result does not say.
+    pub issued_at: Option<Timestamp>,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// Who sent it.
+    pub actor: Option<String>,
+    /// The conversation that it belongs to.
+    pub correlation_id: String,
+    /// What caused it, if another message did.
+    pub causation_id: Option<String>,
+    /// Why it was refused, as JSON; `None` if it was accepted.
+    pub refusal: Option<String>,
+}
+
+/// What belongs to a conversation, by time.
+#[derive(Debug, Clone, Default)]
+pub struct Conversation {
+    /// Its commands, as far as the history keeps them.
+    pub commands: Vec<HistoryCommand>,
+    /// Its events.
+    pub events: Vec<HistoryEvent>,
 }
 
 /// That an event touches a row that is not about its own aggregate: so that the row can be folded from the history.

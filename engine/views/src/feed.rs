@@ -15,6 +15,8 @@ pub struct FeedQuery {
     pub aggregates: Vec<String>,
     /// Of these types; all if there are none.
     pub types: Vec<String>,
+    /// Only what this actor has asked for.
+    pub actor: Option<String>,
     /// Only what comes after this place.
     pub after: FeedPlace,
     /// Only what comes before this place, in the partitions that it names and in no others.

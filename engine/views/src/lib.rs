@@ -18,13 +18,14 @@ mod sqlite;
 mod store;
 
 pub use batch::{
-    Batch, CheckpointKey, CheckpointMove, HistoryEvent, NewRow, Parked, Position, RowChange, Touch,
+    Batch, CheckpointKey, CheckpointMove, Conversation, HistoryCommand, HistoryEvent, NewRow, Parked,
+    Position, RowChange, Touch,
 };
 pub use feed::{FeedPage, FeedPlace, FeedQuery};
 pub use generation::{Build, Generation, ParkedEntry, ParkedKey, StoredRow};
 pub use query::{FieldValue, Filter, ID, ListQuery, Page, Place, Row, Sort, Test};
 pub use sqlite::SqliteStore;
 pub use store::{
-    CommitError, DeskError, HISTORY, HeldBuilder, OpenError, ServeError, Snapshot, StoreError, ViewBuilder,
-    ViewDesk, ViewReader, ViewStore, ViewWriter, has_touches, touches_of,
+    COMMANDS, CommitError, DeskError, HISTORY, HeldBuilder, OpenError, ServeError, Snapshot, StoreError,
+    ViewBuilder, ViewDesk, ViewReader, ViewStore, ViewWriter, has_touches, touches_of,
 };

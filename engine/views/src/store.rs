@@ -4,12 +4,15 @@ use std::error::Error;
 use foldline_core::{AggregateId, Domains, Sequence, Timestamp, ViewInfo};
 
 use crate::{
-    Batch, Build, CheckpointKey, FeedPage, FeedQuery, Generation, HistoryEvent, ListQuery, Page, Parked,
-    ParkedEntry, ParkedKey, Position, Row, StoredRow,
+    Batch, Build, CheckpointKey, Conversation, FeedPage, FeedQuery, Generation, HistoryCommand, HistoryEvent,
+    ListQuery, Page, Parked, ParkedEntry, ParkedKey, Position, Row, StoredRow,
 };
 
 /// The name of the history among the projections: it has checkpoints like any view.
 pub const HISTORY: &str = "history";
+
+/// The projection that keeps the commands of which no event tells. It reads results, not events.
+pub const COMMANDS: &str = "history/commands";
 
 /// The projection that keeps which events touch rows of a view that are not about their own aggregate.
 pub fn touches_of(view: &str) -> String {
@@ -195,6 +198,18 @@ pub trait Snapshot {
         partition: i32,
         command_offset: i64,
     ) -> Result<Option<i64>, StoreError>;
+
+    /// Commands on an aggregate that were refused, or caused by something else, behind an offset of the command topic.
+    fn commands(
+        &self,
+        aggregate: &str,
+        id: &AggregateId,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<HistoryCommand>, StoreError>;
+
+    /// What belongs to a conversation, over all aggregates: the first so many commands, and so many events.
+    fn conversation(&self, correlation_id: &str, limit: usize) -> Result<Conversation, StoreError>;
 
     /// Events that touch a row which is not about their own aggregate: those of a partition (aggregate type,
     /// partition, offset) from an offset on, in order.

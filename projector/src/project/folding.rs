@@ -206,6 +206,7 @@ impl<'a> Folding<'a> {
             batch: Batch {
                 rows: self.rows.finish(),
                 history: self.history,
+                commands: Vec::new(),
                 unparked: Vec::new(),
                 touches: self.touches,
                 parked: self.parked.into_values().collect(),

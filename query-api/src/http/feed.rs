@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
+use foldline_core::Timestamp;
 use foldline_views::{FeedPage, FeedPlace, FeedQuery, HISTORY, HistoryEvent, Snapshot, StoreError};
 use http::HeaderName;
 use http::request::Parts;
@@ -37,8 +38,8 @@ const NOW: &str = "now";
 pub(super) async fn list(State(api): State<Arc<Api>>, parts: Parts) -> Result<Response, Failure> {
     let call = Call::new(&api, &parts, Format::FOLLOWED_TABLE)?;
     let known: &[&str] = match call.format {
-        Format::EventStream => &["aggregate", "type", "after"],
-        _ => &["aggregate", "type", "after", "limit"],
+        Format::EventStream => &["aggregate", "type", "actor", "after"],
+        _ => &["aggregate", "type", "actor", "from", "to", "after", "limit"],
     };
     only(&call.params, known)?;
     let extent = if call.format == Format::Json {
@@ -99,19 +100,34 @@ async fn open(api: &Arc<Api>, call: &Call) -> Result<(Feed, FeedPlace, foldline_
         projection: HISTORY.to_owned(),
         aggregates: aggregates.clone(),
     };
-    let read = |snapshot: &dyn Snapshot| {
-        let mut end = FeedPlace::new();
+    let (from, to) = (time(call, "from")?, time(call, "to")?);
+    let of = aggregates.clone();
+    let read = move |snapshot: &dyn Snapshot| {
+        let (mut begin, mut end) = (FeedPlace::new(), FeedPlace::new());
         for (key, position) in snapshot.positions(HISTORY)? {
-            end.insert((key.aggregate, key.partition), position.next_offset);
+            if !of.contains(&key.aggregate) {
+                continue;
+            }
+            let first = |time: Timestamp| snapshot.first_after_time(&key.aggregate, key.partition, time);
+            // Both ends are of it: what was recorded in their milliseconds too.
+            let from = from
+                .map(|from| first(Timestamp(from.0.saturating_sub(1))))
+                .transpose()?;
+            let to = to.map(first).transpose()?.flatten();
+            let next = position.next_offset;
+            let place = (key.aggregate, key.partition);
+            if let Some(from) = from {
+                begin.insert(place.clone(), from.unwrap_or(next));
+            }
+            end.insert(place, to.unwrap_or(next));
         }
-        Ok((snapshot.cluster_id()?, end))
+        Ok((snapshot.cluster_id()?, begin, end))
     };
     let Shown { value, token } = api.consistent.read(&scope, &call.asked, read).await?;
-    let (cluster, mut end) = value;
-    end.retain(|(aggregate, _), _| aggregates.contains(aggregate));
+    let (cluster, begin, end) = value;
     let here = Whereabouts::feed(&cluster);
     let after = match call.goes_on() {
-        None => FeedPlace::new(),
+        None => begin,
         Some(("after", NOW)) => end.clone(),
         Some((_, text)) => here
             .read_place(text)
@@ -128,12 +144,21 @@ async fn open(api: &Arc<Api>, call: &Call) -> Result<(Feed, FeedPlace, foldline_
         query: FeedQuery {
             aggregates,
             types,
+            actor: call.value("actor").map(str::to_owned),
             after,
-            until: None,
+            until: to.is_some().then(|| end.clone()),
             limit: PAGE,
         },
     };
     Ok((feed, end, token))
+}
+
+/// A parameter that is a time.
+fn time(call: &Call, name: &str) -> Result<Option<Timestamp>, BadParameter> {
+    // A plus that is not escaped is a space; no time has one.
+    let read = |text: &str| text.replace(' ', "+").parse();
+    let time = call.value(name).map(read).transpose();
+    time.map_err(|error: foldline_core::InvalidTimestamp| bad(name, error.to_string(), Vec::new()))
 }
 
 /// The aggregate types, all if none is named, and the types of events.

@@ -41,6 +41,7 @@ pub(super) fn document(api: &Api) -> Value {
     );
     document.add("get", "/", index.answers(200, "Links.", json, &[]));
     add_feed(&mut document, api, &event);
+    past::add_conversation(&mut document, READS);
     for view in &api.views {
         add_view(&mut document, view);
     }
@@ -140,6 +141,7 @@ fn add_history(document: &mut OpenApi, api: &Api, history: &HistoryResource, eve
     let operation = reading(events, page(event), event, Format::FOLLOWED_TABLE, &LIST_HEADERS);
     document.add("get", &format!("{}/{{id}}/events", history.path), operation);
     past::add_state(document, history, &tag);
+    past::add_audit(document, history, &tag, &self::event());
 }
 
 fn add_feed(document: &mut OpenApi, api: &Api, event: &Value) {
@@ -186,6 +188,27 @@ fn add_feed(document: &mut OpenApi, api: &Api, event: &Value) {
             several(types),
             Value::Null,
         ),
+        parameter(
+            "query",
+            "actor",
+            "What was asked for by this actor.",
+            json!({ "type": "string" }),
+            "ada".into(),
+        ),
+        parameter(
+            "query",
+            "from",
+            "Recorded at this time (RFC 3339) or later; not for streams.",
+            time(),
+            moment(),
+        ),
+        parameter(
+            "query",
+            "to",
+            "Recorded at this time or earlier; not for streams.",
+            time(),
+            moment(),
+        ),
         parameter("query", "after", after, json!({ "type": "string" }), json!("now")),
         limit(),
     ])
@@ -198,6 +221,14 @@ fn add_feed(document: &mut OpenApi, api: &Api, event: &Value) {
     ];
     let operation = reading(operation, page(&event), &event, Format::FOLLOWED_TABLE, &headers);
     document.add("get", feed::PATH, operation);
+}
+
+fn time() -> Value {
+    json!({ "type": "string", "format": "date-time" })
+}
+
+fn moment() -> Value {
+    "2025-01-01T12:00:00Z".into()
 }
 
 /// What every read takes and answers. `one` is what a line of NDJSON holds.

@@ -21,7 +21,12 @@ use crate::params::{Extent, list_request};
 use crate::past::{At, PastList, no_sequence};
 
 /// `GET /orders?at=...`
-pub(super) async fn list(api: &Arc<Api>, view: &Arc<ViewResource>, call: Call, at: At) -> Result<Response, Failure> {
+pub(super) async fn list(
+    api: &Arc<Api>,
+    view: &Arc<ViewResource>,
+    call: Call,
+    at: At,
+) -> Result<Response, Failure> {
     let extent = match call.format {
         Format::Json => Extent::Page,
         _ => Extent::Everything,
@@ -48,7 +53,10 @@ pub(super) async fn list(api: &Arc<Api>, view: &Arc<ViewResource>, call: Call, a
     let then = query(&[("at".to_owned(), call.value("at").unwrap_or_default().to_owned())].into());
     let item = |row: &foldline_views::Row| {
         let mut links = Map::new();
-        links.insert("self".to_owned(), format!("{}/{}{then}", view.info.path, row.id).into());
+        links.insert(
+            "self".to_owned(),
+            format!("{}/{}{then}", view.info.path, row.id).into(),
+        );
         with_member(&row.doc, "links", &Value::from(links))
     };
     let items: Vec<String> = page.rows.iter().map(item).collect();
@@ -67,13 +75,22 @@ async fn list_at(
     let at = Some(at);
     let asked = at.clone();
     let fold = move |snapshot: &dyn Snapshot| {
-        let moment = asked.as_ref().map(|at| at.resolve(snapshot, &sources, |_| Err(no_sequence())));
+        let moment = asked
+            .as_ref()
+            .map(|at| at.resolve(snapshot, &sources, |_| Err(no_sequence())));
         moment.transpose()
     };
     let (moment, seen) = read(api, &view.past_scope, call, &[&at], fold).await?;
     let failed = |error| Failure::past(call, "at", error, seen.clone());
-    let cut = moment.map_err(failed)?.map(|moment| moment.cut).unwrap_or_default();
-    let list = api.past_lists.get(&view.past, cut, deadline).await.map_err(failed)?;
+    let cut = moment
+        .map_err(failed)?
+        .map(|moment| moment.cut)
+        .unwrap_or_default();
+    let list = api
+        .past_lists
+        .get(&view.past, cut, deadline)
+        .await
+        .map_err(failed)?;
     Ok((list, seen))
 }
 

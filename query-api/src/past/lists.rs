@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use foldline_core::{AggregateId, Domains};
-use foldline_views::{Batch, FeedQuery, NewRow, Row, RowChange, SqliteStore, StoreError, ViewStore, ViewWriter};
+use foldline_views::{
+    Batch, FeedQuery, NewRow, Row, RowChange, SqliteStore, StoreError, ViewStore, ViewWriter,
+};
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
@@ -72,7 +74,12 @@ pub(crate) struct PastLists {
 }
 
 impl PastLists {
-    pub(crate) fn new(options: &PastOptions, history: Arc<Readers>, domains: &Domains, readers: usize) -> Self {
+    pub(crate) fn new(
+        options: &PastOptions,
+        history: Arc<Readers>,
+        domains: &Domains,
+        readers: usize,
+    ) -> Self {
         Self {
             options: options.clone(),
             slots: Mutex::default(),
@@ -119,7 +126,9 @@ impl PastLists {
             slot.used_at = Instant::now();
             return Ok(slot.state.clone());
         }
-        let building = slots.values().filter(|slot| matches!(*slot.state.borrow(), State::Building));
+        let building = slots
+            .values()
+            .filter(|slot| matches!(*slot.state.borrow(), State::Building));
         if building.count() >= BUILDING_MAX {
             return Err(PastError::Building);
         }
@@ -161,10 +170,12 @@ impl PastLists {
             matches!(*slot.state.borrow(), State::Building) || now - slot.used_at < self.options.age_max
         });
         loop {
-            let ready = slots.iter().filter_map(|(key, slot)| match &*slot.state.borrow() {
-                State::Ready(list) => Some((key.clone(), slot.used_at, list.bytes)),
-                State::Building | State::Failed(_) => None,
-            });
+            let ready = slots
+                .iter()
+                .filter_map(|(key, slot)| match &*slot.state.borrow() {
+                    State::Ready(list) => Some((key.clone(), slot.used_at, list.bytes)),
+                    State::Building | State::Failed(_) => None,
+                });
             let ready: Vec<_> = ready.collect();
             let bytes: u64 = ready.iter().map(|(.., bytes)| bytes).sum();
             metrics::gauge!("query_past_lists").set(u32::try_from(ready.len()).unwrap_or(u32::MAX));
@@ -239,16 +250,19 @@ impl Build {
                     rows,
                     ..Batch::default()
                 };
-                writer.commit(&batch).map_err(|error| StoreError::Database(error.into()))?;
+                writer
+                    .commit(&batch)
+                    .map_err(|error| StoreError::Database(error.into()))?;
             }
             query.after = page.next;
             if !page.more {
                 break;
             }
         }
-        let is_whole = self.cut.iter().all(|(place, end)| {
-            *end == 0 || query.after.get(place).is_some_and(|next| next >= end)
-        });
+        let is_whole = self
+            .cut
+            .iter()
+            .all(|(place, end)| *end == 0 || query.after.get(place).is_some_and(|next| next >= end));
         if !is_whole {
             // The history is being built anew, and has not come as far again.
             return Err(PastError::Behind(name.to_owned()));
@@ -278,7 +292,9 @@ impl Build {
         for (id, of_row) in touched {
             let mut fold = RowFold::new();
             if let Some(row) = stored.remove(id) {
-                let state = view.decode(&row.doc).map_err(|error| StoreError::Database(error.into()))?;
+                let state = view
+                    .decode(&row.doc)
+                    .map_err(|error| StoreError::Database(error.into()))?;
                 fold.state = Some(state);
                 (fold.sequence, fold.version) = (row.sequence, row.version);
             }

@@ -16,7 +16,7 @@ const REQUEST_MAX: Duration = Duration::from_secs(10);
 
 /// Keeps the ends of the partitions, which librdkafka learns with every fetch and tells in its statistics.
 #[derive(Default)]
-pub(super) struct LogContext {
+pub(crate) struct LogContext {
     ends: Mutex<HashMap<Place, i64>>,
 }
 
@@ -82,7 +82,7 @@ fn consumer_config(kafka: &KafkaSettings) -> ClientConfig {
 type Assigned = (BaseConsumer<LogContext>, HashMap<Place, i64>);
 
 /// A consumer that reads from `starts` on, and the ends that it has to reach.
-pub(super) fn assign(kafka: &KafkaSettings, starts: &HashMap<Place, i64>) -> Result<Assigned, EventLogError> {
+pub(crate) fn assign(kafka: &KafkaSettings, starts: &HashMap<Place, i64>) -> Result<Assigned, EventLogError> {
     let unavailable = |source| EventLogError::Unavailable {
         servers: kafka.bootstrap_servers.clone(),
         source,

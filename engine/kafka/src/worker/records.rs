@@ -1,6 +1,6 @@
 //! What a decided batch becomes: the records of its transaction.
 
-use foldline_core::EventMeta;
+use foldline_core::{CommandResult, EventMeta};
 use rdkafka::message::{Header, OwnedHeaders};
 
 use super::decide::{Decided, Decision};
@@ -8,6 +8,7 @@ use super::intake::{Content, DeadLetter, Taken};
 use super::outcome::{Made, begun};
 use super::{BatchError, Shared, reserve};
 use crate::catalog::{Installed, Slice};
+use crate::result_log::{CAUSATION, OUTCOME};
 use crate::store::Log;
 
 /// A record that is ready to be sent.
@@ -72,7 +73,7 @@ fn records_of<'a>(
         partition: taken.slice.partition,
         key: key(),
         value: Some(value),
-        headers: trace.map(|trace| traced(OwnedHeaders::new(), Some(trace))),
+        headers: Some(told(&made.result, trace)),
         number: number(taken.slice, Log::Results),
     });
     for value in &made.released {
@@ -121,6 +122,23 @@ fn cloud_event(installed: &Installed, meta: &EventMeta, time: &str, trace: Optio
             value: Some(value),
         })
     });
+    traced(headers, trace)
+}
+
+/// What whoever reads only some of the results needs to know of one. All of it stands in the value too.
+fn told(result: &CommandResult, trace: Option<&[u8]>) -> OwnedHeaders {
+    let outcome = Header {
+        key: OUTCOME,
+        value: Some(&result.outcome),
+    };
+    let headers = OwnedHeaders::new_with_capacity(3).insert(outcome);
+    let headers = match &result.causation_id {
+        Some(cause) => headers.insert(Header {
+            key: CAUSATION,
+            value: Some(cause),
+        }),
+        None => headers,
+    };
     traced(headers, trace)
 }
 

@@ -76,7 +76,9 @@ fn stretches(connection: &Connection, query: &FeedQuery) -> Result<Vec<Stretch>,
         if from >= end {
             continue;
         }
-        let to = end.min(from.saturating_add(LOOKED_AT_MAX));
+        // What an actor did is looked up, and nothing else is looked at.
+        let most = query.actor.as_ref().map_or(LOOKED_AT_MAX, |_| i64::MAX);
+        let to = end.min(from.saturating_add(most));
         stretches.push(Stretch {
             aggregate: partition.0,
             partition: partition.1,
@@ -100,18 +102,23 @@ fn read(
         several => format!(" AND event_type IN ({})", vec!["?"; several].join(", ")),
     };
     let columns = reader::EVENT;
+    let (index, actor) = match &query.actor {
+        None => ("history_feed", ""),
+        Some(_) => ("history_actor", "actor = ? AND "),
+    };
     // Named, so that it is never read by the primary key and sorted.
     let sql = format!(
-        "SELECT {columns} FROM history INDEXED BY history_feed
-         WHERE aggregate = ? AND partition = ? AND at_offset >= ? AND at_offset < ?{types}
+        "SELECT {columns} FROM history INDEXED BY {index}
+         WHERE {actor}aggregate = ? AND partition = ? AND at_offset >= ? AND at_offset < ?{types}
          ORDER BY at_offset LIMIT ?"
     );
-    let mut values: Vec<Value> = vec![
+    let mut values: Vec<Value> = query.actor.iter().cloned().map(Value::Text).collect();
+    values.extend::<[Value; 4]>([
         stretch.aggregate.clone().into(),
         stretch.partition.into(),
         stretch.from.into(),
         stretch.to.into(),
-    ];
+    ]);
     values.extend(query.types.iter().map(|kind| Value::Text(kind.clone())));
     values.push(i64::try_from(limit).unwrap_or(i64::MAX).into());
     let mut statement = connection.prepare_cached(&sql).map_err(database)?;

@@ -4,8 +4,8 @@ use foldline_core::{AggregateId, Domains, ViewInfo};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::generations::Targets;
-use super::{database, reader};
-use crate::{HISTORY, HistoryEvent, StoreError, Touch, has_touches, touches_of};
+use super::{commands, database, reader};
+use crate::{COMMANDS, HISTORY, HistoryEvent, StoreError, Touch, has_touches, touches_of};
 
 /// Raised when the tables here change: what stands in them is then taken from the log anew.
 const FORM: &str = "form 2";
@@ -71,6 +71,8 @@ pub(super) fn prepare(
         transaction.execute_batch("DROP TABLE IF EXISTS history; DROP TABLE IF EXISTS history_marks")
     })?;
     transaction.execute_batch(TABLES)?;
+    transaction.execute_batch(commands::TABLES)?;
+    targets.add(COMMANDS, 0);
     for view in domains.views() {
         let view = view.info();
         if has_touches(domains, view) {

@@ -2,6 +2,7 @@
 
 mod builder;
 mod columns;
+mod commands;
 mod desk;
 mod feed;
 mod generations;

@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use super::columns::table;
 use super::history::Growing;
-use super::{connect, database, feed, generations, history, list, schema};
+use super::{commands, connect, database, feed, generations, history, list, schema};
 use crate::{
-    CheckpointKey, FeedPage, FeedQuery, Generation, HistoryEvent, ListQuery, Page, Parked, ParkedEntry,
-    Position, Row, Snapshot, StoreError, StoredRow, ViewReader,
+    CheckpointKey, Conversation, FeedPage, FeedQuery, Generation, HistoryCommand, HistoryEvent, ListQuery,
+    Page, Parked, ParkedEntry, Position, Row, Snapshot, StoreError, StoredRow, ViewReader,
 };
 
 /// Reads the file that stands at the path, also when another one is put there.
@@ -238,6 +238,20 @@ impl Snapshot for SqliteSnapshot<'_> {
     ) -> Result<Option<i64>, StoreError> {
         let place = (aggregate, partition);
         history::first_past(&self.transaction, place, Growing::Command, command_offset)
+    }
+
+    fn commands(
+        &self,
+        aggregate: &str,
+        id: &AggregateId,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<HistoryCommand>, StoreError> {
+        commands::of_aggregate(&self.transaction, self.place, (aggregate, id), after, limit)
+    }
+
+    fn conversation(&self, correlation_id: &str, limit: usize) -> Result<Conversation, StoreError> {
+        commands::conversation(&self.transaction, self.place, correlation_id, limit)
     }
 
     fn touching(

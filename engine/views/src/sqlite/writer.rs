@@ -9,7 +9,7 @@ use super::columns::table;
 use super::generations::Targets;
 use super::guard::Guard;
 use super::schema::NOW;
-use super::{database, history, reader};
+use super::{commands, database, history, reader};
 use crate::{
     Batch, CheckpointKey, CheckpointMove, CommitError, HISTORY, NewRow, Parked, ParkedKey, Position, Row,
     RowChange, StoreError, ViewWriter,
@@ -71,6 +71,7 @@ impl<C: Borrow<Connection>> SqliteWriter<C> {
             targets.of(HISTORY)?;
             history::write(connection, &batch.history).map_err(database)?;
         }
+        commands::write(connection, &batch.commands).map_err(database)?;
         history::write_touches(connection, &batch.touches).map_err(database)?;
         for key in &batch.unparked {
             unpark(connection, targets.of(&key.projection)?, key).map_err(database)?;

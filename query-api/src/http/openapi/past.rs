@@ -134,3 +134,92 @@ pub(super) fn add_state(document: &mut OpenApi, history: &HistoryResource, tag: 
     let operation = reading(operation, body.clone(), &body, Format::ONE, &ROW_HEADERS);
     document.add("get", &format!("{}/{{id}}/state", history.path), operation);
 }
+
+/// An event with the command behind it, or a refused command.
+fn entry(event: &Value) -> Value {
+    let command = json!({
+        "type": "object",
+        "description": "The command behind it.",
+        "properties": {
+            "id": { "type": "string" },
+            "type": { "type": ["string", "null"], "description": "Null for an accepted one without a cause: its events tell." },
+            "issued_at": { "type": ["string", "null"] },
+            "causation_id": { "type": ["string", "null"], "description": "The message that caused it, if another one did." },
+            "log": log(),
+        },
+    });
+    let refusal = json!({
+        "type": ["object", "null"],
+        "description": "The rule that said no.",
+        "properties": { "code": { "type": "string" }, "detail": { "type": "string" } },
+    });
+    json!({
+        "type": "object",
+        "description": "An event (see its schema), or a command that was refused.",
+        "required": ["entry", "aggregate", "aggregate_id", "sequence", "command", "log"],
+        "properties": {
+            "entry": { "type": "string", "enum": ["event", "refusal"] },
+            "aggregate": { "type": "string" },
+            "aggregate_id": { "type": "string" },
+            "sequence": { "type": "integer", "description": "Of the event; of the aggregate when it refused." },
+            "command": command,
+            "refusal": refusal,
+            "log": log(),
+            "links": super::links(),
+            "payload": event["properties"]["payload"],
+        },
+    })
+}
+
+pub(super) fn add_audit(document: &mut OpenApi, history: &HistoryResource, tag: &str, event: &Value) {
+    let entry = entry(event);
+    let after = parameter(
+        "query",
+        "after",
+        "As it stands in the link `next`.",
+        json!({ "type": "string" }),
+        Value::Null,
+    );
+    let operation = Operation::new(
+        &format!("{}.history", history.aggregate),
+        tag,
+        "What was asked of one and what became of it: events, with the command behind each, and refusals.",
+    )
+    .takes([after, super::limit(), format_parameter(Format::TABLE)]);
+    let operation = reading(
+        operation,
+        super::page(&entry),
+        &entry,
+        Format::TABLE,
+        &super::LIST_HEADERS,
+    );
+    document.add("get", &format!("{}/{{id}}/history", history.path), operation);
+}
+
+pub(super) fn add_conversation(document: &mut OpenApi, tag: &str) {
+    let command = json!({
+        "type": "object",
+        "properties": {
+            "outcome": { "type": "string", "enum": ["accepted", "refused"] },
+            "events": { "type": "array", "items": { "type": "object" }, "description": "What it made." },
+            "caused": { "type": "array", "items": { "type": "object" }, "description": "The commands that it caused, likewise." },
+        },
+    });
+    let body = json!({
+        "type": "object",
+        "required": ["correlation_id", "is_whole", "commands"],
+        "properties": {
+            "correlation_id": { "type": "string" },
+            "is_whole": { "type": "boolean", "description": "Whether it is all of it: at most 1000 commands and 1000 events are shown." },
+            "commands": { "type": "array", "items": command },
+        },
+    });
+    let operation = Operation::new(
+        "conversation",
+        tag,
+        "All that belongs to one correlation id, over all aggregates, as a tree of what caused what.",
+    )
+    .takes([format_parameter(Format::ONE)]);
+    let operation = reading(operation, body.clone(), &body, Format::ONE, &HEADERS);
+    document.add("get", crate::http::conversation::PATH, operation);
+}

@@ -1,0 +1,144 @@
+//! Commands of which the events alone do not tell: refused ones, and those that something else caused.
+
+use foldline_core::{AggregateId, Timestamp};
+use rusqlite::{Connection, params};
+use uuid::Uuid;
+
+use super::{database, reader};
+use crate::{Conversation, HistoryCommand, HistoryEvent, StoreError};
+
+pub(super) const TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS history_commands (
+        aggregate TEXT NOT NULL,
+        id TEXT NOT NULL,
+        partition INTEGER NOT NULL,
+        at_offset INTEGER NOT NULL,
+        command_id BLOB NOT NULL,
+        command_type TEXT NOT NULL,
+        command_offset INTEGER NOT NULL,
+        sequence INTEGER NOT NULL,
+        issued_at INTEGER,
+        decided_at INTEGER NOT NULL,
+        actor TEXT,
+        correlation_id TEXT NOT NULL,
+        causation_id TEXT,
+        -- JSON; null if it was accepted.
+        refusal TEXT,
+        PRIMARY KEY (aggregate, partition, at_offset)
+    );
+    CREATE INDEX IF NOT EXISTS history_commands_of ON history_commands (aggregate, id, command_offset);
+    CREATE INDEX IF NOT EXISTS history_commands_correlation ON history_commands (substr(correlation_id, -8));
+    -- The end of it, where ids of all kinds differ: an index of whole ids would be three times as large.
+    CREATE INDEX IF NOT EXISTS history_correlation ON history (substr(correlation_id, -8));
+    -- Costs nothing where nobody says who asks.
+    CREATE INDEX IF NOT EXISTS history_actor ON history (actor, aggregate, partition, at_offset)
+        WHERE actor IS NOT NULL;";
+
+const COLUMNS: &str =
+    "aggregate, id, partition, at_offset, command_id, command_type, command_offset, sequence, issued_at,
+    decided_at, actor, correlation_id, causation_id, refusal";
+
+pub(super) fn write(connection: &Connection, commands: &[HistoryCommand]) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(&format!(
+        "INSERT INTO history_commands ({COLUMNS})
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
+    ))?;
+    for command in commands {
+        statement.execute(params![
+            command.aggregate,
+            command.id.as_str(),
+            command.partition,
+            command.offset,
+            command.command_id.as_bytes(),
+            command.command_type,
+            command.command_offset,
+            command.sequence,
+            command.issued_at.map(|time| time.0),
+            command.decided_at.0,
+            command.actor,
+            command.correlation_id,
+            command.causation_id,
+            command.refusal,
+        ])?;
+    }
+    Ok(())
+}
+
+fn read(
+    connection: &Connection,
+    place: &str,
+    condition: &str,
+    values: impl rusqlite::Params,
+) -> Result<Vec<HistoryCommand>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM history_commands WHERE {condition}");
+    let mut statement = connection.prepare_cached(&sql).map_err(database)?;
+    let mut rows = statement.query(values).map_err(database)?;
+    let mut commands = Vec::new();
+    while let Some(row) = rows.next().map_err(database)? {
+        let id = reader::id(row, 1, place)?;
+        commands.push(command(row, id).map_err(database)?);
+    }
+    Ok(commands)
+}
+
+fn command(row: &rusqlite::Row<'_>, id: AggregateId) -> rusqlite::Result<HistoryCommand> {
+    Ok(HistoryCommand {
+        aggregate: row.get(0)?,
+        id,
+        partition: row.get(2)?,
+        offset: row.get(3)?,
+        command_id: Uuid::from_bytes(row.get(4)?),
+        command_type: row.get(5)?,
+        command_offset: row.get(6)?,
+        sequence: row.get(7)?,
+        issued_at: row.get::<_, Option<i64>>(8)?.map(Timestamp),
+        decided_at: Timestamp(row.get(9)?),
+        actor: row.get(10)?,
+        correlation_id: row.get(11)?,
+        causation_id: row.get(12)?,
+        refusal: row.get(13)?,
+    })
+}
+
+pub(super) fn of_aggregate(
+    connection: &Connection,
+    place: &str,
+    (aggregate, id): (&str, &AggregateId),
+    after: i64,
+    limit: usize,
+) -> Result<Vec<HistoryCommand>, StoreError> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let condition = "aggregate = ?1 AND id = ?2 AND command_offset > ?3 ORDER BY command_offset LIMIT ?4";
+    read(
+        connection,
+        place,
+        condition,
+        params![aggregate, id.as_str(), after, limit],
+    )
+}
+
+pub(super) fn conversation(
+    connection: &Connection,
+    place: &str,
+    correlation: &str,
+    limit: usize,
+) -> Result<Conversation, StoreError> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let condition = "substr(correlation_id, -8) = substr(?1, -8) AND correlation_id = ?1";
+    let commands = format!("{condition} ORDER BY decided_at, command_offset LIMIT ?2");
+    let events = format!(
+        "SELECT {} FROM history INDEXED BY history_correlation WHERE {condition}
+         ORDER BY recorded_at, command_offset, sequence LIMIT ?2",
+        reader::EVENT
+    );
+    let mut statement = connection.prepare_cached(&events).map_err(database)?;
+    let mut rows = statement.query(params![correlation, limit]).map_err(database)?;
+    let mut events: Vec<HistoryEvent> = Vec::new();
+    while let Some(row) = rows.next().map_err(database)? {
+        events.push(reader::event(row, place)?);
+    }
+    Ok(Conversation {
+        commands: read(connection, place, &commands, params![correlation, limit])?,
+        events,
+    })
+}
