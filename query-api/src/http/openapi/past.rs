@@ -178,7 +178,7 @@ pub(super) fn add_audit(document: &mut OpenApi, history: &HistoryResource, tag: 
         "after",
         "As it stands in the link `next`.",
         json!({ "type": "string" }),
-        Value::Null,
+        "3-12".into(),
     );
     let operation = Operation::new(
         &format!("{}.history", history.aggregate),
