@@ -160,6 +160,22 @@ async fn the_gate_finds_every_change_of_meaning_and_the_registry_some() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_recording_the_snapshots_that_the_system_keeps_tell_of_a_changed_fold() {
+    let kafka = written_log().await;
+    let running = checked(&kafka, &domains::<Running>().unwrap(), None)
+        .await
+        .unwrap();
+    assert!(running.findings.is_clean(), "{running}");
+    assert!(running.compared.snapshots > 5, "{running}");
+
+    let changed = domains::<rules::FoldDoubles>().unwrap();
+    let report = checked(&kafka, &changed, None).await.unwrap();
+    let of_visits = &report.findings.groups["state club.members /visits"];
+    assert_eq!(of_visits.count, 6, "{report}");
+    assert!(of_visits.examples[0].at.starts_with("snapshot at"), "{report}");
+}
+
 /// What the gate finds, a line for each group.
 async fn findings(kafka: &KafkaSettings, recording: &[u8], candidate: &Candidate) -> Vec<String> {
     let domains = match &candidate.domains {

@@ -7,7 +7,7 @@ use foldline_core::{AggregateId, AggregateType, CommandResult, DecodedEvent, Dom
 use serde_json::{Value, json};
 
 use crate::findings::{Example, Findings};
-use crate::log::{Log, find, read_past};
+use crate::log::{Log, Snapshots, find, read_past};
 use crate::progress::{Progress, Watched};
 use crate::record::{header, possible, unique};
 use crate::recording::{Again, AggregateLine, Header, Line, LineReader, RowLine, TypeLine, ViewLine, step};
@@ -49,6 +49,10 @@ pub(crate) fn check(
     for of_type in &header.types {
         let aggregate = find(domains, &of_type.name);
         let found_before = checking.findings.of("state ", &of_type.name);
+        let snapshots = match (aggregate, &recorded) {
+            (Some(aggregate), None) => log.snapshots(aggregate)?,
+            _ => Snapshots::new(),
+        };
         for (number, ends) in (0..).zip(&of_type.partitions) {
             let section = match &mut recorded {
                 Some(reader) => Some(Section::read(reader, &of_type.name, number)?),
@@ -60,7 +64,14 @@ pub(crate) fn check(
             };
             let partition = progress.watch(log.partition(aggregate, number, *ends)?, *ends);
             let mut counts = checking.counts;
-            let mut checker = Checker::new(&mut checking, aggregate.as_ref(), of_type, number, section);
+            let mut checker = Checker::new(
+                &mut checking,
+                aggregate.as_ref(),
+                of_type,
+                number,
+                section,
+                &snapshots,
+            );
             let folded = refold(partition, &past, &mut rows, &mut checker, &mut counts)?;
             checker.finish(&folded);
             checking.counts = counts;
@@ -226,8 +237,11 @@ struct Checker<'a> {
     of_type: &'a TypeLine,
     number: i32,
     states: Shape,
+    /// What snapshots are compared by: which form they had is not known.
+    todays_states: Shape,
     events: Shape,
     section: Option<Section>,
+    snapshots: &'a Snapshots,
     /// Where an aggregate was first in another state: the sequence, and the event's type.
     first: HashMap<AggregateId, (Sequence, String)>,
 }
@@ -239,15 +253,18 @@ impl<'a> Checker<'a> {
         of_type: &'a TypeLine,
         number: i32,
         section: Option<Section>,
+        snapshots: &'a Snapshots,
     ) -> Self {
         Self {
             checking,
             aggregate,
             number,
             states: Shape::new(of_type.state_schema.clone()),
+            todays_states: Shape::todays(aggregate.state_schema()),
             events: Shape::new(of_type.event_schema.clone()),
             of_type,
             section,
+            snapshots,
             first: HashMap::new(),
         }
     }
@@ -274,6 +291,28 @@ impl<'a> Checker<'a> {
             .filter(|(id, _)| !section.aggregates.contains_key(*id))
         {
             self.found("aggregate", "new", || Example::of(id));
+        }
+    }
+
+    fn compare_snapshot(&mut self, event: &DecodedEvent, after: &State) {
+        let id = &event.meta.aggregate_id;
+        let Some((sequence, before)) = self.snapshots.get(id) else {
+            return;
+        };
+        if *sequence != event.meta.sequence {
+            return;
+        }
+        self.checking.compared.snapshots += 1;
+        for difference in self
+            .todays_states
+            .differences(before, &self.aggregate.state_json(after))
+        {
+            self.found("state", &difference.path, || Example {
+                what: id.to_string(),
+                at: format!("snapshot at sequence {sequence}"),
+                before: difference.before,
+                after: difference.after,
+            });
         }
     }
 
@@ -360,6 +399,7 @@ impl<'a> Checker<'a> {
 impl Observer for Checker<'_> {
     fn folded(&mut self, event: &DecodedEvent, after: &State) {
         let meta = &event.meta;
+        self.compare_snapshot(event, after);
         let recorded = self
             .section
             .as_ref()

@@ -5,23 +5,24 @@ use std::sync::Arc;
 
 use foldline_core::{
     AggregateId, AggregateType, CommandResult, DecodedCommand, DecodedEvent, Domains, RecordCodec,
-    result_codec,
+    partition_of, result_codec,
 };
 use foldline_kafka::{
-    KafkaSettings, ReadError, RecordReader, Registry, Scan, ScannedRecord, TopicNames, find_topics,
+    Cluster, KafkaSettings, ReadError, RecordReader, Registry, Scan, ScannedRecord, TopicNames, find_topics,
+    read_snapshots,
 };
 
 use crate::EvolveError;
-use crate::log::Log;
+use crate::log::{Log, Snapshots};
 use crate::recording::Ends;
 use crate::refold::{CommandAt, EventAt, Partition, Tape};
 
 /// The topics of a program's aggregate types, as far as they are there. Blocking.
 pub(crate) struct KafkaLog {
-    cluster: String,
-    topic_prefix: String,
+    kafka: KafkaSettings,
+    /// The types whose topics are there.
+    cluster: Cluster,
     names: TopicNames,
-    partitions: HashMap<String, i32>,
     readers: HashMap<String, Readers>,
     // One for each of the three, because they are read side by side.
     events: Scan,
@@ -40,7 +41,7 @@ impl KafkaLog {
     /// Asks which topics there are, and which schemas are registered. A type without topics has no events yet, and
     /// schemas of this program need not be registered: it has not been deployed.
     pub(crate) async fn open(kafka: &KafkaSettings, domains: &Domains) -> Result<Self, EvolveError> {
-        let found = find_topics(kafka, domains).await?;
+        let cluster = find_topics(kafka, domains).await?;
         let registry = Registry::new(&kafka.schema_registry)?;
         let names = kafka.topics();
         let mut readers = HashMap::new();
@@ -59,10 +60,9 @@ impl KafkaLog {
             readers.insert(info.qualified_name(), of_type);
         }
         Ok(Self {
-            cluster: found.id,
-            topic_prefix: kafka.topic_prefix.clone(),
+            kafka: kafka.clone(),
+            cluster,
             names,
-            partitions: found.partitions,
             readers,
             events: Scan::new(kafka)?,
             results: Scan::new(kafka)?,
@@ -71,22 +71,22 @@ impl KafkaLog {
     }
 
     fn end_of(&self, name: &str, kind: &str, number: i32) -> Result<i64, EvolveError> {
-        let topic = format!("{}{name}.{kind}", self.topic_prefix);
+        let topic = format!("{}{name}.{kind}", self.kafka.topic_prefix);
         Ok(self.events.range(&topic, number)?.1)
     }
 }
 
 impl Log for KafkaLog {
     fn cluster(&self) -> &str {
-        &self.cluster
+        &self.cluster.id
     }
 
     fn topic_prefix(&self) -> &str {
-        &self.topic_prefix
+        &self.kafka.topic_prefix
     }
 
     fn ends(&mut self) -> Result<BTreeMap<String, Vec<Ends>>, EvolveError> {
-        let places = self.partitions.iter();
+        let places = self.cluster.partitions.iter();
         let places = places.flat_map(|(name, count)| (0..*count).map(move |number| (name.as_str(), number)));
         let places: Vec<(&str, i32)> = places.collect();
         let ends_of = |kind: &str| {
@@ -119,6 +119,29 @@ impl Log for KafkaLog {
         self.events
             .begin(&self.names.events(aggregate.info()), number, 0, end)?;
         Ok(event_tape(&mut self.events, aggregate, readers))
+    }
+
+    fn snapshots(&mut self, aggregate: &Arc<dyn AggregateType>) -> Result<Snapshots, EvolveError> {
+        let topic = self.names.snapshots(aggregate.info());
+        if self.events.range(&topic, 0).is_err() {
+            // A system from before there were any; that Kafka is there has been seen.
+            return Ok(Snapshots::new());
+        }
+        let reading = read_snapshots(&self.kafka, aggregate, &self.cluster);
+        let current = tokio::runtime::Handle::current().block_on(reading)?;
+        let mut states = Snapshots::new();
+        for (id, snapshot) in current.aggregates {
+            let count = self.cluster.partitions.get(&aggregate.info().qualified_name());
+            let partition = partition_of(&id, count.copied().unwrap_or(1));
+            let checkpoint = current.checkpoints.get(&partition);
+            // One of an older form is not used by the system either.
+            if checkpoint.is_some_and(|checkpoint| checkpoint.shape == snapshot.shape)
+                && let Ok(state) = serde_json::from_str(&snapshot.state)
+            {
+                states.insert(id, (snapshot.sequence, state));
+            }
+        }
+        Ok(states)
     }
 
     fn partition<'a>(

@@ -34,7 +34,7 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
 
 use foldline_core::Domains;
-use foldline_kafka::{KafkaSettings, ReadError, RegistryError, ScanError, TopicsError};
+use foldline_kafka::{KafkaSettings, ReadError, RegistryError, ScanError, SnapshotsError, TopicsError};
 
 use crate::kafka::KafkaLog;
 
@@ -55,6 +55,9 @@ pub enum EvolveError {
     /// See [`ScanError`].
     #[error(transparent)]
     Scan(#[from] ScanError),
+    /// See [`SnapshotsError`].
+    #[error(transparent)]
+    Snapshots(#[from] SnapshotsError),
     /// A result that cannot be read.
     #[error("the result at offset {offset} cannot be read: {source}")]
     Result {

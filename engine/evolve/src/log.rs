@@ -1,14 +1,18 @@
 //! A log, as the fold reads it: partition by partition, up to fixed ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use foldline_core::{AggregateType, Domains};
+use foldline_core::{AggregateId, AggregateType, Domains, Sequence};
+use serde_json::Value;
 
 use crate::EvolveError;
 use crate::past::{Past, referenced};
 use crate::recording::{Ends, Header};
 use crate::refold::{EventAt, Partition, Tape};
+
+/// By aggregate, a sequence and the state at it.
+pub(crate) type Snapshots = HashMap<AggregateId, (Sequence, Value)>;
 
 /// Where events, results and commands come from.
 pub(crate) trait Log {
@@ -25,6 +29,8 @@ pub(crate) trait Log {
         number: i32,
         end: i64,
     ) -> Result<Tape<'a, EventAt>, EvolveError>;
+    /// The states that the system keeps as snapshots, of the form that it writes now.
+    fn snapshots(&mut self, aggregate: &Arc<dyn AggregateType>) -> Result<Snapshots, EvolveError>;
     /// All of a partition.
     fn partition<'a>(
         &'a mut self,

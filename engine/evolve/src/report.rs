@@ -30,6 +30,8 @@ pub struct Compared {
     pub aggregates: u64,
     /// Rows of views.
     pub rows: u64,
+    /// States, without a recording: with the snapshots that the system keeps.
+    pub snapshots: u64,
 }
 
 /// How much of a value is shown.
@@ -60,8 +62,12 @@ impl fmt::Display for Report {
                  that cannot be read"
             )?;
         }
+        let Compared {
+            aggregates,
+            rows,
+            snapshots,
+        } = self.compared;
         if self.has_recording {
-            let Compared { aggregates, rows } = self.compared;
             writeln!(
                 f,
                 "{aggregates} aggregates and {rows} rows were compared with the recording"
@@ -69,7 +75,8 @@ impl fmt::Display for Report {
         } else {
             writeln!(
                 f,
-                "states and rows were not compared: that takes a recording of the running version (--against)"
+                "{snapshots} states were compared with snapshots, and no rows: that takes a recording of the running \
+                 version (--against)"
             )?;
         }
         for (key, group) in self.findings.groups.iter().take(GROUPS_MAX) {

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-/// The form that values had when they were recorded.
+/// The form of values, by which two versions of one are compared.
 #[derive(Debug, Clone)]
 pub(crate) struct Shape {
     root: Value,
+    /// Whether it is the form that values have now, not the one they had before.
+    is_todays: bool,
 }
 
 /// Where two values differ.
@@ -31,9 +33,20 @@ enum Object<'a> {
 }
 
 impl Shape {
-    /// The form that a JSON Schema, complete in itself, describes.
+    /// The form that values had before, as a JSON Schema, complete in itself, describes it.
     pub(crate) fn new(schema: Value) -> Self {
-        Self { root: schema }
+        Self {
+            root: schema,
+            is_todays: false,
+        }
+    }
+
+    /// The form that values have now, where it is not known which one they had.
+    pub(crate) fn todays(schema: Value) -> Self {
+        Self {
+            root: schema,
+            is_todays: true,
+        }
     }
 
     /// The value without the fields that the schema does not know, its keys and its sets in a fixed order: equal
@@ -49,7 +62,8 @@ impl Shape {
         u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])
     }
 
-    /// Where two values differ, as far as the schema knows their fields.
+    /// Where two values differ: in the fields that the schema knows, and that the one before has if the schema is
+    /// today's.
     pub(crate) fn differences(&self, before: &Value, after: &Value) -> Vec<Difference> {
         let mut found = Vec::new();
         let (before, after) = (self.project(before), self.project(after));
@@ -63,7 +77,8 @@ impl Shape {
             Value::Object(fields) => {
                 let object = object(schema);
                 let known = fields.iter().filter_map(|(name, value)| {
-                    let value = self.projected(value, object.field(name)?);
+                    let unknown = self.is_todays.then_some(&ANY);
+                    let value = self.projected(value, object.field(name).or(unknown)?);
                     Some((name.clone(), value))
                 });
                 // Sorted: the order of a struct's fields means nothing, and that of a map's keys neither.
@@ -101,7 +116,12 @@ impl Shape {
                         None => found.push(difference(at, Some(value), None)),
                     }
                 }
-                for (name, value) in after.iter().filter(|(name, _)| !before.contains_key(*name)) {
+                // In a struct of today's, what was not there before is a new field.
+                let may_be_new = self.is_todays && matches!(object, Object::Struct(_));
+                let more = after
+                    .iter()
+                    .filter(|(name, _)| !may_be_new && !before.contains_key(*name));
+                for (name, value) in more {
                     let at = format!("{at}/{}", object.path(name));
                     found.push(difference(at, None, Some(value)));
                 }

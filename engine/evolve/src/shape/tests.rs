@@ -94,3 +94,18 @@ fn neither_the_order_of_fields_nor_that_of_a_set_counts() {
     after["tags"] = json!(["y", "x"]);
     assert_eq!(shape().mark(&order()), shape().mark(&after));
 }
+
+#[test]
+fn by_todays_form_a_field_that_is_gone_is_a_difference_and_a_new_one_is_not() {
+    let todays = Shape::todays(schema_for!(Order).to_value());
+    let mut before = order();
+    before["old"] = json!(1);
+    before.as_object_mut().unwrap().remove("last");
+    let found = todays.differences(&before, &order());
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].path.as_str(), &found[0].after), ("/old", &None));
+
+    let mut after = order();
+    after["lines"]["b"] = json!({"quantity": 4});
+    assert_eq!(todays.differences(&order(), &after)[0].path, "/lines/*");
+}

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::toy::{OrderCommand, Price, PriceCommand, Step};
 use crate::EvolveError;
-use crate::log::Log;
+use crate::log::{Log, Snapshots};
 use crate::recording::Ends;
 use crate::refold::{CommandAt, EventAt, Partition, Tape};
 
@@ -341,6 +341,10 @@ impl Log for MemoryLog {
                 event: aggregate.decode_event(record).map_err(|error| error.to_string()),
             })
         })))
+    }
+
+    fn snapshots(&mut self, _: &Arc<dyn AggregateType>) -> Result<Snapshots, EvolveError> {
+        Ok(Snapshots::new())
     }
 
     fn partition<'a>(

@@ -9,9 +9,7 @@ use tokio::task::spawn_blocking;
 
 use super::read::{ranges, read_to_ends};
 use crate::follower::FollowError;
-use crate::{
-    Cluster, Compatibility, KafkaSettings, ReadError, RecordReader, Registry, RegistryError, Subject,
-};
+use crate::{Cluster, KafkaSettings, ReadError, RecordReader, Registry, RegistryError};
 
 /// What stands on the snapshot topic of an aggregate type. The states are as old as their sequences say: events
 /// may have come since.
@@ -57,12 +55,7 @@ pub async fn read_snapshots(
     let topic = kafka.topics().snapshots(info);
     let codec = snapshot_codec(info);
     let registry = Registry::new(&kafka.schema_registry)?;
-    let subject = Subject {
-        name: format!("{topic}-value"),
-        schema: codec.schema().clone(),
-        compatibility: Compatibility::FullTransitive,
-    };
-    let reader = RecordReader::new(&registry, registry.id_of(&subject).await?);
+    let reader = RecordReader::of_topic(&registry, &topic, &codec).await?;
     let partitions = cluster
         .partitions
         .get(&info.qualified_name())
