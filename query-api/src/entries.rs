@@ -111,6 +111,7 @@ mod tests {
                     sort,
                     limit,
                     after: None,
+                    ..ListQuery::default()
                 })
             };
             let price = |descending| {

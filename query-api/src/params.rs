@@ -124,6 +124,7 @@ pub(crate) fn list_request(
             sort,
             limit,
             after,
+            generation: None,
         },
         fingerprint,
     })

@@ -11,7 +11,8 @@ use crate::{Aggregate, AggregateId, AnyEvent, Envelope, EventMeta};
 pub trait Projection: Send + Sync + 'static {
     /// Names the rows and the checkpoint, `orders`. A new name is a new view, built from the beginning.
     const NAME: &'static str;
-    /// Raised when the same events make other rows: the view is then built anew.
+    /// Raised when the same events make other rows: the view is then built anew, beside what is served until it has
+    /// caught up.
     const VERSION: u32 = 1;
     /// Where the API serves it, `/menu/items`.
     const PATH: &'static str;

@@ -51,6 +51,7 @@ macro_rules! view_store_suite {
             what_a_builder_held_is_given_back
             a_writer_begins_again_after_a_switch
             a_reader_sees_one_generation_whole
+            all_pages_of_a_list_can_come_from_one_generation
             a_builder_goes_on_where_it_stood
             what_another_program_has_begun_is_begun_anew
             a_generation_that_was_served_is_kept_and_can_go_on

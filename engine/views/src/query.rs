@@ -31,6 +31,8 @@ pub struct ListQuery {
     pub limit: usize,
     /// Only what comes after this place, which an earlier page with the same filters and order gave.
     pub after: Option<Place>,
+    /// Of this generation of the view, for whoever wants all pages from the same one; otherwise of the one that is served.
+    pub generation: Option<i64>,
 }
 
 /// A condition on a field. A row without a value in the field does not meet it.
@@ -106,4 +108,6 @@ pub struct Page {
     pub rows: Vec<Row>,
     /// Where the next page begins; `None` if there is none.
     pub next: Option<Place>,
+    /// The generation that they are of.
+    pub generation: i64,
 }

@@ -82,6 +82,8 @@ impl Pages for Rows {
         self.left -= page.rows.len();
         self.has_more = page.next.is_some();
         self.query.after = page.next;
+        // A table is one answer, and one generation, whatever is served by its end.
+        self.query.generation = Some(page.generation);
         let rows = page.rows.into_iter().map(|row| row.doc).collect();
         Ok(Some(Page { rows, token }))
     }

@@ -53,15 +53,16 @@ impl FromStr for Letter {
             "must be as `foldline dlq list` shows it: restaurant.orders/3/17, or orders:restaurant.orders/8659a0d6"
                 .to_owned()
         };
-        // Names of views and types have neither a colon nor a slash.
-        let (name, rest) = text.split_once('/').ok_or_else(wrong)?;
-        if let Some((projection, aggregate)) = name.split_once(':') {
+        // Names of types have neither a colon nor a slash, and projections no colon.
+        if let Some((projection, rest)) = text.split_once(':') {
+            let (aggregate, id) = rest.split_once('/').ok_or_else(wrong)?;
             return Ok(Self::Parked(ParkedKey {
                 projection: projection.to_owned(),
                 aggregate: aggregate.to_owned(),
-                id: rest.parse().map_err(|_| wrong())?,
+                id: id.parse().map_err(|_| wrong())?,
             }));
         }
+        let (name, rest) = text.split_once('/').ok_or_else(wrong)?;
         let (partition, offset) = rest.split_once('/').ok_or_else(wrong)?;
         Ok(Self::Command {
             aggregate: name.to_owned(),
@@ -80,7 +81,8 @@ mod tests {
         for text in [
             "restaurant.orders/3/17",
             "orders:restaurant.orders/8659a0d6",
-            "history:restaurant.customers-email/a@b.c",
+            "orders/touches:restaurant.menu/8d30d99",
+            "history:restaurant.customers/anna",
         ] {
             assert_eq!(text.parse::<Letter>().unwrap().to_string(), text);
         }

@@ -226,6 +226,44 @@ pub(crate) fn a_reader_sees_one_generation_whole(fixture: &Fixture) {
     });
 }
 
+pub(crate) fn all_pages_of_a_list_can_come_from_one_generation(fixture: &Fixture) {
+    let rows = |docs: &[(&str, &str)]| Batch {
+        rows: docs.iter().map(|(row, doc)| put(row, doc)).collect(),
+        ..Batch::default()
+    };
+    fixture
+        .writer()
+        .commit(&rows(&[("1", "{}"), ("2", "{}")]))
+        .unwrap();
+    let page = fixture.read(|snapshot| snapshot.list(VIEW, &first(1)).unwrap());
+    let mut built = builder(fixture, &coats(), PROGRAM);
+    built.commit(&rows(&[("3", "{}")])).unwrap();
+    built.hold().unwrap().serve().unwrap();
+    let rest = ListQuery {
+        after: page.next,
+        generation: Some(page.generation),
+        ..first(9)
+    };
+    let list = |query: &ListQuery| {
+        fixture.read(|snapshot| snapshot.list(VIEW, query).map(|page| ids(&page).concat()))
+    };
+    assert_eq!(list(&rest).unwrap(), "2");
+    assert_eq!(
+        list(&ListQuery {
+            generation: None,
+            ..rest.clone()
+        })
+        .unwrap(),
+        "3"
+    );
+    fixture.store.desk().unwrap().remove(VIEW, 1).unwrap();
+    let gone = list(&rest);
+    assert!(
+        matches!(gone, Err(StoreError::NoGeneration { generation: 1, .. })),
+        "{gone:?}"
+    );
+}
+
 pub(crate) fn a_builder_goes_on_where_it_stood(fixture: &Fixture) {
     let _writer = fixture.writer();
     let mut before = builder(fixture, &coats(), PROGRAM);

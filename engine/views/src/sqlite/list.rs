@@ -5,7 +5,7 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 
 use super::columns::{column, table};
-use super::{database, reader};
+use super::{database, generations, reader};
 use crate::{FieldValue, Filter, ID, ListQuery, Page, Place, Row, Sort, StoreError, Test};
 
 /// Where the rows are read from.
@@ -36,7 +36,10 @@ pub(super) fn page(
         connection,
         place,
         view,
-        generation: reader::served(connection, view)?,
+        generation: match query.generation {
+            Some(generation) => generation,
+            None => reader::served(connection, view)?,
+        },
     };
     let order = order_of(query);
     let wanted = query.limit.saturating_add(1); // One more tells whether there is another page.
@@ -61,6 +64,7 @@ pub(super) fn page(
     Ok(Page {
         rows: found.into_iter().map(|(row, _)| row).collect(),
         next,
+        generation: source.generation,
     })
 }
 
@@ -171,12 +175,22 @@ impl Source<'_> {
             );
             self.connection.prepare(&sql).is_ok()
         };
-        match asked.into_iter().find(|field| !has(field)) {
+        match asked.into_iter().find(|field| has(&ID) && !has(field)) {
             Some(field) => StoreError::OtherForm {
                 view: self.view.to_owned(),
                 field: field.name.to_owned(),
             },
-            None => database(error),
+            None => self.unless_it_is_gone(error),
+        }
+    }
+
+    fn unless_it_is_gone(&self, error: rusqlite::Error) -> StoreError {
+        match generations::epoch(self.connection, self.view, self.generation) {
+            Ok(None) => StoreError::NoGeneration {
+                view: self.view.to_owned(),
+                generation: self.generation,
+            },
+            _ => database(error),
         }
     }
 }
