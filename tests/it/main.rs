@@ -27,9 +27,11 @@ mod references;
 mod replays;
 mod restarts;
 mod restaurant;
+mod schemas;
 mod snapshots;
 mod tokens;
 mod traces;
+mod upcasting;
 mod verify;
 mod zombies;
 

@@ -16,6 +16,7 @@ pub mod handler;
 pub mod load;
 pub mod log;
 pub mod metrics;
+pub mod older;
 pub mod page;
 pub mod producer;
 pub mod proxy;

@@ -1,3 +1,6 @@
+mod diff;
+mod online;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
@@ -7,6 +10,8 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use foldline_core::{ASYNC_API_FILE, Domains, async_api_text, contracts, next_schema_files};
 use foldline_kafka::{KafkaSettings, register_schemas};
+
+use self::diff::DiffOptions;
 
 /// Write, check and register the Avro schemas.
 #[derive(Debug, Subcommand)]
@@ -18,8 +23,21 @@ pub(crate) enum SchemasCommand {
     },
     /// Write each schema that has changed beside its kept versions, as the next one. No version is ever changed.
     Write(Kept),
-    /// Check, without a registry, that the newest kept versions are the code's schemas, and that all versions fit.
-    Check(Kept),
+    /// Check that the newest kept versions are the code's schemas, and that all versions fit.
+    Check(CheckOptions),
+    /// Say in words what has changed since the newest kept version, or between two versions, and what follows.
+    Diff(DiffOptions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckOptions {
+    #[command(flatten)]
+    kept: Kept,
+    /// Ask the registry too: what it has, what it allows, and whether it would take the code's schemas.
+    #[arg(long)]
+    online: bool,
+    #[command(flatten)]
+    kafka: KafkaSettings,
 }
 
 /// Where the versions are kept.
@@ -39,7 +57,8 @@ pub(crate) async fn run(command: SchemasCommand, domains: Domains) -> anyhow::Re
     match command {
         SchemasCommand::Register { kafka } => register(&kafka, &domains).await,
         SchemasCommand::Write(kept) => kept.write(&domains),
-        SchemasCommand::Check(kept) => kept.check(&domains),
+        SchemasCommand::Check(options) => options.run(&domains).await,
+        SchemasCommand::Diff(options) => options.run(&domains),
     }
 }
 
@@ -49,6 +68,25 @@ async fn register(kafka: &KafkaSettings, domains: &Domains) -> anyhow::Result<()
         println!("{} has id {}{new}", registered.subject, registered.id);
     }
     Ok(())
+}
+
+impl CheckOptions {
+    async fn run(&self, domains: &Domains) -> anyhow::Result<()> {
+        self.kept.check(domains)?;
+        if !self.online {
+            return Ok(());
+        }
+        let problems = online::check(&self.kafka, domains, |path| self.kept.read(path)).await?;
+        if !problems.is_empty() {
+            bail!(
+                "{} problems in the registry:\n{}",
+                problems.len(),
+                problems.join("\n")
+            );
+        }
+        println!("{}: it fits the code", self.kafka.schema_registry);
+        Ok(())
+    }
 }
 
 impl Kept {

@@ -105,3 +105,52 @@ fn schemas_are_written_where_nothing_is_kept_and_then_check() {
             .is_file()
     );
 }
+
+#[test]
+fn what_has_changed_between_two_versions_is_said_with_what_follows() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let unchanged = foldline(&root, &["schemas", "diff"]);
+    assert_eq!(stdout(&unchanged), "nothing has changed\n");
+
+    let versions = ["restaurant.orders.events", "--from", "2", "--to", "3"];
+    let changed = foldline(&root, &[&["schemas", "diff"], &versions[..]].concat());
+    assert!(changed.status.success(), "{}", stderr(&changed));
+    let said = "restaurant.orders.events: from v2 to v3\n  \
+        item_added_to_order.subtotal: added, Money or null. Older records are read with null; older readers do not \
+        see it\n  it fits: each reads what the other has written\n";
+    assert_eq!(stdout(&changed), said);
+
+    let unknown = foldline(
+        &root,
+        &["schemas", "diff", "restaurant.orders.events", "--from", "99"],
+    );
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(
+        stderr(&unknown).contains("has no version 99"),
+        "{}",
+        stderr(&unknown)
+    );
+}
+
+#[test]
+fn a_change_that_does_not_fit_is_said_and_the_exit_code_is_1() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(foldline(folder.path(), &["schemas", "write"]).status.success());
+    let kept = folder.path().join("schemas/counter/counters/events/v1.avsc");
+    let text = std::fs::read_to_string(&kept).unwrap();
+    std::fs::write(&kept, text.replacen("\"sequence\"", "\"place\"", 1)).unwrap();
+
+    let output = foldline(folder.path(), &["schemas", "diff"]);
+
+    assert_eq!(output.status.code(), Some(1));
+    let said = stdout(&output);
+    assert!(
+        said.contains("sequence: added, long, without default. Older records cannot be read"),
+        "{said}"
+    );
+    assert!(
+        said.contains("place: removed. Older readers cannot read newer records"),
+        "{said}"
+    );
+    assert!(said.contains("it does not fit"), "{said}");
+}

@@ -88,6 +88,12 @@ impl ContractKind {
 }
 
 impl Contract {
+    /// The topic's name, without prefix: `restaurant.orders.events`.
+    pub fn topic(&self) -> String {
+        let parts = self.folder.iter().map(|part| part.to_string_lossy());
+        parts.collect::<Vec<_>>().join(".")
+    }
+
     /// The file of a version, from 1, below `schemas/`.
     pub fn file(&self, version: usize) -> PathBuf {
         self.folder.join(format!("v{version}.avsc"))

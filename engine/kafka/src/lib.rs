@@ -47,8 +47,8 @@ pub use follower::FollowError;
 pub use gateway::{Gateway, Pending, SubmitError};
 pub use lookout::{DeadLettered, LookError};
 pub use registry::{
-    Compatibility, ReadError, RecordReader, Registered, Registry, RegistryError, Subject, register_schemas,
-    subjects, wire_format,
+    Accepts, Compatibility, Inspected, ReadError, RecordReader, Registered, Registry, RegistryError, Subject,
+    register_schemas, subjects, wire_format,
 };
 pub use result_log::{ResultBatch, ResultLog, ResultRecord};
 pub use scan::{Scan, ScanError, ScannedRecord};

@@ -1,5 +1,7 @@
 //! The schema registry, and records in its wire format: `0`, the schema's id in 4 bytes, the datum.
 
+mod inspect;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
+pub use self::inspect::{Accepts, Inspected};
 use crate::{KafkaSettings, TopicNames};
 
 const REQUEST_MAX: Duration = Duration::from_secs(10);
