@@ -1,9 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use foldline_core::{AggregateInfo, AggregateType, Domains, Field, ViewInfo, ViewType};
+use foldline_core::{AggregateInfo, AggregateType, Domains, Field, ViewInfo, ViewType, told_today};
 use foldline_service::Shutdown;
-use foldline_views::{HISTORY, ID, Snapshot, StoreError, ViewStore};
+use foldline_views::{HISTORY, HistoryEvent, ID, Snapshot, StoreError, ViewStore};
 
 use crate::columns::{self, Column};
 use crate::consistency::{Asked, Consistent, ReadError, Scope, Shown};
@@ -120,6 +120,19 @@ impl Api {
         histories
             .find(|history| history.aggregate == aggregate)
             .map(|history| history.path)
+    }
+
+    /// Events of the history, as they are told today; see [`told_today`].
+    pub(crate) fn today(&self, events: &mut [HistoryEvent]) {
+        for event in events {
+            let of = self
+                .histories
+                .iter()
+                .find(|history| history.aggregate == event.aggregate);
+            if let Some(history) = of {
+                event.json = told_today(&*history.kind, std::mem::take(&mut event.json));
+            }
+        }
     }
 
     /// Reads for a stream, when it is its turn: requests of others come first.

@@ -8,7 +8,7 @@ use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
-use foldline_core::{AggregateId, AggregateType, AnyEvent, DecodeError, Writer};
+use foldline_core::{AggregateId, AggregateType, AnyEvent, DecodeError, Writer, told_today};
 use foldline_domains::installed;
 use foldline_domains::restaurant::Money;
 use foldline_domains::restaurant::orders::{Order, OrderEvent};
@@ -96,6 +96,27 @@ fn any_item_that_was_added_as_revision_1_is_read_as_revision_2() {
         let upcast = orders.event_from_json("ItemAddedToOrder", 1, old).unwrap();
         prop_assert_eq!(upcast.get::<Order>(), Some(&event));
     });
+}
+
+#[test]
+fn what_a_history_has_kept_of_revision_1_is_told_as_revision_2() {
+    let orders = orders();
+    let event = samples::of("restaurant.orders").remove(1);
+    let (mut meta, mut bytes) = (samples::meta(), Vec::new());
+    orders.encode_event(&mut meta, &event, &mut bytes).unwrap();
+    let today = meta.to_json(orders.event_json(&event));
+    assert_eq!(told_today(&*orders, today.to_string()), today.to_string());
+
+    // As the first release has told it.
+    let mut once = today.clone();
+    once["revision"] = 1.into();
+    once.as_object_mut().unwrap().remove("written_revision");
+    once["payload"].as_object_mut().unwrap().remove("subtotal");
+    let told: serde_json::Value = serde_json::from_str(&told_today(&*orders, once.to_string())).unwrap();
+    let mut expected = today;
+    expected["written_revision"] = 1.into();
+    assert_eq!(told, expected);
+    assert_eq!(told_today(&*orders, "no event".to_owned()), "no event");
 }
 
 #[test]

@@ -65,7 +65,7 @@ pub use schema_diff::{SchemaChange, WhatChanged, schema_changes};
 pub use snapshot::{AggregateSnapshot, Checkpoint, CommandIds, Snapshot, snapshot_codec};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 pub use token::{Token, TokenError};
-pub use told::ToldError;
+pub use told::{ToldError, told_today};
 pub use upcast::{OldPayload, RevisionError, UpcastError, Upcaster};
 pub use verify::{Anchor, Finding, FindingKind, LogKind, Lying, PartitionReport, Verifier};
 pub use view::{ViewInfo, ViewState, ViewType};

@@ -1,5 +1,6 @@
 //! Events, read back from the JSON that [`EventMeta::to_json`] tells them in: histories keep it.
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{AggregateType, DecodeError, DecodedEvent, EventMeta, Timestamp};
@@ -42,9 +43,30 @@ impl DecodedEvent {
             told[field] = time.0.into();
         }
         told["command_offset"] = command_offset.into();
-        let meta: EventMeta = serde_json::from_value(told)?;
+        let mut meta: EventMeta = serde_json::from_value(told)?;
         let event = aggregate.event_from_json(&meta.event_type, meta.revision, payload)?;
+        if meta.written_revision == 0 {
+            // Told before there was the field: as it was written.
+            meta.written_revision = meta.revision;
+        }
+        meta.revision = aggregate.revision_of(&meta.event_type);
         Ok(Self { meta, event })
+    }
+}
+
+/// An event as it is told today, from how it was told once: a history that was kept by older code has events as they
+/// were then. What is told as today, or is no event, stays as it is.
+pub fn told_today(aggregate: &dyn AggregateType, json: String) -> String {
+    #[derive(Deserialize)]
+    struct Head<'a> {
+        event_type: &'a str,
+        revision: i32,
+    }
+    let is_older = serde_json::from_str(&json)
+        .is_ok_and(|head: Head<'_>| head.revision != aggregate.revision_of(head.event_type));
+    match is_older.then(|| DecodedEvent::from_json(aggregate, &json, 0)) {
+        Some(Ok(DecodedEvent { meta, event })) => meta.to_json(aggregate.event_json(&event)).to_string(),
+        _ => json,
     }
 }
 

@@ -109,10 +109,11 @@ async fn look(
         None => Ok(None),
     };
     let Shown { value, token } = api.consistent.read(&resource.scope, &call.asked, read).await?;
-    let (Some(id), Some(look)) = (parsed, value) else {
+    let (Some(id), Some(mut look)) = (parsed, value) else {
         let path = call.path.clone();
         return Err(Failure::NotFound { path, seen: token });
     };
+    api.today(&mut look.events);
     let after = look.after.clone().map_err(|error| call.cannot_go_on(error))?;
     // Who has followed it knows that it is there: the store has only not come that far again.
     let is_followed = call.format == Format::EventStream && after > 0;
@@ -186,7 +187,8 @@ impl History {
             }
             snapshot.events(&aggregate, &id, after, limit).map(Some)
         };
-        let shown = self.api.read_for_stream(&self.of.scope, asked, read).await?;
+        let mut shown = self.api.read_for_stream(&self.of.scope, asked, read).await?;
+        self.api.today(shown.value.as_deref_mut().unwrap_or_default());
         if let Some(last) = shown.value.as_ref().and_then(|events| events.last()) {
             self.after = last.sequence;
             self.partition = Some(last.partition);

@@ -231,8 +231,9 @@ impl Feed {
         }
     }
 
-    fn behind(&mut self, shown: Shown<Option<FeedPage>>) -> Shown<Option<FeedPage>> {
-        if let Some(page) = &shown.value {
+    fn behind(&mut self, mut shown: Shown<Option<FeedPage>>) -> Shown<Option<FeedPage>> {
+        if let Some(page) = &mut shown.value {
+            self.api.today(&mut page.events);
             self.query.after.clone_from(&page.next);
         }
         shown
