@@ -8,7 +8,8 @@ use uuid::Uuid;
 use crate::toy::{Answer, COATS, Fixture, TAGS, applied, event, id};
 
 fn command_id(offset: i64) -> Uuid {
-    Uuid::from_u128(offset.unsigned_abs().into())
+    // Unlike that of any event.
+    Uuid::from_u128(1000 + u128::from(offset.unsigned_abs()))
 }
 
 /// What the command at this offset has done to coat 7, at the second of the offset.

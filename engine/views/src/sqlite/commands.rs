@@ -4,7 +4,7 @@ use foldline_core::{AggregateId, Timestamp};
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
-use super::{database, reader};
+use super::{database, history, reader};
 use crate::{Conversation, HistoryCommand, HistoryEvent, StoreError};
 
 pub(super) const TABLES: &str = "
@@ -28,8 +28,7 @@ pub(super) const TABLES: &str = "
     );
     CREATE INDEX IF NOT EXISTS history_commands_of ON history_commands (aggregate, id, command_offset);
     CREATE INDEX IF NOT EXISTS history_commands_correlation ON history_commands (substr(correlation_id, -8));
-    -- The end of it, where ids of all kinds differ: an index of whole ids would be three times as large.
-    CREATE INDEX IF NOT EXISTS history_correlation ON history (substr(correlation_id, -8));
+    DROP INDEX IF EXISTS history_correlation;
     -- Costs nothing where nobody says who asks.
     CREATE INDEX IF NOT EXISTS history_actor ON history (actor, aggregate, partition, at_offset)
         WHERE actor IS NOT NULL;";
@@ -123,22 +122,61 @@ pub(super) fn conversation(
     correlation: &str,
     limit: usize,
 ) -> Result<Conversation, StoreError> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let condition = "substr(correlation_id, -8) = substr(?1, -8) AND correlation_id = ?1";
-    let commands = format!("{condition} ORDER BY decided_at, command_offset LIMIT ?2");
-    let events = format!(
-        "SELECT {} FROM history INDEXED BY history_correlation WHERE {condition}
-         ORDER BY recorded_at, command_offset, sequence LIMIT ?2",
-        reader::EVENT
-    );
-    let mut statement = connection.prepare_cached(&events).map_err(database)?;
-    let mut rows = statement.query(params![correlation, limit]).map_err(database)?;
-    let mut events: Vec<HistoryEvent> = Vec::new();
-    while let Some(row) = rows.next().map_err(database)? {
-        events.push(reader::event(row, place)?);
-    }
+    // The end of it, where ids of all kinds differ.
+    let condition = "substr(correlation_id, -8) = substr(?1, -8) AND correlation_id = ?1
+         ORDER BY decided_at, command_offset LIMIT ?2";
+    let most = i64::try_from(limit).unwrap_or(i64::MAX);
     Ok(Conversation {
-        commands: read(connection, place, &commands, params![correlation, limit])?,
-        events,
+        commands: read(connection, place, condition, params![correlation, most])?,
+        events: events_of(connection, place, correlation, limit)?,
     })
+}
+
+/// The events of a conversation by time; not all that there are, if there are more than so many.
+fn events_of(
+    connection: &Connection,
+    place: &str,
+    correlation: &str,
+    limit: usize,
+) -> Result<Vec<HistoryEvent>, StoreError> {
+    let wanted = history::hash(correlation);
+    let mut stretches = connection
+        .prepare_cached(
+            "SELECT aggregate, partition, first_offset, last_offset, hashes FROM history_correlations",
+        )
+        .map_err(database)?;
+    let mut events = connection
+        .prepare_cached(&format!(
+            "SELECT {} FROM history INDEXED BY history_feed
+             WHERE aggregate = ?1 AND partition = ?2 AND at_offset BETWEEN ?3 AND ?4 AND correlation_id = ?5",
+            reader::EVENT
+        ))
+        .map_err(database)?;
+    let mut found: Vec<HistoryEvent> = Vec::new();
+    let mut rows = stretches.query([]).map_err(database)?;
+    while let Some(row) = rows.next().map_err(database)? {
+        let hashes = row.get_ref(4).map_err(database)?.as_blob();
+        let (hashes, _) = hashes
+            .map_err(|error| StoreError::Database(error.into()))?
+            .as_chunks::<4>();
+        if !hashes.contains(&wanted) {
+            continue;
+        }
+        let stretch = || -> rusqlite::Result<(String, i32, i64, i64)> {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        };
+        let (aggregate, partition, first, last) = stretch().map_err(database)?;
+        let mut rows = events
+            .query(params![aggregate, partition, first, last, correlation])
+            .map_err(database)?;
+        while let Some(row) = rows.next().map_err(database)? {
+            found.push(reader::event(row, place)?);
+        }
+        if found.len() >= limit {
+            break;
+        }
+    }
+    found.sort_by_key(|event| (event.recorded_at, event.command_offset, event.sequence));
+    found.truncate(limit);
+    Ok(found)
 }

@@ -8,7 +8,7 @@ use super::{commands, database, reader};
 use crate::{COMMANDS, HISTORY, HistoryEvent, StoreError, Touch, has_touches, touches_of};
 
 /// Raised when the tables here change: what stands in them is then taken from the log anew.
-const FORM: &str = "form 2";
+const FORM: &str = "form 3";
 
 /// What the projections here were made by.
 const FORMS: &str = "CREATE TABLE IF NOT EXISTS history_forms (
@@ -48,6 +48,15 @@ pub(super) const TABLES: &str = "
         command_offset INTEGER NOT NULL,
         PRIMARY KEY (aggregate, partition, at_offset)
     ) WITHOUT ROWID;
+    -- Which conversations the events of a stretch belong to. To find one, all of it is read, 4 bytes for an event; an
+    -- index would be written at as many places as there are events, and cost each of them a third more.
+    CREATE TABLE IF NOT EXISTS history_correlations (
+        aggregate TEXT NOT NULL,
+        partition INTEGER NOT NULL,
+        first_offset INTEGER NOT NULL,
+        last_offset INTEGER NOT NULL,
+        hashes BLOB NOT NULL
+    );
     CREATE TABLE IF NOT EXISTS touches (
         view TEXT NOT NULL,
         id TEXT NOT NULL,
@@ -68,7 +77,10 @@ pub(super) fn prepare(
 ) -> rusqlite::Result<()> {
     transaction.execute_batch(FORMS)?;
     renew(transaction, HISTORY, FORM, |transaction| {
-        transaction.execute_batch("DROP TABLE IF EXISTS history; DROP TABLE IF EXISTS history_marks")
+        transaction.execute_batch(
+            "DROP TABLE IF EXISTS history; DROP TABLE IF EXISTS history_marks;
+             DROP TABLE IF EXISTS history_correlations",
+        )
     })?;
     transaction.execute_batch(TABLES)?;
     transaction.execute_batch(commands::TABLES)?;
@@ -145,7 +157,7 @@ pub(super) fn write(connection: &Connection, events: &[HistoryEvent]) -> rusqlit
     mark(connection, events)
 }
 
-/// Adds marks behind the events, those of each partition in the order of their offsets.
+/// Adds marks behind the events, and what leads from a conversation to them, those of each partition in the order of their offsets.
 fn mark(connection: &Connection, events: &[HistoryEvent]) -> rusqlite::Result<()> {
     let mut by_place: Vec<&HistoryEvent> = events.iter().collect();
     by_place.sort_by_key(|event| (&event.aggregate, event.partition, event.offset));
@@ -155,6 +167,10 @@ fn mark(connection: &Connection, events: &[HistoryEvent]) -> rusqlite::Result<()
     )?;
     let mut insert = connection.prepare_cached(
         "INSERT INTO history_marks (aggregate, partition, at_offset, recorded_max, command_offset)
+         VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    let mut correlations = connection.prepare_cached(
+        "INSERT INTO history_correlations (aggregate, partition, first_offset, last_offset, hashes)
          VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
     let same =
@@ -174,9 +190,19 @@ fn mark(connection: &Connection, events: &[HistoryEvent]) -> rusqlite::Result<()
                 recorded_max,
                 last.command_offset
             ])?;
+            let hashes = stretch.iter().flat_map(|event| hash(&event.correlation_id));
+            let hashes: Vec<u8> = hashes.collect();
+            let first = stretch[0].offset;
+            correlations.execute(params![aggregate, partition, first, last.offset, hashes])?;
         }
     }
     Ok(())
+}
+
+/// Four bytes that stand for a conversation: FNV-1a.
+pub(super) fn hash(correlation_id: &str) -> [u8; 4] {
+    let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    correlation_id.bytes().fold(0x811c_9dc5, step).to_le_bytes()
 }
 
 pub(super) fn write_touches(connection: &Connection, touches: &[Touch]) -> rusqlite::Result<()> {
