@@ -20,6 +20,7 @@ const PAGES: &[&str] = &[
     "docs/guides/audit.md",
     "docs/guides/evolve.md",
     "docs/guides/travel-in-time.md",
+    "docs/guides/rebuild.md",
 ];
 
 /// `FOLDLINE_PAGES=http cargo test -p foldline-tests --test it -- guides` runs those that have this in their path.
