@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::PROGRAM;
 
 const EVERY: u64 = 200;
+const DECIDED_MAX: Duration = Duration::from_secs(300);
 
 fn aggregates() -> usize {
     let asked = std::env::var("FOLDLINE_RESTORE_AGGREGATES").ok();
@@ -23,7 +24,10 @@ fn aggregates() -> usize {
 }
 
 /// Sends each counter a command with so many events, and returns when all are decided.
-async fn count(counters: &Arc<Upstream>, events: usize, first: bool) {
+async fn count(handler: &Handler, counters: &Arc<Upstream>, events: usize, first: bool) {
+    let write = handler.write();
+    let decided = async || metrics::sum(&write, "foldline_commands_total", "counter.counters").await;
+    let before = decided().await;
     let body: Value = match (first, events) {
         (true, _) => json!({"type": "StartCounter"}),
         (false, 1) => json!({"type": "IncrementCounter", "by": 1}),
@@ -33,25 +37,20 @@ async fn count(counters: &Arc<Upstream>, events: usize, first: bool) {
     for start in 0..64 {
         let (counters, body) = (Arc::clone(counters), body.clone());
         sending.spawn(async move {
-            let mut last = None;
             for number in (start..aggregates()).step_by(64) {
                 let command = counters.command(&body);
-                last = Some(
-                    counters
-                        .send(meta(&format!("counter-{number}"), Uuid::now_v7()), &command)
-                        .await,
-                );
+                let meta = meta(&format!("counter-{number}"), Uuid::now_v7());
+                counters.send(meta, &command).await;
             }
-            last
         });
     }
-    let mut last = Vec::new();
     while let Some(sent) = sending.join_next().await {
-        last.extend(sent.unwrap());
+        sent.unwrap();
     }
-    for place in last {
-        counters.outcome(place).await;
-    }
+    eventually("all are decided", DECIDED_MAX, || async {
+        (decided().await >= before + aggregates() as u64).then_some(())
+    })
+    .await;
 }
 
 struct Restored {
@@ -68,10 +67,9 @@ async fn restore(kafka: &KafkaSettings, handler: &mut Handler, every: u64) -> Re
         let counters = domains.aggregate("counter", "counters").unwrap();
         let cluster = check_topics(kafka, &domains).await.unwrap();
         let current = read_snapshots(kafka, counters, &cluster).await.unwrap();
-        // Some offsets are those of the ends of transactions.
         let behind = ends.iter().zip(0..).filter(|(end, partition)| {
             let covered = current.checkpoints.get(partition).map_or(0, |at| at.event_offset);
-            (**end - covered).unsigned_abs() >= every * 2
+            (**end - covered).unsigned_abs() > behind_max(every)
         });
         (behind.count() == 0).then_some(())
     })
@@ -88,6 +86,12 @@ async fn restore(kafka: &KafkaSettings, handler: &mut Handler, every: u64) -> Re
         snapshots: metrics::sum(&write, "foldline_restored_snapshots_total", "counter.counters").await,
         events: metrics::sum(&write, "foldline_events_folded_total", "counter.counters").await,
     }
+}
+
+/// How far the events of a partition are beyond its checkpoint when no command comes: some offsets are those of the ends
+/// of transactions.
+fn behind_max(every: u64) -> u64 {
+    every * 2
 }
 
 fn ends(kafka: &KafkaSettings) -> Vec<i64> {
@@ -118,12 +122,12 @@ async fn ten_times_the_history_is_restored_with_no_more_events() {
     let mut handler = Handler::launch_with(&kafka, "0", PROGRAM, &more).await;
     handler.wait_until_ready().await;
     let counters = Arc::new(Upstream::to(&kafka, "counter.counters").await);
-    count(&counters, 1, true).await;
-    count(&counters, 3, false).await;
+    count(&handler, &counters, 1, true).await;
+    count(&handler, &counters, 3, false).await;
     let once = restore(&kafka, &mut handler, every_so_many).await;
     let before = events(&kafka);
     for _ in 0..9 {
-        count(&counters, 4, false).await;
+        count(&handler, &counters, 4, false).await;
     }
     let after = events(&kafka);
     let ten_times = restore(&kafka, &mut handler, every_so_many).await;
@@ -139,7 +143,7 @@ async fn ten_times_the_history_is_restored_with_no_more_events() {
         ten_times.events
     );
     assert!(after > before * 8, "{after} events after {before}");
-    let bound = every_so_many * u64::from(stack::PARTITIONS.unsigned_abs());
+    let bound = behind_max(every_so_many) * u64::from(stack::PARTITIONS.unsigned_abs());
     for restored in [&once, &ten_times] {
         assert!(restored.snapshots > 0, "nothing was restored");
         assert!(

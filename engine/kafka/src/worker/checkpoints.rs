@@ -72,6 +72,7 @@ struct Writing {
     events: Position,
     left: Vec<AggregateId>,
     ids: Ids,
+    /// Snapshots in the transaction that is open.
     written: u64,
     is_last: bool,
 }
@@ -269,10 +270,15 @@ impl Checkpoints {
         shared: &Shared,
         delivered: impl Fn(usize) -> Option<i64>,
     ) -> Result<(), StoreError> {
-        let Some(writing) = self.writing.take_if(|writing| writing.is_last) else {
+        let Some(writing) = &mut self.writing else {
             return Ok(());
         };
         let installed = shared.catalog.get(writing.slice);
+        metrics::counter!("foldline_snapshots_written_total", "aggregate" => installed.name.clone())
+            .increment(std::mem::take(&mut writing.written));
+        let Some(writing) = self.writing.take_if(|writing| writing.is_last) else {
+            return Ok(());
+        };
         let covered = Covered {
             read_to: delivered(CHECKPOINT).map_or(writing.covered.read_to, |offset| offset + 1),
             events: writing.events.next,
@@ -286,13 +292,10 @@ impl Checkpoints {
         if let Some(since) = self.led.get_mut(&writing.slice) {
             since.covered = Some(covered);
         }
-        metrics::counter!("foldline_snapshots_written_total", "aggregate" => installed.name.clone())
-            .increment(writing.written);
         metrics::counter!("foldline_checkpoints_total", "aggregate" => installed.name.clone()).increment(1);
         tracing::debug!(
             aggregate = installed.name,
             partition = writing.slice.partition,
-            snapshots = writing.written,
             events = writing.events.next,
             "checkpoint"
         );
