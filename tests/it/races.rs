@@ -135,11 +135,12 @@ async fn of_many_writers_each_sequence_has_one_and_the_others_are_told_the_true_
 
 const CLIENTS: usize = 64;
 const EMAILS: usize = 1_000;
-/// A slow machine races for as many as it can in the time.
-const TIME_MAX: Duration = Duration::from_secs(60);
-const EMAILS_MIN: usize = 50;
+/// A bound, not a measure: on two idle cores it takes two minutes.
+const TIME_MAX: Duration = Duration::from_secs(900);
+/// Of the emails that nobody may have, so many are asked for in the end.
+const SPARES: usize = 50;
 /// Emails that are raced for at the same time.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 10;
 const KILLS: usize = 5;
 
 fn sign_up(key: Uuid, customer: &str, email: &str, expected: Expected) -> Asked {
@@ -269,7 +270,7 @@ async fn one_of_many_has_an_email_and_none_is_lost_or_leaked_whoever_is_killed()
     );
     system.wait_until_ready(Service::CommandHandler).await;
     // What was refused has leaked nothing: it is free.
-    for number in 0..emails.min(EMAILS_MIN) {
+    for number in 0..emails.min(SPARES) {
         let late = sign_up(
             chance.uuid(),
             &format!("late-{number}"),
@@ -287,5 +288,5 @@ async fn one_of_many_has_an_email_and_none_is_lost_or_leaked_whoever_is_killed()
     }
     // The refusals are typed, the answers are those of the log, and the claims those of the customers.
     check::all(&system, &history).await;
-    assert!(emails >= EMAILS_MIN && kills >= 2, "no result: too few");
+    assert!(emails >= EMAILS && kills >= 2, "no result: too few");
 }

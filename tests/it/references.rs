@@ -14,7 +14,10 @@ use uuid::Uuid;
 
 use crate::PROGRAM;
 
-const ROUNDS: usize = 12;
+/// So many orders must have been decided by who had slept, or nothing was shown.
+const BY_WHO_SLEPT_MIN: usize = 6;
+/// On a busy machine one of the two may lead everything for a while.
+const ROUNDS_MAX: usize = 60;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn send(write: &Client, path: &str, body: &Value, headers: &[(&str, &str)]) -> Answer {
@@ -143,7 +146,10 @@ async fn an_item_added_a_moment_ago_is_never_unknown_to_who_has_its_token() {
     }
 
     let (mut told, mut by_who_slept): (BTreeMap<String, usize>, _) = (BTreeMap::new(), 0);
-    for round in 0..ROUNDS {
+    for round in 0..ROUNDS_MAX {
+        if by_who_slept >= BY_WHO_SLEPT_MIN {
+            break;
+        }
         // It sleeps while the item is made and ordered. What it leads it decides as soon as it wakes up, and may not
         // have heard of the item then.
         let sleeps = Sleeps::of(&system, &second, round);
@@ -174,7 +180,7 @@ async fn an_item_added_a_moment_ago_is_never_unknown_to_who_has_its_token() {
     println!("{told:?}, {by_who_slept} of them decided by who had slept");
     assert!(told.keys().eq(["accepted"]), "{told:?}");
     assert!(
-        by_who_slept >= ROUNDS / 3,
+        by_who_slept >= BY_WHO_SLEPT_MIN,
         "no result: {by_who_slept} were decided by who had slept"
     );
 }
