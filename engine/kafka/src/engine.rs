@@ -72,7 +72,7 @@ pub struct EngineSettings {
 
     /// Go on with a producer on which a connection broke, as if nothing had happened. Never set it: it is there for
     /// the test that shows what then becomes of a transaction (KAFKA-17754).
-    #[arg(long, hide = true)]
+    #[arg(long, env = "FOLDLINE_TRUST_BROKEN_CONNECTIONS", hide = true)]
     pub trust_broken_connections: bool,
 }
 
