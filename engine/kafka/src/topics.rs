@@ -200,7 +200,7 @@ const KEEP_FOREVER: [(&str, &str); 3] = [
 /// up to 1 GiB and a week; and it lets half of the rest be out of date. All of it would be read by a restore.
 const KEEP_NEWEST: [(&str, &str); 4] = [
     ("cleanup.policy", "compact"),
-    ("segment.bytes", "16777216"),
+    ("segment.bytes", "4194304"),
     ("segment.ms", "86400000"),
     ("min.cleanable.dirty.ratio", "0.2"),
 ];
