@@ -22,7 +22,7 @@ async fn assert_reads_go_on(read: &Client, item: &str) {
 /// Sends until it is taken. What is answered until then must say when to come back.
 async fn taken_again(write: &Client, description: &str) -> String {
     let key = uuid::Uuid::now_v7().to_string();
-    eventually("commands are taken again", Duration::from_secs(60), || async {
+    eventually("commands are taken again", Duration::from_secs(180), || async {
         let request = write
             .request(reqwest::Method::POST, "/menu/items")
             .json(&item(description));
