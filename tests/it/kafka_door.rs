@@ -224,7 +224,11 @@ fn check_record(Event { record, meta, .. }: &Event, name: &str) {
     assert_eq!(meta.event_id, EventMeta::id_of(&meta.command_id, meta.index));
     assert_eq!(meta.causation_id, meta.command_id.to_string());
     assert!(!meta.correlation_id.is_empty());
-    let revision = if meta.event_type == "ItemAddedToOrder" { 2 } else { 1 };
+    let revision = if meta.event_type == "ItemAddedToOrder" {
+        2
+    } else {
+        1
+    };
     assert_eq!((meta.revision, meta.written_revision), (revision, revision));
     let headers = [
         ("ce_specversion", "1.0".to_owned()),
