@@ -30,7 +30,7 @@ const SHORT_EVENING: restaurant::Size = restaurant::Size {
 };
 /// Of so many commits, one comes late.
 const ONE_IN: usize = 5;
-const LATE_MIN: usize = 20;
+const LATE_MIN: usize = 8;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 #[tokio::test(flavor = "multi_thread")]
