@@ -30,12 +30,14 @@ const SHORT_EVENING: restaurant::Size = restaurant::Size {
 };
 /// Of so many commits, one comes late.
 const ONE_IN: usize = 5;
-const LATE_MIN: usize = 8;
+const LATE_MIN: usize = 20;
+/// How much of the same load at most until so many were late: a fast machine makes few, large transactions.
+const EVENINGS_MAX: usize = 5;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_comes_late_ends_no_other_transaction() {
-    let (late, broken) = late_commits("late-commits", EVENING, true).await;
+    let (late, broken) = late_commits("late-commits", EVENING, LATE_MIN, true).await;
     assert_eq!(
         late.taken, 0,
         "the broker took one in the middle of another transaction"
@@ -47,7 +49,7 @@ async fn a_commit_that_comes_late_ends_no_other_transaction() {
 /// The negative control: what a client of Kafka does by itself, and a check that finds what comes of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_guard_late_commits_tear_transactions_and_the_check_finds_it() {
-    let (late, broken) = late_commits("torn-commits", SHORT_EVENING, false).await;
+    let (late, broken) = late_commits("torn-commits", SHORT_EVENING, 1, false).await;
     assert!(late.taken >= 1, "no result: {late:?}");
     assert!(
         !broken.is_empty(),
@@ -56,9 +58,14 @@ async fn without_the_guard_late_commits_tear_transactions_and_the_check_finds_it
     );
 }
 
-/// Loads a command handler whose commits come late now and then. Where one was taken in the middle of another
+/// Loads a command handler until so many of its commits have come late. Where one was taken in the middle of another
 /// transaction, the handler is killed before it can go on with that one.
-async fn late_commits(test: &str, size: restaurant::Size, is_careful: bool) -> (Held, Vec<Violation>) {
+async fn late_commits(
+    test: &str,
+    size: restaurant::Size,
+    enough: usize,
+    is_careful: bool,
+) -> (Held, Vec<Violation>) {
     let mut chance = Chance::of_this_run(test);
     let [direct, behind, before] = free_ports(&mut chance);
     let (_stack, kafka) = stack::own(test, |options| {
@@ -87,7 +94,13 @@ async fn late_commits(test: &str, size: restaurant::Size, is_careful: bool) -> (
     let started_at = Instant::now();
     let mut evening = chance.fork();
     let run = async {
-        restaurant::run(&load, size, &mut evening).await;
+        for _ in 0..EVENINGS_MAX {
+            restaurant::run(&load, size, &mut evening).await;
+            let late = proxy.held();
+            if late.refused + late.taken >= enough {
+                break;
+            }
+        }
         has_ended.store(true, Ordering::SeqCst);
     };
     let crash = async {
