@@ -170,17 +170,8 @@ async fn open_log(
 ) -> anyhow::Result<Option<EventLog>> {
     let aggregates = projector.aggregates();
     let start = |aggregate: &str, partition| projector.start(aggregate, partition);
-    while !shutdown.is_triggered() {
-        match EventLog::open(&site.kafka, &aggregates, &site.cluster, start).await {
-            Ok(log) => return Ok(Some(log)),
-            Err(
-                away @ (EventLogError::Unavailable { .. }
-                | EventLogError::Registry(RegistryError::Unavailable { .. })),
-            ) => wait_for(&away, shutdown, status).await,
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(None)
+    let open = async || EventLog::open(&site.kafka, &aggregates, &site.cluster, start).await;
+    once_there(open, shutdown, status).await
 }
 
 /// The results, from where the history has them; `None` if it is to stop before.
@@ -199,9 +190,20 @@ async fn open_commands(
         let position = positions.get(&commands::key_of(aggregate, partition));
         position.map_or(0, |position| position.next_offset)
     };
+    let open = async || ResultLog::open(&site.kafka, &aggregates, &site.cluster, start).await;
+    let log = once_there(open, shutdown, status).await?;
+    Ok(log.map(|log| Commands::new(log, positions)))
+}
+
+/// Opens a log as soon as Kafka and the registry are there; `None` if it is to stop before.
+async fn once_there<L>(
+    open: impl AsyncFn() -> Result<L, EventLogError>,
+    shutdown: &Shutdown,
+    status: &Status,
+) -> anyhow::Result<Option<L>> {
     while !shutdown.is_triggered() {
-        match ResultLog::open(&site.kafka, &aggregates, &site.cluster, start).await {
-            Ok(log) => return Ok(Some(Commands::new(log, positions))),
+        match open().await {
+            Ok(log) => return Ok(Some(log)),
             Err(
                 away @ (EventLogError::Unavailable { .. }
                 | EventLogError::Registry(RegistryError::Unavailable { .. })),

@@ -8,7 +8,7 @@ use foldline_core::{
 };
 use uuid::Uuid;
 
-use crate::registry::{Compatibility, Registry, RegistryError, Subject};
+use crate::registry::{Registry, RegistryError};
 use crate::{Cluster, KafkaSettings, RecordReader};
 
 /// Every installed aggregate type.
@@ -69,7 +69,7 @@ impl Catalog {
             let result_codec = result_codec(info);
             let snapshot_codec = snapshot_codec(info);
             let topic = async |topic: String, codec: &RecordCodec| {
-                let reader = reader(&registry, &topic, codec).await?;
+                let reader = RecordReader::registered(&registry, &topic, codec).await?;
                 Ok(Topic { name: topic, reader })
             };
             types.push(Arc::new(Installed {
@@ -155,21 +155,6 @@ impl Installed {
     pub(crate) fn slices(&self) -> impl Iterator<Item = Slice> + '_ {
         (0..self.partitions).map(|partition| self.slice(partition))
     }
-}
-
-async fn reader(
-    registry: &Registry,
-    topic: &str,
-    codec: &RecordCodec,
-) -> Result<RecordReader, RegistryError> {
-    let subject = Subject {
-        name: format!("{topic}-value"),
-        schema: codec.schema().clone(),
-        // Not asked for when a schema is looked up.
-        compatibility: Compatibility::FullTransitive,
-    };
-    let id = registry.id_of(&subject).await?;
-    Ok(RecordReader::new(registry, id))
 }
 
 fn tag(name: &str) -> [u8; 4] {

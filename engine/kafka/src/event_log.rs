@@ -15,9 +15,7 @@ use tokio::task::spawn_blocking;
 
 pub(crate) use self::consumer::{LogContext, assign};
 use self::consumer::{check_range, range};
-use crate::{
-    Cluster, Compatibility, KafkaSettings, ReadError, RecordReader, Registry, RegistryError, Subject,
-};
+use crate::{Cluster, KafkaSettings, ReadError, RecordReader, Registry, RegistryError};
 
 /// How often it is said that reading is disturbed.
 const SAY_AGAIN: Duration = Duration::from_secs(30);
@@ -146,12 +144,7 @@ impl EventLog {
         let (mut topics, mut starts) = (HashMap::new(), HashMap::new());
         for aggregate in aggregates {
             let name = names.events(aggregate.info());
-            let subject = Subject {
-                name: format!("{name}-value"),
-                schema: aggregate.event_codec().schema().clone(),
-                compatibility: Compatibility::FullTransitive,
-            };
-            let reader = RecordReader::new(&registry, registry.id_of(&subject).await?);
+            let reader = RecordReader::registered(&registry, &name, aggregate.event_codec()).await?;
             let qualified = aggregate.info().qualified_name();
             let partitions = cluster.partitions.get(&qualified).copied().unwrap_or_default();
             starts.extend((0..partitions).map(|p| ((name.clone(), p), start(&qualified, p))));

@@ -350,6 +350,15 @@ pub struct RecordReader {
     others: Mutex<HashMap<u32, Arc<Writer>>>,
 }
 
+fn subject_of(topic: &str, codec: &RecordCodec) -> Subject {
+    Subject {
+        name: format!("{topic}-value"),
+        schema: codec.schema().clone(),
+        // Not asked for when a schema is looked up.
+        compatibility: Compatibility::FullTransitive,
+    }
+}
+
 impl RecordReader {
     /// A reader for the records of a topic by a schema that need not be registered: by one that is not, nothing was
     /// written.
@@ -358,14 +367,18 @@ impl RecordReader {
         topic: &str,
         codec: &RecordCodec,
     ) -> Result<Self, RegistryError> {
-        let subject = Subject {
-            name: format!("{topic}-value"),
-            schema: codec.schema().clone(),
-            // Not asked for when a schema is looked up.
-            compatibility: Compatibility::FullTransitive,
-        };
-        let found = registry.find(&subject).await?;
+        let found = registry.find(&subject_of(topic, codec)).await?;
         Ok(Self::new(registry, found.unwrap_or(NO_ID)))
+    }
+
+    /// A reader for the records of a topic by our schema of it, which must be registered.
+    pub(crate) async fn registered(
+        registry: &Registry,
+        topic: &str,
+        codec: &RecordCodec,
+    ) -> Result<Self, RegistryError> {
+        let id = registry.id_of(&subject_of(topic, codec)).await?;
+        Ok(Self::new(registry, id))
     }
 
     /// A reader for a subject's records; `own_id` is the id of our schema. Call it in a tokio runtime.

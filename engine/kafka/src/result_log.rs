@@ -11,10 +11,7 @@ use rdkafka::message::{Headers, Message, OwnedMessage};
 use tokio::task::spawn_blocking;
 
 use crate::event_log::{LogContext, assign};
-use crate::{
-    Cluster, Compatibility, EventLogError, KafkaSettings, ReadError, RecordReader, Registry, RegistryError,
-    Subject,
-};
+use crate::{Cluster, EventLogError, KafkaSettings, ReadError, RecordReader, Registry, RegistryError};
 
 /// A header of each result: `accepted` or `refused`. So whoever wants only refusals need not decode the rest.
 pub(crate) const OUTCOME: &str = "foldline_outcome";
@@ -71,12 +68,7 @@ impl ResultLog {
         let (mut topics, mut starts) = (HashMap::new(), HashMap::new());
         for aggregate in aggregates {
             let (name, codec) = (names.results(aggregate.info()), result_codec(aggregate.info()));
-            let subject = Subject {
-                name: format!("{name}-value"),
-                schema: codec.schema().clone(),
-                compatibility: Compatibility::FullTransitive,
-            };
-            let reader = RecordReader::new(&registry, registry.id_of(&subject).await?);
+            let reader = RecordReader::registered(&registry, &name, &codec).await?;
             let qualified = aggregate.info().qualified_name();
             let partitions = cluster.partitions.get(&qualified).copied().unwrap_or_default();
             starts.extend((0..partitions).map(|p| ((name.clone(), p), start(&qualified, p))));

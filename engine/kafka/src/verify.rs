@@ -18,7 +18,7 @@ use tokio::task::spawn_blocking;
 
 use self::ends::Offsets;
 use self::partition::Pair;
-use crate::{Compatibility, KafkaSettings, RecordReader, Registry, RegistryError, Subject};
+use crate::{KafkaSettings, RecordReader, Registry, RegistryError};
 
 /// What verifying the logs of some aggregate types has come to. Kept elsewhere, it is what a later one is compared with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,13 +152,7 @@ impl Topics {
     ) -> Result<Self, RegistryError> {
         let (info, names) = (aggregate.info(), kafka.topics());
         let topic = async |name: String, codec: &RecordCodec| {
-            let subject = Subject {
-                name: format!("{name}-value"),
-                schema: codec.schema().clone(),
-                // Not asked for when a schema is looked up.
-                compatibility: Compatibility::FullTransitive,
-            };
-            let reader = RecordReader::new(registry, registry.id_of(&subject).await?);
+            let reader = RecordReader::registered(registry, &name, codec).await?;
             Ok::<_, RegistryError>(Topic { name, reader })
         };
         let result_codec = result_codec(info);
