@@ -252,17 +252,10 @@ fn id(text: &str) -> AggregateId {
 fn question(orders: &Arc<dyn AggregateType>) -> (CommandMeta, AnyCommand) {
     let body = json!({ "type": "AddItemToOrder", "menu_item": format!("/menu/items/{ITEM}"), "quantity": 2 });
     let (command_type, command) = orders.command_from_json(&body, None).expect("a command");
+    let command_id = Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_00c1);
     let meta = CommandMeta {
-        command_id: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_00c1),
         command_type,
-        aggregate_id: id(ORDER),
-        issued_at: AT,
-        correlation_id: None,
-        causation_id: None,
-        actor: None,
-        expected_sequence: None,
-        consistency_token: None,
-        dry_run: false,
+        ..CommandMeta::new(command_id, id(ORDER), AT)
     };
     (meta, command)
 }

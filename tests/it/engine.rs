@@ -39,18 +39,7 @@ pub async fn start(kafka: &KafkaSettings, folder: &Path, domains: &Domains) -> E
 }
 
 pub fn meta(id: &str, command_id: Uuid) -> CommandMeta {
-    CommandMeta {
-        command_id,
-        command_type: String::new(),
-        aggregate_id: id.parse().unwrap(),
-        issued_at: Timestamp(1),
-        correlation_id: None,
-        causation_id: None,
-        actor: None,
-        expected_sequence: None,
-        consistency_token: None,
-        dry_run: false,
-    }
+    CommandMeta::new(command_id, id.parse().unwrap(), Timestamp(1))
 }
 
 pub async fn send(

@@ -129,18 +129,8 @@ impl Upstream {
 /// What a producer says about a command, at the least.
 pub fn meta(id: &str, command_id: Uuid) -> CommandMeta {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    CommandMeta {
-        command_id,
-        command_type: String::new(),
-        aggregate_id: id.parse().expect("an id"),
-        issued_at: Timestamp(i64::try_from(since_1970.as_millis()).expect("a time of this age")),
-        correlation_id: None,
-        causation_id: None,
-        actor: None,
-        expected_sequence: None,
-        consistency_token: None,
-        dry_run: false,
-    }
+    let issued_at = Timestamp(i64::try_from(since_1970.as_millis()).expect("a time of this age"));
+    CommandMeta::new(command_id, id.parse().expect("an id"), issued_at)
 }
 
 /// The id of the schema of a topic, as the registry has it.

@@ -11,16 +11,8 @@ const ID: Uuid = Uuid::from_u128(9);
 
 fn meta() -> CommandMeta {
     CommandMeta {
-        command_id: ID,
         command_type: "SendParcel".into(),
-        aggregate_id: "p-1".parse().unwrap(),
-        issued_at: Timestamp(0),
-        correlation_id: None,
-        causation_id: None,
-        actor: None,
-        expected_sequence: None,
-        consistency_token: None,
-        dry_run: false,
+        ..CommandMeta::new(ID, "p-1".parse().unwrap(), Timestamp(0))
     }
 }
 

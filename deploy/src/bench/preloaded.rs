@@ -86,18 +86,7 @@ impl Loader {
 
     fn record(&self, id: &AggregateId, command: &Value) -> anyhow::Result<Vec<u8>> {
         let (_, command) = self.orders.command_from_json(command, None)?;
-        let mut meta = CommandMeta {
-            command_id: Uuid::now_v7(),
-            command_type: String::new(),
-            aggregate_id: id.clone(),
-            issued_at: now(),
-            correlation_id: None,
-            causation_id: None,
-            actor: None,
-            expected_sequence: None,
-            consistency_token: None,
-            dry_run: false,
-        };
+        let mut meta = CommandMeta::new(Uuid::now_v7(), id.clone(), now());
         let mut datum = Vec::with_capacity(256);
         self.orders.encode_command(&mut meta, &command, &mut datum)?;
         Ok(wire_format(self.schema_id, &datum))

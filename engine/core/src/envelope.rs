@@ -29,6 +29,24 @@ pub struct CommandMeta {
     pub dry_run: bool,
 }
 
+impl CommandMeta {
+    /// The least that is said of a command. Its type is that of its payload, and set when it is written.
+    pub fn new(command_id: Uuid, aggregate_id: AggregateId, issued_at: Timestamp) -> Self {
+        Self {
+            command_id,
+            command_type: String::new(),
+            aggregate_id,
+            issued_at,
+            correlation_id: None,
+            causation_id: None,
+            actor: None,
+            expected_sequence: None,
+            consistency_token: None,
+            dry_run: false,
+        }
+    }
+}
+
 /// What every event record says besides its payload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EventMeta {

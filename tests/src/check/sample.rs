@@ -79,16 +79,8 @@ fn command(offset: i64, command_id: Uuid) -> Placed<CommandMeta> {
     placed(
         offset,
         CommandMeta {
-            command_id,
             command_type: "Do".to_owned(),
-            aggregate_id: id(),
-            issued_at: Timestamp(1),
-            correlation_id: None,
-            causation_id: None,
-            actor: None,
-            expected_sequence: None,
-            consistency_token: None,
-            dry_run: false,
+            ..CommandMeta::new(command_id, id(), Timestamp(1))
         },
     )
 }

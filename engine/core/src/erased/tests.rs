@@ -37,16 +37,8 @@ fn event_meta() -> EventMeta {
 
 fn command_meta() -> CommandMeta {
     CommandMeta {
-        command_id: uuid::Uuid::from_u128(2),
-        command_type: String::new(),
-        aggregate_id: "a-1".parse().unwrap(),
-        issued_at: Timestamp(1),
-        correlation_id: None,
-        causation_id: None,
-        actor: None,
         expected_sequence: Some(3),
-        consistency_token: None,
-        dry_run: false,
+        ..CommandMeta::new(uuid::Uuid::from_u128(2), "a-1".parse().unwrap(), Timestamp(1))
     }
 }
 

@@ -241,18 +241,7 @@ fn order_command(domains: &Domains, command: &OrderCommand) -> AnyCommand {
 }
 
 fn command_meta(id: &AggregateId, command_id: Uuid) -> CommandMeta {
-    CommandMeta {
-        command_id,
-        command_type: String::new(),
-        aggregate_id: id.clone(),
-        issued_at: Timestamp(0),
-        correlation_id: None,
-        causation_id: None,
-        actor: None,
-        expected_sequence: None,
-        consistency_token: None,
-        dry_run: false,
-    }
+    CommandMeta::new(command_id, id.clone(), Timestamp(0))
 }
 
 fn event_meta(

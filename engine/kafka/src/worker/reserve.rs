@@ -168,16 +168,9 @@ pub(super) fn claims_on<'a>(
 
 fn claim_meta(value: &Unique, caused_by: Uuid, doing: &str) -> CommandMeta {
     let name = format!("{doing}/{}/{}", value.name, value.value);
+    let command_id = Uuid::new_v5(&caused_by, name.as_bytes());
     CommandMeta {
-        command_id: Uuid::new_v5(&caused_by, name.as_bytes()),
-        command_type: String::new(),
-        aggregate_id: Claim::id_of(value),
-        issued_at: super::outcome::now(),
-        correlation_id: None,
         causation_id: Some(caused_by.to_string()),
-        actor: None,
-        expected_sequence: None,
-        consistency_token: None,
-        dry_run: false,
+        ..CommandMeta::new(command_id, Claim::id_of(value), super::outcome::now())
     }
 }
