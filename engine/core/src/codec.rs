@@ -1,3 +1,6 @@
+mod errors;
+mod wire;
+
 use std::io::{Cursor, Read};
 
 use apache_avro::Schema;
@@ -8,8 +11,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+pub use self::errors::{DecodeError, EncodeError};
+use self::wire::{ABSENT, PRESENT, no_more, read_long, split_index, zigzag};
 use crate::schema::{AvroWriter, SchemaError, Variant, snake_case};
-use crate::upcast::{OldPayload, UpcastError};
+use crate::upcast::OldPayload;
 
 /// Reads and writes the records of one topic: metadata, then one nullable field per type, one of them set.
 ///
@@ -39,102 +44,6 @@ pub struct Writer {
     as_written: GenericDatumReader<'static>,
     /// Into our schema, as Avro's schema resolution says.
     as_ours: GenericDatumReader<'static>,
-}
-
-/// A value that does not fit its schema: a bug, which the codec's tests are there to find.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot be written as {record}: {source}")]
-pub struct EncodeError {
-    record: String,
-    source: Box<apache_avro::Error>,
-}
-
-/// Bytes that are not what they should be.
-#[derive(Debug, thiserror::Error)]
-pub enum DecodeError {
-    /// Not a datum of the schema.
-    #[error("cannot be read as {record}: {problem}")]
-    Avro {
-        /// The record's name.
-        record: String,
-        /// What is wrong.
-        problem: String,
-    },
-    /// No field of a type is set.
-    #[error("none of the fields {fields} is set")]
-    NoPayload {
-        /// All of them.
-        fields: String,
-    },
-    /// More than one field of a type is set.
-    #[error("both {first} and {second} are set, and exactly one must be")]
-    SeveralPayloads {
-        /// A field.
-        first: String,
-        /// Another one.
-        second: String,
-    },
-    /// The type is not that of the field that is set.
-    #[error("the type says {says}, and the field that is set is {set}")]
-    TypeMismatch {
-        /// What the metadata says.
-        says: String,
-        /// The type of the payload.
-        set: String,
-    },
-    /// An event that this code does not know: a newer one has written it.
-    #[error("there is no event {found} here: it was written by newer code")]
-    UnknownType {
-        /// What the metadata says.
-        found: String,
-    },
-    /// A revision that this code does not know: a newer one has written it.
-    #[error(
-        "{event} is at revision {known} here, and this one is of revision {found}: it was written by newer code"
-    )]
-    FutureRevision {
-        /// The event's type.
-        event: String,
-        /// Its revision.
-        found: i32,
-        /// The newest one that is known.
-        known: i32,
-    },
-    /// A payload that is not what its revision has.
-    #[error("{event} of revision {from} cannot be made into one of revision {}: {source}", from + 1)]
-    Upcast {
-        /// The event's type.
-        event: &'static str,
-        /// The revision.
-        from: i32,
-        /// What is wrong.
-        source: UpcastError,
-    },
-    /// What the upcasters have made is not the event.
-    #[error("{event} of revision {from} does not come out of its upcasters as today's: {problem}")]
-    Upcasted {
-        /// The event's type.
-        event: String,
-        /// The revision that it was written in.
-        from: i32,
-        /// What is wrong.
-        problem: String,
-    },
-    /// More bytes than the schema describes.
-    #[error("{count} bytes too many")]
-    TrailingBytes {
-        /// How many.
-        count: usize,
-    },
-    /// More payloads than one record may have.
-    #[error("more than {most} at once")]
-    TooMany {
-        /// How many it may have.
-        most: usize,
-    },
-    /// The Avro record has not the shape of ours.
-    #[error("an Avro record of another kind: {0}")]
-    OtherRecord(String),
 }
 
 impl RecordCodec {
@@ -523,10 +432,6 @@ const MORE: &str = "and_then";
 /// How many payloads a record may have: what is decided at once must stay small.
 pub const PAYLOADS_MAX: usize = 100;
 
-/// Avro's branch 0 and branch 1 of a union, as zigzag varints.
-const ABSENT: u8 = 0;
-const PRESENT: u8 = 2;
-
 /// The schemas of a program live as long as it does, and readers borrow them: so they are leaked, a few dozen.
 fn parse(json: &Value) -> &'static Schema {
     let schema = Schema::parse(json).unwrap_or_else(|error| {
@@ -534,77 +439,4 @@ fn parse(json: &Value) -> &'static Schema {
         unreachable!("a schema made from Rust types does not parse: {error}: {json}")
     });
     Box::leak(Box::new(schema))
-}
-
-/// Splits a union's datum into the index of its branch and the branch's datum.
-fn split_index(union: &[u8]) -> (usize, &[u8]) {
-    let mut index = 0;
-    for (at, byte) in union.iter().enumerate() {
-        index |= usize::from(byte & 0x7f) << (7 * at);
-        if byte & 0x80 == 0 {
-            // Zigzag of a number that is not negative.
-            return (index >> 1, &union[at + 1..]);
-        }
-    }
-    unreachable!("a union's datum begins with its index")
-}
-
-/// A number as Avro writes it: zigzag, then 7 bits a byte.
-fn zigzag(number: usize) -> Vec<u8> {
-    let mut rest = number << 1;
-    let mut bytes = Vec::with_capacity(2);
-    while rest > 0x7f {
-        // Masked to eight bits.
-        #[allow(clippy::cast_possible_truncation)]
-        bytes.push((rest & 0x7f) as u8 | 0x80);
-        rest >>= 7;
-    }
-    #[allow(clippy::cast_possible_truncation)]
-    bytes.push(rest as u8);
-    bytes
-}
-
-/// Reads what [`zigzag`] writes, negative numbers too.
-fn read_long(rest: &mut Cursor<&[u8]>) -> Result<i64, DecodeError> {
-    let broken = |what: &str| DecodeError::OtherRecord(what.to_owned());
-    let mut number = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let mut byte = [0];
-        rest.read_exact(&mut byte)
-            .map_err(|_| broken("it ends too early"))?;
-        number |= u64::from(byte[0] & 0x7f) << shift;
-        if byte[0] & 0x80 == 0 {
-            return Ok((number >> 1).cast_signed() ^ -((number & 1).cast_signed()));
-        }
-    }
-    Err(broken("a number that is too long"))
-}
-
-fn no_more(rest: &Cursor<&[u8]>) -> Result<(), DecodeError> {
-    let left = rest.get_ref().len() - usize::try_from(rest.position()).unwrap_or(usize::MAX);
-    if left == 0 {
-        Ok(())
-    } else {
-        Err(DecodeError::TrailingBytes { count: left })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Cursor;
-
-    use super::{read_long, split_index, zigzag};
-
-    #[test]
-    fn the_index_of_a_branch_is_read_back() {
-        for index in [0, 1, 63, 64, 100, 8191, 8192] {
-            let mut bytes = zigzag(index);
-            assert_eq!(
-                read_long(&mut Cursor::new(&bytes)).unwrap(),
-                i64::try_from(index).unwrap()
-            );
-            bytes.extend_from_slice(b"datum");
-            assert_eq!(split_index(&bytes), (index, b"datum".as_slice()));
-        }
-    }
 }
