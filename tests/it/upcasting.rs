@@ -119,6 +119,10 @@ async fn a_log_of_an_older_revision_is_projected_shown_and_decided_on_as_todays(
         "the chain goes on from what an older writer has written"
     );
 
+    // As it was, too: when the log had nothing but revision 1.
+    let then = read.get_after("/orders/old?at=seq:3", &token).await.expect(200);
+    assert_eq!(then.body["total"], json!(usd(2550)));
+
     // A local store that is lost is folded from the same log, to the same state.
     system.stop(Service::CommandHandler).await;
     std::fs::remove_dir_all(system.state_folder()).unwrap();
