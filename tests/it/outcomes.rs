@@ -147,6 +147,8 @@ async fn a_command_is_pending_on_every_instance_until_it_is_decided() {
         let told = outcome(&others[0], *id).await.expect(200);
         becomes(&others[1], *id, told.text("/status")).await;
         assert_eq!(outcome(&others[1], *id).await.body, told.body, "{id}");
+        // It has slept, and reads the results that others wrote meanwhile.
+        becomes(&system.write(), *id, told.text("/status")).await;
         assert_eq!(
             outcome(&system.write(), *id).await.body["events"],
             told.body["events"]
