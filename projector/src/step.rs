@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use foldline_core::{AggregateId, Timestamp};
 use foldline_kafka::LogRecord;
+use foldline_kafka::failpoints::reached;
 use foldline_views::{Batch, CommitError, Parked, StoreError, ViewWriter};
 
 use crate::metrics;
@@ -55,7 +56,9 @@ pub fn catch_up(
     let plan = projector.plan(records);
     let Folded { batch, counts } = fold_batch(projector, writer, &plan)?;
     if !batch.moves.is_empty() {
+        reached("before-view-commit");
         written(writer, &batch)?;
+        reached("view-committed");
         projector.accept(&batch);
     }
     Ok(Done {

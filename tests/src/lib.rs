@@ -13,6 +13,7 @@ pub mod copied;
 pub mod dev;
 pub mod folded;
 pub mod handler;
+pub mod killed_at;
 pub mod load;
 pub mod log;
 pub mod metrics;

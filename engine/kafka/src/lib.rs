@@ -19,6 +19,7 @@ mod catch_up;
 mod dead_letters;
 mod engine;
 mod event_log;
+pub mod failpoints;
 mod fold;
 mod follower;
 mod gateway;

@@ -16,6 +16,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::util::Timeout;
 
 use crate::KafkaSettings;
+use crate::failpoints::reached;
 use crate::seldom::Seldom;
 
 /// How long a writer that has died may hold readers back. Kafka Streams' choice too (KIP-447).
@@ -205,6 +206,7 @@ impl TransactionalProducer {
         if let Err(error) = sent {
             return Err(self.abort(error));
         }
+        reached("offsets-sent");
         self.commit_alone()
     }
 
@@ -213,6 +215,7 @@ impl TransactionalProducer {
         if let Err(error) = self.settle() {
             return Err(self.abort(error));
         }
+        reached("before-commit");
         // From here on nothing may be aborted: the broker may have it already.
         match retried(|| self.producer.commit_transaction(Timeout::Never)) {
             Ok(()) => Ok(()),

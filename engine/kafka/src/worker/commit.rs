@@ -17,6 +17,7 @@ use super::intake::Taken;
 use super::records::{Record, number, records};
 use super::{BatchError, Worker};
 use crate::catalog::Slice;
+use crate::failpoints::reached;
 use crate::fold::is_remembered;
 use crate::store::{Log, Position, StoreError};
 
@@ -26,6 +27,7 @@ impl Worker {
     /// Commits what was decided, then lets it be known: in the local store, and to who waits for it.
     pub(super) fn commit(&mut self, batch: &[Taken], mut decided: Decided) -> Result<(), BatchError> {
         let started_at = Instant::now();
+        reached("decided");
         // All are written before the transaction begins: what cannot be written need not be aborted.
         let shared = Arc::clone(&self.shared);
         let mut records = records(&shared, batch, &mut decided)?;
@@ -39,6 +41,7 @@ impl Worker {
         let group = self.consumer.group_metadata();
         let group = group.ok_or(KafkaError::Canceled)?;
         self.producer.begin()?;
+        reached("begun");
         for Record {
             topic,
             partition,
@@ -54,7 +57,9 @@ impl Worker {
             record.headers = headers;
             self.producer.send(record)?;
         }
+        reached("records-sent");
         self.producer.commit(&offsets, &group)?;
+        reached("committed");
         metrics::histogram!("foldline_append_transaction_duration_seconds").record(started_at.elapsed());
         self.make_known(batch, decided)?;
         let producer = &self.producer;
@@ -129,6 +134,7 @@ impl Worker {
             }
         }
         changes.apply()?;
+        reached("stored");
         self.checkpoints.note(batch, &decided, &results);
         self.cache_and_answer(batch, decided);
         Ok(())
@@ -138,6 +144,7 @@ impl Worker {
         for (key, known) in decided.states {
             self.cache.put(key, known);
         }
+        reached("before-answer");
         let mut counts = Counts::default();
         for (taken, decision) in batch.iter().zip(&decided.decisions) {
             match decision {

@@ -34,6 +34,7 @@ use self::group::Group;
 pub use self::rehearse::Rehearsed;
 pub(crate) use self::rehearse::rehearse;
 use crate::catalog::{Catalog, Slice};
+use crate::failpoints::reached;
 use crate::follower::{FollowError, Follower};
 use crate::gateway::Sender;
 use crate::lookout::Lookout;
@@ -181,6 +182,7 @@ impl Worker {
             if batch.is_empty() && !self.checkpoints.is_due() {
                 continue;
             }
+            reached("taken");
             if let Err(error) = self
                 .decide(&batch)
                 .and_then(|decided| self.commit(&batch, decided))

@@ -11,6 +11,7 @@ use rdkafka::topic_partition_list::Offset;
 use super::intake::Taken;
 use super::{RETRY_AFTER, Worker, WorkerError};
 use crate::catalog::Slice;
+use crate::failpoints::reached;
 
 const REQUEST_MAX: Duration = Duration::from_secs(10);
 
@@ -72,7 +73,9 @@ impl Worker {
         let committed = self
             .consumer
             .committed_offsets(self.list(slices, |_| None)?, REQUEST_MAX)?;
+        reached("offsets-asked");
         self.shared.follower.hand_over(slices)?;
+        reached("caught-up");
         let offset = |slice: Slice| {
             let topic = &self.shared.catalog.get(slice).commands.name;
             let found = committed
