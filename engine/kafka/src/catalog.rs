@@ -8,6 +8,7 @@ use foldline_core::{
 };
 use uuid::Uuid;
 
+use crate::broker::Place;
 use crate::registry::{Registry, RegistryError};
 use crate::{Cluster, KafkaSettings, RecordReader};
 
@@ -88,15 +89,19 @@ impl Catalog {
                 name,
             }));
         }
+        Ok(Self::new(cluster.id.clone(), types))
+    }
+
+    fn new(cluster_id: String, types: Vec<Arc<Installed>>) -> Self {
         let by_command_topic = types
             .iter()
             .map(|installed| (installed.commands.name.clone(), installed.index))
             .collect();
-        Ok(Self {
-            cluster_id: cluster.id.clone(),
+        Self {
+            cluster_id,
             types,
             by_command_topic,
-        })
+        }
     }
 
     pub(crate) fn types(&self) -> &[Arc<Installed>] {
@@ -111,6 +116,11 @@ impl Catalog {
 
     pub(crate) fn get(&self, slice: Slice) -> &Arc<Installed> {
         &self.types[slice.index]
+    }
+
+    /// The partition that a slice's commands come from.
+    pub(crate) fn commands(&self, slice: Slice) -> Place<'_> {
+        (&self.get(slice).commands.name, slice.partition)
     }
 
     pub(crate) fn by_command_topic(&self, topic: &str) -> Option<&Arc<Installed>> {

@@ -10,13 +10,14 @@ use std::time::Duration;
 use clap::Args;
 use foldline_core::Domains;
 use rdkafka::error::KafkaError;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::broker::{Broker, KafkaBroker};
 use crate::catalog::Catalog;
 use crate::follower::{FollowError, Follower};
 use crate::gateway::{Gateway, Sender};
 use crate::lookout::Lookout;
+use crate::runtime::{Runtime, Threads};
 use crate::store::{Store, StoreError};
 use crate::waiters::Waiters;
 use crate::worker::{Post, Shared, Worker, WorkerError};
@@ -130,22 +131,23 @@ impl Engine {
         let catalog = Arc::new(load_catalog(kafka, domains).await?);
         let store = open_store(settings, &catalog).await?;
         let waiters = Arc::new(Waiters::new(settings.waiting_max));
-        let sender = Sender::new(kafka, Arc::clone(&catalog), Arc::clone(&waiters))?;
+        let broker: Arc<dyn Broker> = Arc::new(KafkaBroker::new(kafka));
+        let runtime: Arc<dyn Runtime> = Arc::new(Threads::current());
+        let sender = Sender::new(broker.as_ref(), Arc::clone(&catalog), Arc::clone(&waiters))?;
         let (fail, failed) = watch::channel(None);
         let fail_follower = fail.clone();
-        let (follower, thread) = Follower::start(kafka, &catalog, &store, &waiters, move |error| {
-            report(&fail_follower, EngineError::Follower(error));
-        });
+        let follower = Arc::new(Follower::new(&broker, &runtime, &catalog, &store, &waiters));
+        let thread = follower.start(move |error| report(&fail_follower, EngineError::Follower(error)));
         let lookout = Lookout::start(kafka, &catalog, &store);
         let shared = Arc::new(Shared {
-            kafka: kafka.clone(),
+            broker,
+            runtime,
             catalog,
             store,
             follower,
             waiters,
             sender,
             lookout,
-            runtime: Handle::current(),
             is_stopped: AtomicBool::new(false),
         });
         let is_kafka_there = Arc::new(AtomicBool::new(true));
@@ -157,26 +159,20 @@ impl Engine {
             is_kafka_there,
             failed,
         };
-        for post in engine.posts(settings) {
+        for post in engine.posts(settings, &kafka.topic_prefix) {
             engine.start_worker(post, fail.clone());
         }
         Ok(engine)
     }
 
     /// Those that decide for the domains, and one that decides on claims: the former wait for the latter.
-    fn posts(&self, settings: &EngineSettings) -> Vec<Post> {
-        let kafka = &self.shared.kafka;
-        let name = |what: &str, slot: usize| {
-            format!(
-                "{}foldline-{what}-{}-{slot}",
-                kafka.topic_prefix, settings.instance
-            )
-        };
+    fn posts(&self, settings: &EngineSettings, prefix: &str) -> Vec<Post> {
+        let name = |what: &str, slot: usize| format!("{prefix}foldline-{what}-{}-{slot}", settings.instance);
         let post = |what: &str, slot: usize, internal: bool| {
             let types = self.shared.catalog.types().iter();
             let types = types.filter(|installed| installed.aggregate.info().is_internal() == internal);
             Post {
-                group: format!("{}foldline-{what}", kafka.topic_prefix),
+                group: format!("{prefix}foldline-{what}"),
                 member: name(what, slot),
                 types: types.map(|installed| installed.index).collect(),
                 batch_max: settings.batch_max.max(1),
@@ -259,14 +255,14 @@ impl Engine {
 fn work(shared: &Arc<Shared>, post: &Post, has_joined: &Arc<AtomicBool>) -> Result<(), WorkerError> {
     // A member of the group is given partitions, and those would wait for the whole restore.
     while !shared.follower.is_restored() && !shared.is_stopped.load(Ordering::SeqCst) {
-        std::thread::sleep(RESTORED_LOOK);
+        shared.runtime.sleep(RESTORED_LOOK);
     }
     while !shared.is_stopped.load(Ordering::SeqCst) {
         match Worker::new(Arc::clone(shared), post.clone(), Arc::clone(has_joined)) {
             Ok(worker) => return worker.run(),
             Err(WorkerError::Kafka(error)) => {
                 tracing::warn!(%error, member = post.member, "a worker cannot start yet");
-                std::thread::sleep(RETRY_AFTER);
+                shared.runtime.sleep(RETRY_AFTER);
             }
             Err(error) => return Err(error),
         }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldline_core::{AggregateId, CommandResult, EventHash, Outcome, Refusal, RefusalKind};
-use rdkafka::message::{BorrowedMessage, Message};
 
+use crate::broker::Message;
 use crate::catalog::{Installed, Slice};
 use crate::follower::{FollowError, Follower};
 use crate::registry::ReadError;
@@ -32,12 +32,7 @@ impl<'a> Folding<'a> {
         }
     }
 
-    pub(crate) fn fold(
-        &mut self,
-        slice: Slice,
-        log: Log,
-        message: &BorrowedMessage<'_>,
-    ) -> Result<(), FollowError> {
+    pub(crate) fn fold(&mut self, slice: Slice, log: Log, message: &Message<'_>) -> Result<(), FollowError> {
         let installed = Arc::clone(self.follower.catalog.get(slice));
         let command_offset = match log {
             Log::Events => {
@@ -54,21 +49,17 @@ impl<'a> Folding<'a> {
         self.positions.insert(
             (slice, log),
             Position {
-                next: message.offset() + 1,
+                next: message.offset + 1,
                 command_offset,
             },
         );
         Ok(())
     }
 
-    fn fold_event(
-        &mut self,
-        installed: &Arc<Installed>,
-        message: &BorrowedMessage<'_>,
-    ) -> Result<i64, FollowError> {
+    fn fold_event(&mut self, installed: &Arc<Installed>, message: &Message<'_>) -> Result<i64, FollowError> {
         let follower = self.follower;
         let aggregate = &installed.aggregate;
-        let value = message.payload().unwrap_or_default();
+        let value = message.value.unwrap_or_default();
         let decoded = installed
             .events
             .reader
@@ -90,9 +81,9 @@ impl<'a> Folding<'a> {
         }
         if meta.sequence != known.sequence + 1 {
             return Err(FollowError::Sequence {
-                topic: message.topic().to_owned(),
-                partition: message.partition(),
-                offset: message.offset(),
+                topic: message.topic.to_owned(),
+                partition: message.partition,
+                offset: message.offset,
                 id: meta.aggregate_id,
                 found: meta.sequence,
                 last: known.sequence,
@@ -131,33 +122,29 @@ impl<'a> Folding<'a> {
 }
 
 /// Whether the state that an event belongs to may come from a snapshot that has the event already.
-fn is_restored(
-    store: &Store,
-    installed: &Installed,
-    message: &BorrowedMessage<'_>,
-) -> Result<bool, StoreError> {
-    let covered = store.covered(installed, installed.slice(message.partition()))?;
-    Ok(message.offset() < covered.restored_to)
+fn is_restored(store: &Store, installed: &Installed, message: &Message<'_>) -> Result<bool, StoreError> {
+    let covered = store.covered(installed, installed.slice(message.partition))?;
+    Ok(message.offset < covered.restored_to)
 }
 
 /// The result in a record of a result topic.
 pub(crate) fn read_result(
     installed: &Installed,
-    message: &BorrowedMessage<'_>,
+    message: &Message<'_>,
 ) -> Result<CommandResult, FollowError> {
     let codec = &installed.result_codec;
-    let value = message.payload().unwrap_or_default();
+    let value = message.value.unwrap_or_default();
     let datum = installed.results.reader.datum(codec, value);
     let datum = datum.map_err(|source| unreadable(message, source))?;
     let result = codec.decode_meta(&datum);
     result.map_err(|error| unreadable(message, error.into()))
 }
 
-fn unreadable(message: &BorrowedMessage<'_>, source: ReadError) -> FollowError {
+fn unreadable(message: &Message<'_>, source: ReadError) -> FollowError {
     FollowError::Record {
-        topic: message.topic().to_owned(),
-        partition: message.partition(),
-        offset: message.offset(),
+        topic: message.topic.to_owned(),
+        partition: message.partition,
+        offset: message.offset,
         source,
     }
 }

@@ -4,31 +4,31 @@
 //! Before a worker leads a partition, it is caught up here: this is the only code that folds from the log.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use foldline_core::{AggregateId, Sequence};
-use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{Offset, TopicPartitionList};
 
-use crate::KafkaSettings;
+use crate::broker::{Broker, Reader};
 use crate::catalog::{Catalog, Installed, Slice};
 use crate::fold::Folding;
 use crate::progress::Progress;
 use crate::registry::ReadError;
-use crate::seldom::Seldom;
+use crate::runtime::Runtime;
 use crate::store::{Log, Store, StoreError};
 use crate::unread::UnreadIds;
 use crate::waiters::Waiters;
 
 /// Records that are folded between two writes to the store.
 const BATCH_MAX: usize = 10_000;
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// How long it looks for a record; the lock is held meanwhile.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// The log cannot be folded.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +103,8 @@ impl FollowError {
 
 /// Folds the partitions that nobody in this process leads.
 pub(crate) struct Follower {
-    pub(crate) kafka: KafkaSettings,
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) store: Store,
     pub(crate) waiters: Arc<Waiters>,
@@ -120,17 +121,18 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    /// Follows every partition from where the store stands, on a thread of its own.
-    pub(crate) fn start(
-        kafka: &KafkaSettings,
+    /// Follows every partition from where the store stands, once it [runs](Self::run).
+    pub(crate) fn new(
+        broker: &Arc<dyn Broker>,
+        runtime: &Arc<dyn Runtime>,
         catalog: &Arc<Catalog>,
         store: &Store,
         waiters: &Arc<Waiters>,
-        failed: impl FnOnce(FollowError) + Send + 'static,
-    ) -> (Arc<Self>, JoinHandle<()>) {
+    ) -> Self {
         let every = catalog.types().iter().flat_map(|installed| installed.slices());
-        let follower = Arc::new(Self {
-            kafka: kafka.clone(),
+        Self {
+            broker: Arc::clone(broker),
+            runtime: Arc::clone(runtime),
             catalog: Arc::clone(catalog),
             store: store.clone(),
             waiters: Arc::clone(waiters),
@@ -141,14 +143,21 @@ impl Follower {
             has_changed: AtomicBool::new(true),
             is_restored: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
-        });
-        let running = Arc::clone(&follower);
+        }
+    }
+
+    /// Runs it on a thread of its own.
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        failed: impl FnOnce(FollowError) + Send + 'static,
+    ) -> JoinHandle<()> {
+        let running = Arc::clone(self);
         let run = move || match running.run() {
             Ok(()) | Err(FollowError::Stopped) => {}
             Err(error) => failed(error),
         };
         let thread = std::thread::Builder::new().name("follower".to_owned()).spawn(run);
-        (follower, thread.expect("the operating system gives us a thread"))
+        thread.expect("the operating system gives us a thread")
     }
 
     pub(crate) fn stop(&self) {
@@ -190,44 +199,39 @@ impl Follower {
         self.is_restored.load(Ordering::SeqCst)
     }
 
-    fn run(&self) -> Result<(), FollowError> {
+    pub(crate) fn run(&self) -> Result<(), FollowError> {
         while let Err(error) = self.restore() {
             if !error.is_passing() || self.is_stopped.load(Ordering::SeqCst) {
                 return Err(error);
             }
             tracing::warn!(%error, "cannot read the snapshots; trying again");
-            std::thread::sleep(Duration::from_millis(500));
+            self.runtime.sleep(RETRY_AFTER);
         }
         self.is_restored.store(true, Ordering::SeqCst);
         self.follow()
     }
 
     fn follow(&self) -> Result<(), FollowError> {
-        let mut consumer = log_consumer(&self.kafka, false, 500)?;
-        let mut assigned = Assigned::default();
+        let mut reading = None;
         while !self.is_stopped.load(Ordering::SeqCst) {
             let followed = self.lock();
             if self.has_changed.swap(false, Ordering::SeqCst) {
-                // A new consumer has nothing in its queues that was read before the change.
-                consumer = log_consumer(&self.kafka, false, 500)?;
-                assigned = self.assign(&consumer, followed.iter().copied())?;
+                // A new reader has nothing in its queues that was read before the change.
+                reading = None;
             }
             let (folded, idle) = if followed.is_empty() {
                 (Ok(0), NOTHING_TO_FOLLOW)
             } else {
-                (
-                    self.fold_next(&consumer, &assigned, Duration::from_millis(2)),
-                    BETWEEN_LOOKS,
-                )
+                (self.fold_from(&mut reading, &followed), BETWEEN_LOOKS)
             };
             drop(followed);
             match folded {
-                Ok(0) => std::thread::sleep(idle),
+                Ok(0) => self.runtime.sleep(idle),
                 Ok(_) => {}
                 Err(error) if error.is_passing() => {
                     tracing::warn!(%error, "cannot follow the log; trying again");
                     self.has_changed.store(true, Ordering::SeqCst);
-                    std::thread::sleep(Duration::from_millis(500));
+                    self.runtime.sleep(RETRY_AFTER);
                 }
                 Err(error) => return Err(error),
             }
@@ -235,60 +239,56 @@ impl Follower {
         Ok(())
     }
 
-    /// Folds what is there.
-    fn fold_next(
+    fn fold_from(
         &self,
-        consumer: &BaseConsumer<Quiet>,
-        assigned: &Assigned,
-        wait: Duration,
+        reading: &mut Option<(Box<dyn Reader>, Assigned)>,
+        followed: &HashSet<Slice>,
     ) -> Result<usize, FollowError> {
+        let (reader, assigned) = match reading {
+            Some(reading) => reading,
+            none => none.insert(self.assign(followed)?),
+        };
+        self.fold_next(reader.as_mut(), assigned)
+    }
+
+    /// Folds what is there.
+    fn fold_next(&self, reader: &mut dyn Reader, assigned: &Assigned) -> Result<usize, FollowError> {
         let mut folding = Folding::new(self);
-        let mut count = 0;
-        let mut next = consumer.poll(wait);
-        while let Some(polled) = next {
-            let message = polled.map_err(|source| kafka_error("the log", source))?;
-            if let Some((slice, log)) = assigned.find(&message) {
-                folding.fold(slice, log, &message)?;
-            }
+        let (mut count, mut folded) = (0, Ok(()));
+        let taken = reader.take(LOOK, &mut |message| {
             count += 1;
-            if count >= BATCH_MAX {
-                break;
+            if let Some((index, log)) = assigned.get(message.topic) {
+                let slice = Slice {
+                    index: *index,
+                    partition: message.partition,
+                };
+                folded = folding.fold(slice, *log, message);
             }
-            next = consumer.poll(Duration::ZERO);
-        }
+            match &folded {
+                Ok(()) if count < BATCH_MAX => ControlFlow::Continue(()),
+                _ => ControlFlow::Break(()),
+            }
+        });
+        taken.map_err(|source| kafka_error("the log", source))?;
+        folded?;
         folding.apply()?;
         Ok(count)
     }
 
-    fn assign(
-        &self,
-        consumer: &BaseConsumer<Quiet>,
-        slices: impl Iterator<Item = Slice>,
-    ) -> Result<Assigned, FollowError> {
-        let both = slices.flat_map(|slice| [(slice, Log::Events), (slice, Log::Results)]);
-        self.assign_some(consumer, both)
-    }
-
-    /// Reads from where the store stands.
-    pub(crate) fn assign_some(
-        &self,
-        consumer: &BaseConsumer<Quiet>,
-        logs: impl Iterator<Item = (Slice, Log)>,
-    ) -> Result<Assigned, FollowError> {
-        let mut assigned = Assigned::default();
-        let mut list = TopicPartitionList::new();
-        for (slice, log) in logs {
-            let installed = self.catalog.get(slice);
-            let topic = topic_of(installed, log);
-            let position = self.store.position(installed, slice, log)?;
-            list.add_partition_offset(topic, slice.partition, Offset::Offset(position.next))
-                .map_err(|source| kafka_error(topic, source))?;
-            assigned.topics.insert(topic.to_owned(), (slice.index, log));
+    /// Reads both logs of the partitions from where the store stands.
+    fn assign(&self, followed: &HashSet<Slice>) -> Result<(Box<dyn Reader>, Assigned), FollowError> {
+        let mut assigned = Assigned::new();
+        let mut from = Vec::new();
+        for slice in followed {
+            let installed = self.catalog.get(*slice);
+            for log in [Log::Events, Log::Results] {
+                let topic = topic_of(installed, log);
+                let position = self.store.position(installed, *slice, log)?;
+                from.push(((topic, slice.partition), position.next));
+                assigned.insert(topic.to_owned(), (slice.index, log));
+            }
         }
-        consumer
-            .assign(&list)
-            .map_err(|source| kafka_error("the log", source))?;
-        Ok(assigned)
+        Ok((self.broker.follow(&from)?, assigned))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashSet<Slice>> {
@@ -296,63 +296,12 @@ impl Follower {
     }
 }
 
-/// A consumer of committed records, with a queue of its own.
-pub(crate) fn log_consumer(
-    kafka: &KafkaSettings,
-    says_at_end: bool,
-    fetch_wait_ms: u32,
-) -> Result<BaseConsumer<Quiet>, FollowError> {
-    kafka
-        .client()
-        // librdkafka asks for a group, though nothing is subscribed to and nothing committed.
-        .set("group.id", format!("{}foldline-follower", kafka.topic_prefix))
-        .set("isolation.level", "read_committed")
-        .set("enable.partition.eof", says_at_end.to_string())
-        .set("enable.auto.commit", "false")
-        // What is not folded yet and is gone must not be skipped in silence.
-        .set("auto.offset.reset", "error")
-        .set("fetch.wait.max.ms", fetch_wait_ms.to_string())
-        .set("fetch.queue.backoff.ms", "2")
-        .create_with_context(Quiet::default())
-        .map_err(|source| kafka_error("the log", source))
-}
-
-/// Says of a disturbance what is worth saying: that the end of a partition is reached is none.
-#[derive(Default)]
-pub(crate) struct Quiet(Seldom);
-
-impl ClientContext for Quiet {
-    fn error(&self, error: KafkaError, reason: &str) {
-        // This callback is given it as a code, unlike `poll`.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
-            self.0.tell("reader of the log", &error, reason);
-        }
-    }
-}
-
-impl ConsumerContext for Quiet {}
-
 /// The lock is free for this long between two looks, so that a partition can change hands.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 const NOTHING_TO_FOLLOW: Duration = Duration::from_millis(20);
 
-#[derive(Default)]
-pub(crate) struct Assigned {
-    topics: HashMap<String, (usize, Log)>,
-}
-
-impl Assigned {
-    pub(crate) fn find(&self, message: &BorrowedMessage<'_>) -> Option<(Slice, Log)> {
-        let (index, log) = self.topics.get(message.topic())?;
-        Some((
-            Slice {
-                index: *index,
-                partition: message.partition(),
-            },
-            *log,
-        ))
-    }
-}
+/// Which logs are read.
+type Assigned = HashMap<String, (usize, Log)>;
 
 pub(crate) fn topic_of(installed: &Installed, log: Log) -> &str {
     match log {

@@ -8,19 +8,15 @@ use foldline_core::{
 };
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::KafkaSettings;
+use crate::broker::{Appender, Broker};
 use crate::catalog::{Catalog, Installed};
 use crate::registry::begin_wire_format;
 use crate::store::StoreError;
 use crate::waiters::Waiters;
 use crate::worker::{Rehearsed, Shared, rehearse};
-
-/// How long Kafka may take to take a command. Below the time that HTTP clients wait.
-const ACKNOWLEDGED_MAX: Duration = Duration::from_secs(5);
 
 /// The way in for commands, and the way to what this process knows. Cheap to clone.
 #[derive(Clone)]
@@ -32,7 +28,7 @@ pub struct Gateway {
 pub(crate) struct Sender {
     catalog: Arc<Catalog>,
     waiters: Arc<Waiters>,
-    producer: FutureProducer,
+    appender: Box<dyn Appender>,
 }
 
 /// A command that is in the log and will be decided.
@@ -66,22 +62,14 @@ pub enum SubmitError {
 
 impl Sender {
     pub(crate) fn new(
-        kafka: &KafkaSettings,
+        broker: &dyn Broker,
         catalog: Arc<Catalog>,
         waiters: Arc<Waiters>,
     ) -> Result<Self, KafkaError> {
-        let producer = kafka
-            .client()
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
-            .set("linger.ms", "0")
-            .set("compression.codec", "lz4")
-            .set("message.timeout.ms", ACKNOWLEDGED_MAX.as_millis().to_string())
-            .create()?;
         Ok(Self {
             catalog,
             waiters,
-            producer,
+            appender: broker.appender()?,
         })
     }
 
@@ -103,30 +91,26 @@ impl Sender {
         let pending = pending.ok_or_else(|| SubmitError::Full {
             waiting: self.waiters.count(),
         })?;
-        let mut record = FutureRecord::to(&installed.commands.name)
-            .partition(installed.slice_of(&meta.aggregate_id).partition)
-            .key(meta.aggregate_id.as_str())
-            .payload(&value);
-        if let Some(value) = traceparent {
-            let header = Header {
+        let headers = traceparent.map(|value| {
+            OwnedHeaders::new().insert(Header {
                 key: "traceparent",
                 value: Some(value),
-            };
-            record = record.headers(OwnedHeaders::new().insert(header));
-        }
-        let sent = self.producer.send(record, Duration::ZERO).await;
-        sent.map_err(|(error, _)| SubmitError::Unavailable(error.to_string()))?;
+            })
+        });
+        let place = self.catalog.commands(installed.slice_of(&meta.aggregate_id));
+        let appended = self
+            .appender
+            .append(place, meta.aggregate_id.as_str(), &value, headers);
+        let appended = appended.await;
+        appended.map_err(|error| SubmitError::Unavailable(error.to_string()))?;
         Ok(pending)
     }
 
     /// Asks Kafka for something small. Blocks until it has answered, or has not for too long.
     pub(crate) fn is_kafka_there(&self, at_most: Duration) -> bool {
-        let topic = self
-            .catalog
-            .types()
-            .first()
-            .map(|installed| installed.commands.name.as_str());
-        self.producer.client().fetch_metadata(topic, at_most).is_ok()
+        let first = self.catalog.types().first();
+        let topic = first.map(|installed| installed.commands.name.as_str());
+        self.appender.is_there(topic, at_most)
     }
 }
 

@@ -12,8 +12,10 @@
 //!   - `worker`: takes commands, decides, commits. *The* write path.
 //!   - `follower`: folds what somebody else has written.
 //!   - `store`: what both know, on local disk.
+//!   - `broker` and `runtime`: what all of these need of Kafka, and of time and threads.
 //!   - [`Gateway`]: hands commands in and answers out. `status` and `lookout`: what became of a command.
 
+mod broker;
 mod catalog;
 mod catch_up;
 mod dead_letters;
@@ -29,6 +31,7 @@ mod producer;
 mod progress;
 mod registry;
 mod result_log;
+mod runtime;
 mod scan;
 mod seldom;
 mod settings;

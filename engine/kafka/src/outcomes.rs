@@ -2,21 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::PoisonError;
-use std::time::{Duration, Instant};
 
 use foldline_core::CommandResult;
-use rdkafka::consumer::Consumer;
-use rdkafka::error::KafkaError;
-use rdkafka::message::Message;
-use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{Offset, TopicPartitionList};
 use uuid::Uuid;
 
 use crate::catalog::{Installed, Slice};
 use crate::fold::{is_remembered, read_result};
-use crate::follower::{FollowError, Follower, kafka_error, log_consumer};
-
-const REQUEST_MAX: Duration = Duration::from_secs(10);
+use crate::follower::{FollowError, Follower};
 
 impl Follower {
     /// The outcome that an id has for ever, if it has one. Blocks while it is read from the topic, once for each
@@ -45,7 +37,7 @@ impl Follower {
             // Somebody else has read it meanwhile.
             return Ok(());
         }
-        let started_at = Instant::now();
+        let started_at = self.runtime.now();
         let results = self.results_between(installed, slice, from, to)?;
         let count = results.len();
         let mut changes = self.store.changes();
@@ -63,7 +55,7 @@ impl Follower {
             from,
             to,
             count,
-            took = ?started_at.elapsed(),
+            took = ?(self.runtime.now() - started_at),
             "outcomes from before the restore are read"
         );
         Ok(())
@@ -77,32 +69,15 @@ impl Follower {
         from: i64,
         to: i64,
     ) -> Result<HashMap<Uuid, CommandResult>, FollowError> {
-        let topic = &installed.results.name;
-        let failed = |source| kafka_error(topic, source);
-        let consumer = log_consumer(&self.kafka, true, 5)?;
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, slice.partition, Offset::Offset(from))
-            .map_err(failed)?;
-        consumer.assign(&list).map_err(failed)?;
+        let place = (installed.results.name.as_str(), slice.partition);
         let mut results = HashMap::new();
-        loop {
-            match consumer.poll(REQUEST_MAX) {
-                Some(Ok(message)) if message.offset() < to => {
-                    let result = read_result(installed, &message)?;
-                    if is_remembered(&result) {
-                        results.insert(result.command_id, result);
-                    }
-                    if message.offset() == to - 1 {
-                        return Ok(results);
-                    }
-                }
-                Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => return Ok(results),
-                Some(Err(source)) => return Err(failed(source)),
-                None => {
-                    let timed_out = KafkaError::MessageConsumption(RDKafkaErrorCode::RequestTimedOut);
-                    return Err(failed(timed_out));
-                }
+        self.broker.read_range(place, (from, to), &mut |message| {
+            let result = read_result(installed, message)?;
+            if is_remembered(&result) {
+                results.insert(result.command_id, result);
             }
-        }
+            Ok(())
+        })?;
+        Ok(results)
     }
 }

@@ -254,7 +254,8 @@ impl TransactionalProducer {
         error.map_or(Ok(()), Err)
     }
 
-    fn abort(&self, cause: KafkaError) -> TransactionError {
+    /// Ends the open transaction, of which nothing will be seen.
+    pub(crate) fn abort(&self, cause: KafkaError) -> TransactionError {
         if is_fatal(&cause) {
             return self.failed(cause);
         }

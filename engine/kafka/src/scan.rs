@@ -8,7 +8,7 @@ use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::KafkaSettings;
-use crate::follower::Quiet;
+use crate::broker::Quiet;
 
 const REQUEST_MAX: Duration = Duration::from_secs(10);
 /// A broker that sends nothing for so long is taken for gone.

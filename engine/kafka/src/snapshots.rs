@@ -3,7 +3,6 @@
 //! A worker writes them (`worker/checkpoint`), `restore` reads them, and so may anybody: [`read_snapshots`].
 
 mod current;
-pub(crate) mod read;
 mod restore;
 
 pub(crate) use restore::decode;

@@ -31,7 +31,7 @@ pub struct StoreError {
 }
 
 /// Which of the two topics that are folded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Log {
     Events,
     Results,

@@ -11,7 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::LookError;
 use crate::KafkaSettings;
-use crate::follower::Quiet;
+use crate::broker::Quiet;
 
 const REQUEST_MAX: Duration = Duration::from_secs(5);
 /// Between two looks at how far it has come: the end of a partition may be a marker, which is no record.

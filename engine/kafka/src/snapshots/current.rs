@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foldline_core::{AggregateId, AggregateSnapshot, AggregateType, Checkpoint, Snapshot, snapshot_codec};
-use rdkafka::message::Message;
 use tokio::task::spawn_blocking;
 
-use super::read::{ranges, read_to_ends};
+use crate::broker::{Broker, KafkaBroker, Place, ranges};
 use crate::follower::FollowError;
 use crate::{Cluster, KafkaSettings, ReadError, RecordReader, Registry, RegistryError};
 
@@ -61,31 +60,31 @@ pub async fn read_snapshots(
         .get(&info.qualified_name())
         .copied()
         .unwrap_or_default();
-    let kafka = kafka.clone();
+    let broker = KafkaBroker::new(kafka);
     let reading = spawn_blocking(move || {
-        let found = ranges(
-            &kafka,
-            (0..partitions).map(|partition| (topic.as_str(), partition)),
-        )?;
+        let places: Vec<Place<'_>> = (0..partitions)
+            .map(|partition| (topic.as_str(), partition))
+            .collect();
+        let found = ranges(&broker, &places)?;
         let starts = (0..)
             .zip(found)
             .map(|(partition, (low, _))| (partition, low))
             .collect();
         let mut current = CurrentSnapshots::default();
-        read_to_ends(&kafka, &topic, &starts, |message| {
-            let snapshot = match decode(&reader, &codec, message.payload()) {
+        broker.read_to_ends(&topic, &starts, &mut |message| {
+            let snapshot = match decode(&reader, &codec, message.value) {
                 Err(ReadError::Registry(away)) => {
                     return Err(FollowError::Record {
                         topic: topic.clone(),
-                        partition: message.partition(),
-                        offset: message.offset(),
+                        partition: message.partition,
+                        offset: message.offset,
                         source: away.into(),
                     });
                 }
                 read => read.map_err(|error| error.to_string()),
             };
-            let key = String::from_utf8_lossy(message.key().unwrap_or_default());
-            current.take(message.partition(), message.offset(), &key, snapshot);
+            let key = String::from_utf8_lossy(message.key.unwrap_or_default());
+            current.take(message.partition, message.offset, &key, snapshot);
             Ok(())
         })?;
         Ok::<_, FollowError>(current)

@@ -3,15 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use foldline_core::{AggregateSnapshot, Checkpoint, CommandIds, Snapshot};
-use rdkafka::message::{BorrowedMessage, Message};
 
-use super::read::{Range, ranges, read_to_ends};
+use crate::broker::{Message, Place, Range, ranges};
 use crate::catalog::{Installed, Slice};
 use crate::follower::{FollowError, Follower};
 use crate::registry::ReadError;
+use crate::runtime::Job;
 use crate::store::{Changes, Covered, Known, Log, Position, Unread};
 use crate::unread::RANGES_MAX;
 
@@ -39,17 +38,12 @@ impl Follower {
         self.progress
             .begin("restoring from snapshots", records.unsigned_abs());
         // A reader for each type: their topics are read side by side.
-        std::thread::scope(|scope| {
-            let readers = empty.values().map(|slices| {
-                let restore = || self.restore_type(slices, &snapshots, &events);
-                scope.spawn(restore)
-            });
-            let readers: Vec<_> = readers.collect();
-            let ended = readers
-                .into_iter()
-                .map(|reader| reader.join().expect("restoring does not panic"));
-            ended.collect::<Result<Vec<()>, _>>()
-        })?;
+        let restore = |slices: Vec<Slice>| -> Job<'_> {
+            let (snapshots, events) = (&snapshots, &events);
+            Box::new(move || self.restore_type(&slices, snapshots, events))
+        };
+        self.runtime
+            .side_by_side(empty.into_values().map(restore).collect())?;
         self.progress.end();
         Ok(())
     }
@@ -60,10 +54,9 @@ impl Follower {
         topic: impl Fn(&Installed) -> &str,
     ) -> Result<HashMap<Slice, Range>, FollowError> {
         let slices: Vec<Slice> = slices.collect();
-        let places = slices
-            .iter()
-            .map(|slice| (topic(self.catalog.get(*slice)), slice.partition));
-        let found = ranges(&self.kafka, places)?;
+        let place = |slice: &Slice| (topic(self.catalog.get(*slice)), slice.partition);
+        let places: Vec<Place<'_>> = slices.iter().map(place).collect();
+        let found = ranges(self.broker.as_ref(), &places)?;
         Ok(slices.into_iter().zip(found).collect())
     }
 
@@ -77,7 +70,7 @@ impl Follower {
             return Ok(());
         };
         let installed = Arc::clone(self.catalog.get(*first));
-        let started_at = Instant::now();
+        let started_at = self.runtime.now();
         let mut found: HashMap<i32, Found> = HashMap::new();
         for slice in slices {
             // What a restore that was interrupted has left.
@@ -93,11 +86,11 @@ impl Follower {
         let mut changes = self.store.changes();
         let (mut count, mut states) = (0, 0_u64);
         let topic = &installed.snapshots.name;
-        let ends = read_to_ends(&self.kafka, topic, &from, |message| {
+        let ends = self.broker.read_to_ends(topic, &from, &mut |message| {
             if self.is_stopped.load(Ordering::SeqCst) {
                 return Err(FollowError::Stopped);
             }
-            let found = found.entry(message.partition()).or_default();
+            let found = found.entry(message.partition).or_default();
             states += u64::from(found.take(&installed, message, &mut changes)?);
             count += 1;
             if count % BATCH_MAX == 0 {
@@ -128,7 +121,7 @@ impl Follower {
                 partitions = restored,
                 states,
                 records = count,
-                took = ?started_at.elapsed(),
+                took = ?(self.runtime.now() - started_at),
                 "restored from snapshots"
             );
         }
@@ -246,10 +239,10 @@ impl Found {
     fn take(
         &mut self,
         installed: &Installed,
-        message: &BorrowedMessage<'_>,
+        message: &Message<'_>,
         changes: &mut Changes<'_>,
     ) -> Result<bool, FollowError> {
-        let key = message.key().unwrap_or_default();
+        let key = message.key.unwrap_or_default();
         // The newest record of a key is the one that counts.
         self.refused.remove(key);
         let refused = |reason, detail: String| Refused {
@@ -257,15 +250,15 @@ impl Found {
             detail: format!(
                 "{} at offset {}: {detail}",
                 String::from_utf8_lossy(key),
-                message.offset()
+                message.offset
             ),
         };
-        let read = match decode(installed, message.payload()) {
+        let read = match decode(installed, message.value) {
             Err(source @ ReadError::Registry(_)) => {
                 return Err(FollowError::Record {
-                    topic: message.topic().to_owned(),
-                    partition: message.partition(),
-                    offset: message.offset(),
+                    topic: message.topic.to_owned(),
+                    partition: message.partition,
+                    offset: message.offset,
                     source,
                 });
             }
@@ -292,7 +285,7 @@ impl Found {
                 // Its outcomes are read instead.
                 self.ids.remove(&ids.from_offset);
                 tracing::warn!(
-                    topic = message.topic(),
+                    topic = message.topic,
                     from = ids.from_offset,
                     "ids of commands are damaged"
                 );

@@ -6,7 +6,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::VerifyError;
 use crate::KafkaSettings;
-use crate::follower::Quiet;
+use crate::broker::Quiet;
 use crate::producer::TRANSACTION_MAX;
 
 const REQUEST_MAX: Duration = Duration::from_secs(10);

@@ -9,7 +9,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::ends::{Offsets, error};
 use super::{Counts, Topics, VerifyError};
-use crate::follower::Quiet;
+use crate::broker::Quiet;
 use crate::{KafkaSettings, ReadError, RegistryError};
 
 /// Nothing has come for that long: it will not come.

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use foldline_core::{
     AggregateId, AnyEvent, CommandMeta, Context, DecodedCommand, References, Refusal, RefusalKind, Sequence,
@@ -53,14 +53,14 @@ impl Deciding<'_> {
                 }));
             }
         };
-        let started_at = Instant::now();
+        let started_at = self.shared.runtime.now();
         while !self.has_reached(&token)? {
-            if started_at.elapsed() > TOKEN_WAIT_MAX {
+            if self.shared.runtime.now() - started_at > TOKEN_WAIT_MAX {
                 let detail =
                     "what its consistency token has seen is not known here yet; send it again".to_owned();
                 return Ok(Some(Refusal::engine(TOO_EARLY, RefusalKind::State, detail)));
             }
-            std::thread::sleep(Duration::from_millis(2));
+            self.shared.runtime.sleep(Duration::from_millis(2));
         }
         Ok(None)
     }

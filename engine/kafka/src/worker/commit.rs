@@ -1,104 +1,71 @@
 //! Where a transaction commits: events, results, dead letters, snapshots that are due and the commands' offsets, all
 //! or nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use rdkafka::TopicPartitionList;
-use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
-use rdkafka::producer::BaseRecord;
-use rdkafka::topic_partition_list::Offset;
 
 use super::counts::Counts;
 use super::decide::{Decided, Decision};
 use super::intake::Taken;
-use super::records::{Record, number, records};
+use super::records::{number, records};
 use super::{BatchError, Worker};
+use crate::broker::Place;
 use crate::catalog::Slice;
 use crate::failpoints::reached;
 use crate::fold::is_remembered;
 use crate::store::{Log, Position, StoreError};
 
-const REQUEST_MAX: Duration = Duration::from_secs(10);
-
 impl Worker {
     /// Commits what was decided, then lets it be known: in the local store, and to who waits for it.
     pub(super) fn commit(&mut self, batch: &[Taken], mut decided: Decided) -> Result<(), BatchError> {
-        let started_at = Instant::now();
+        let started_at = self.shared.runtime.now();
         reached("decided");
         // All are written before the transaction begins: what cannot be written need not be aborted.
         let shared = Arc::clone(&self.shared);
         let mut records = records(&shared, batch, &mut decided)?;
-        let consumer = &self.consumer;
-        let end_of = |topic: &str, partition| Ok(consumer.fetch_watermarks(topic, partition, REQUEST_MAX)?.1);
+        let member = &self.member;
+        let end_of = |topic: &str, partition| member.end_of((topic, partition));
         records.extend(self.checkpoints.records(&shared, batch.len(), end_of)?);
         if records.is_empty() {
             return Ok(());
         }
         let offsets = self.offsets(batch)?;
-        let group = self.consumer.group_metadata();
-        let group = group.ok_or(KafkaError::Canceled)?;
-        self.producer.begin()?;
+        self.member.begin()?;
         reached("begun");
-        for Record {
-            topic,
-            partition,
-            key,
-            value,
-            headers,
-            number,
-        } in records
-        {
-            let mut record = BaseRecord::with_opaque_to(topic, number).partition(partition);
-            record.key = key.as_deref();
-            record.payload = value.as_deref();
-            record.headers = headers;
-            self.producer.send(record)?;
+        for record in records {
+            self.member.send(record)?;
         }
         reached("records-sent");
-        self.producer.commit(&offsets, &group)?;
+        let place = |(slice, offset): (Slice, i64)| (shared.catalog.commands(slice), offset);
+        let offsets: Vec<(Place<'_>, i64)> = offsets.into_iter().map(place).collect();
+        self.member.commit(&offsets)?;
         reached("committed");
-        metrics::histogram!("foldline_append_transaction_duration_seconds").record(started_at.elapsed());
+        metrics::histogram!("foldline_append_transaction_duration_seconds")
+            .record(self.shared.runtime.now() - started_at);
         self.make_known(batch, decided)?;
-        let producer = &self.producer;
+        let member = &self.member;
         self.checkpoints
-            .committed(&shared, |number| producer.delivered(number))?;
+            .committed(&shared, |number| member.delivered(number))?;
         Ok(())
     }
 
-    fn offsets(&self, batch: &[Taken]) -> Result<TopicPartitionList, KafkaError> {
-        let mut next: HashMap<Slice, i64> = HashMap::new();
+    /// Where the group goes on after this batch.
+    fn offsets(&self, batch: &[Taken]) -> Result<BTreeMap<Slice, i64>, KafkaError> {
+        let mut next: BTreeMap<Slice, i64> = BTreeMap::new();
         for taken in batch {
             next.insert(taken.slice, taken.offset + 1);
         }
         if let Some(slice) = self.checkpoints.slice().filter(|_| next.is_empty()) {
             // Snapshots without commands: the same offset again, because it is with the offsets that a worker which
             // has lost its partitions is refused.
-            next.insert(slice, self.committed_offset(slice)?);
+            let place = self.shared.catalog.commands(slice);
+            let committed = self.member.committed(&[place])?;
+            // None, if the first command is still to come.
+            next.insert(slice, committed.into_iter().flatten().next().unwrap_or(0));
         }
-        let mut list = TopicPartitionList::with_capacity(next.len());
-        for (slice, offset) in next {
-            let topic = &self.shared.catalog.get(slice).commands.name;
-            list.add_partition_offset(topic, slice.partition, Offset::Offset(offset))?;
-        }
-        Ok(list)
-    }
-
-    fn committed_offset(&self, slice: Slice) -> Result<i64, KafkaError> {
-        let topic = &self.shared.catalog.get(slice).commands.name;
-        let mut list = TopicPartitionList::new();
-        list.add_partition(topic, slice.partition);
-        let committed = self.consumer.committed_offsets(list, REQUEST_MAX)?;
-        match committed
-            .find_partition(topic, slice.partition)
-            .map(|element| element.offset())
-        {
-            Some(Offset::Offset(offset)) => Ok(offset),
-            // The first command is still to come.
-            _ => Ok(0),
-        }
+        Ok(next)
     }
 
     fn make_known(&mut self, batch: &[Taken], decided: Decided) -> Result<(), StoreError> {
@@ -121,7 +88,7 @@ impl Worker {
         let mut results = HashMap::new();
         for ((slice, log), command_offset) in commands {
             // Each had a record in this transaction, and each record has its report.
-            let Some(offset) = self.producer.delivered(number(slice, log)) else {
+            let Some(offset) = self.member.delivered(number(slice, log)) else {
                 continue;
             };
             let position = Position {

@@ -1,12 +1,13 @@
 //! Commands as they come from their topics.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use foldline_core::DecodedCommand;
-use rdkafka::message::{BorrowedMessage, Headers, Message};
 use uuid::Uuid;
 
-use super::{BatchError, Worker, group};
+use super::{BatchError, Worker};
+use crate::broker::Message;
 use crate::catalog::{Catalog, Installed, Slice};
 use crate::registry::ReadError;
 
@@ -42,33 +43,30 @@ pub(super) struct DeadLetter {
 impl Worker {
     /// Takes what is there, at most a batch of it; nothing, if nothing comes for a while.
     pub(super) fn take(&mut self) -> Result<Vec<Taken>, BatchError> {
-        let mut batch = Vec::new();
-        let mut bytes = 0;
-        let mut next = self.consumer.poll(LOOK_MAX);
-        while let Some(polled) = next {
-            match polled {
-                Ok(message) => {
-                    bytes += message.payload_len();
-                    batch.extend(read(&self.shared.catalog, &message)?);
-                }
-                Err(error) if group::is_fenced(&error) => return Err(error.into()),
-                Err(error) => tracing::warn!(%error, "taking commands"),
+        let (catalog, batch_max) = (&self.shared.catalog, self.post.batch_max);
+        let (mut batch, mut bytes, mut failed) = (Vec::new(), 0, None);
+        self.member.take(LOOK_MAX, &mut |message| {
+            bytes += message.value.map_or(0, <[u8]>::len);
+            match read(catalog, message) {
+                Ok(taken) => batch.extend(taken),
+                Err(error) => failed = Some(error),
             }
-            if batch.len() >= self.post.batch_max || bytes >= BATCH_BYTES_MAX {
-                break;
+            let is_full = batch.len() >= batch_max || bytes >= BATCH_BYTES_MAX;
+            match is_full || failed.is_some() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
             }
-            next = self.consumer.poll(Duration::ZERO);
-        }
-        Ok(batch)
+        })?;
+        failed.map_or(Ok(batch), Err)
     }
 }
 
 /// `None` for a topic that is not ours, which the group does not give us.
-fn read(catalog: &Catalog, message: &BorrowedMessage<'_>) -> Result<Option<Taken>, BatchError> {
-    let Some(installed) = catalog.by_command_topic(message.topic()) else {
+fn read(catalog: &Catalog, message: &Message<'_>) -> Result<Option<Taken>, BatchError> {
+    let Some(installed) = catalog.by_command_topic(message.topic) else {
         return Ok(None);
     };
-    let slice = installed.slice(message.partition());
+    let slice = installed.slice(message.partition);
     let content = match decode(installed, slice, message) {
         Ok(command) => Content::Command(Box::new(command)),
         // That says nothing about the record: it is read again when the registry answers.
@@ -80,7 +78,7 @@ fn read(catalog: &Catalog, message: &BorrowedMessage<'_>) -> Result<Option<Taken
     let traceparent = header(message, "traceparent");
     Ok(Some(Taken {
         slice,
-        offset: message.offset(),
+        offset: message.offset,
         traceparent,
         content,
     }))
@@ -91,14 +89,10 @@ enum Unreadable {
     Never(String),
 }
 
-fn decode(
-    installed: &Installed,
-    slice: Slice,
-    message: &BorrowedMessage<'_>,
-) -> Result<DecodedCommand, Unreadable> {
+fn decode(installed: &Installed, slice: Slice, message: &Message<'_>) -> Result<DecodedCommand, Unreadable> {
     let never = |reason: &str| Unreadable::Never(reason.to_owned());
     let value = message
-        .payload()
+        .value
         .ok_or_else(|| never("the value is null: a command cannot be taken back"))?;
     let aggregate = &installed.aggregate;
     let datum = match installed.commands.reader.datum(aggregate.command_codec(), value) {
@@ -110,7 +104,7 @@ fn decode(
         .decode_command(&datum)
         .map_err(|error| Unreadable::Never(error.to_string()))?;
     let id = &command.meta.aggregate_id;
-    if message.key() != Some(id.as_str().as_bytes()) {
+    if message.key != Some(id.as_str().as_bytes()) {
         return Err(never("the key is not the aggregate_id of the command"));
     }
     let right = installed.slice_of(id);
@@ -124,23 +118,26 @@ fn decode(
     Ok(command)
 }
 
-fn dead_letter(installed: &Installed, message: &BorrowedMessage<'_>, reason: String) -> DeadLetter {
-    let headers = message.headers().map(|headers| {
-        headers
-            .iter()
-            .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
-            .collect()
-    });
+fn dead_letter(installed: &Installed, message: &Message<'_>, reason: String) -> DeadLetter {
+    let mut headers = Vec::new();
+    message
+        .headers
+        .each(&mut |key, value| headers.push((key.to_owned(), value.map(<[u8]>::to_vec))));
     DeadLetter {
-        key: message.key().map(<[u8]>::to_vec),
-        value: message.payload().map(<[u8]>::to_vec),
-        headers: headers.unwrap_or_default(),
+        key: message.key.map(<[u8]>::to_vec),
+        value: message.value.map(<[u8]>::to_vec),
+        headers,
         reason,
-        command_id: message.payload().and_then(|value| installed.command_id(value)),
+        command_id: message.value.and_then(|value| installed.command_id(value)),
     }
 }
 
-fn header(message: &BorrowedMessage<'_>, name: &str) -> Option<Vec<u8>> {
-    let found = message.headers()?.iter().find(|header| header.key == name)?;
-    found.value.map(<[u8]>::to_vec)
+fn header(message: &Message<'_>, name: &str) -> Option<Vec<u8>> {
+    let mut found = None;
+    message.headers.each(&mut |key, value| {
+        if key == name && found.is_none() {
+            found = value.map(<[u8]>::to_vec);
+        }
+    });
+    found
 }

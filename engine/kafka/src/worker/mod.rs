@@ -2,14 +2,13 @@
 //!
 //! One loop on one thread. [`run`](Worker::run) takes what is there (`intake`), decides (`decide`, `ask`,
 //! `outcome`, `reserve`), commits (`records`, `commit`), and begins again; while it commits, the next batch gathers in Kafka. Partitions come and go
-//! with the consumer group (`group`), and are caught up before anything is decided on them (`take_over`).
+//! with the consumer group, and are caught up before anything is decided on them (`take_over`).
 
 mod ask;
 mod checkpoints;
 mod commit;
 mod counts;
 mod decide;
-mod group;
 mod intake;
 mod outcome;
 mod records;
@@ -17,32 +16,32 @@ mod rehearse;
 mod reserve;
 mod take_over;
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use foldline_core::{AggregateId, EncodeError};
 use lru::LruCache;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use tokio::runtime::Handle;
 
 use self::checkpoints::Checkpoints;
-use self::group::Group;
 pub use self::rehearse::Rehearsed;
 pub(crate) use self::rehearse::rehearse;
+use crate::SubmitError;
+use crate::broker::{Broker, Member, Seat, is_fenced};
 use crate::catalog::{Catalog, Slice};
 use crate::failpoints::reached;
 use crate::follower::{FollowError, Follower};
 use crate::gateway::Sender;
 use crate::lookout::Lookout;
-use crate::producer::{TransactionError, TransactionalProducer};
+use crate::producer::TransactionError;
 use crate::registry::ReadError;
+use crate::runtime::Runtime;
 use crate::store::{Known, Store, StoreError};
 use crate::waiters::Waiters;
-use crate::{KafkaSettings, SubmitError};
 
 /// How long it rests before it tries again what failed.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
@@ -53,14 +52,14 @@ const GROUP_ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 
 /// What all workers of a process share.
 pub(crate) struct Shared {
-    pub(crate) kafka: KafkaSettings,
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) store: Store,
     pub(crate) follower: Arc<Follower>,
     pub(crate) waiters: Arc<Waiters>,
     pub(crate) sender: Sender,
     pub(crate) lookout: Lookout,
-    pub(crate) runtime: Handle,
     pub(crate) is_stopped: AtomicBool,
 }
 
@@ -133,10 +132,9 @@ type Cache = LruCache<(usize, AggregateId), Known>;
 pub(crate) struct Worker {
     shared: Arc<Shared>,
     post: Post,
-    consumer: BaseConsumer<Group>,
-    producer: TransactionalProducer,
+    member: Box<dyn Member>,
     /// The partitions that this worker is the one writer of.
-    led: HashSet<Slice>,
+    led: BTreeSet<Slice>,
     cache: Cache,
     checkpoints: Checkpoints,
     has_joined: Arc<AtomicBool>,
@@ -149,18 +147,21 @@ impl Worker {
         post: Post,
         has_joined: Arc<AtomicBool>,
     ) -> Result<Self, WorkerError> {
-        // The producer first: it ends the transaction that an earlier self has left open, on which everything
-        // that follows would wait.
-        let producer = TransactionalProducer::new(&shared.kafka, &post.member, post.is_careful)?;
-        let consumer = group::join(&shared, &post)?;
+        let topic = |index: &usize| shared.catalog.types()[*index].commands.name.as_str();
+        let topics: Vec<&str> = post.types.iter().map(topic).collect();
+        let member = shared.broker.join(Seat {
+            group: &post.group,
+            member: &post.member,
+            topics: &topics,
+            is_careful: post.is_careful,
+        })?;
         let cache = LruCache::new(post.cache_max);
         let checkpoints = Checkpoints::new(post.snapshot_every);
         Ok(Self {
             shared,
             post,
-            consumer,
-            producer,
-            led: HashSet::new(),
+            member,
+            led: BTreeSet::new(),
             cache,
             checkpoints,
             has_joined,
@@ -197,9 +198,9 @@ impl Worker {
 
     /// So that the next start, on another disk perhaps, finds next to nothing to fold.
     fn write_last_checkpoints(&mut self) {
-        let started_at = Instant::now();
+        let started_at = self.shared.runtime.now();
         self.checkpoints.all_are_due();
-        while self.checkpoints.is_due() && started_at.elapsed() < LAST_CHECKPOINTS_MAX {
+        while self.checkpoints.is_due() && self.shared.runtime.now() - started_at < LAST_CHECKPOINTS_MAX {
             let written = self.decide(&[]).and_then(|nothing| self.commit(&[], nothing));
             if let Err(error) = written {
                 tracing::info!(%error, "stopping without the last snapshots");
@@ -220,7 +221,7 @@ impl Worker {
                 tracing::warn!(%error, "fenced; asking the group by whom");
                 self.unless_replaced()?;
             }
-            BatchError::Kafka(error) if group::is_fenced(error) => return Err(self.fenced()),
+            BatchError::Kafka(error) if is_fenced(error) => return Err(self.fenced()),
             BatchError::Follow(FollowError::Store(_)) | BatchError::Store(_) => {
                 tracing::error!(%error, "the local store fails");
             }
@@ -235,13 +236,13 @@ impl Worker {
         self.cache.clear();
         let led: Vec<Slice> = self.led.iter().copied().collect();
         while !self.shared.is_stopped.load(Ordering::SeqCst) {
-            std::thread::sleep(RETRY_AFTER);
+            self.shared.runtime.sleep(RETRY_AFTER);
             match self.settle(&error).and_then(|()| self.catch_up(&led)) {
                 Ok(()) => return Ok(()),
                 Err(WorkerError::Follow(again)) if again.is_passing() => {
                     tracing::warn!(error = %again, "cannot recover yet");
                 }
-                Err(WorkerError::Kafka(again)) if !group::is_fenced(&again) => {
+                Err(WorkerError::Kafka(again)) if !is_fenced(&again) => {
                     tracing::warn!(error = %again, "cannot recover yet");
                 }
                 Err(fatal) => return Err(fatal),
@@ -253,7 +254,7 @@ impl Worker {
     fn settle(&mut self, error: &BatchError) -> Result<(), WorkerError> {
         match error {
             BatchError::Transaction(TransactionError::Unknown(_) | TransactionError::Fenced(_)) => {
-                Ok(self.producer.renew()?)
+                Ok(self.member.renew()?)
             }
             _ => Ok(()),
         }
@@ -262,11 +263,13 @@ impl Worker {
     /// Fails if another process has our name. Kafka calls a producer fenced too whose transaction it has given
     /// up, because this process slept; only the group knows better: whoever takes our name takes our membership.
     fn unless_replaced(&mut self) -> Result<(), WorkerError> {
-        let asked_at = Instant::now();
-        while asked_at.elapsed() < GROUP_ANSWERS_WITHIN && !self.shared.is_stopped.load(Ordering::SeqCst) {
+        let asked_at = self.shared.runtime.now();
+        while self.shared.runtime.now() - asked_at < GROUP_ANSWERS_WITHIN
+            && !self.shared.is_stopped.load(Ordering::SeqCst)
+        {
             // What comes is dropped: who leads its partition afterwards reads it again.
-            match self.consumer.poll(RETRY_AFTER) {
-                Some(Err(error)) if group::is_fenced(&error) => return Err(self.fenced()),
+            match self.member.take(RETRY_AFTER, &mut |_| ControlFlow::Break(())) {
+                Err(error) if is_fenced(&error) => return Err(self.fenced()),
                 _ => {}
             }
         }
@@ -282,8 +285,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        let led: Vec<Slice> = self.led.drain().collect();
+        let led: Vec<Slice> = self.led.iter().copied().collect();
         self.shared.follower.take_back(&led);
-        self.consumer.unsubscribe();
     }
 }

@@ -7,19 +7,10 @@ use super::decide::{Decided, Decision};
 use super::intake::{Content, DeadLetter, Taken};
 use super::outcome::{Made, begun};
 use super::{BatchError, Shared, reserve};
+use crate::broker::Record;
 use crate::catalog::{Installed, Slice};
 use crate::result_log::{CAUSATION, OUTCOME};
 use crate::store::Log;
-
-/// A record that is ready to be sent.
-pub(super) struct Record<'a> {
-    pub(super) topic: &'a str,
-    pub(super) partition: i32,
-    pub(super) key: Option<Vec<u8>>,
-    pub(super) value: Option<Vec<u8>>,
-    pub(super) headers: Option<OwnedHeaders>,
-    pub(super) number: usize,
-}
 
 /// Records whose offsets nobody asks for.
 const NOT_COUNTED: usize = usize::MAX;
@@ -95,7 +86,7 @@ fn records_of<'a>(
     Ok(())
 }
 
-/// What [`TransactionalProducer::delivered`](crate::producer::TransactionalProducer::delivered) is asked by.
+/// What [`Member::delivered`](crate::broker::Member::delivered) is asked by.
 pub(super) fn number(slice: Slice, log: Log) -> usize {
     // Partitions are counted from 0, and Kafka has far fewer than 2^24 of a topic.
     let partition = usize::try_from(slice.partition).unwrap_or_default();

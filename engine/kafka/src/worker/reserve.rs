@@ -4,6 +4,7 @@
 //! asks again under the same id, so it gets the same answer.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,7 +105,12 @@ impl Reservations {
             return Ok(());
         }
         let asked = try_join_all(wants.iter().map(|want| ask_for(shared, want)));
-        let answers = shared.runtime.block_on(asked)?;
+        let mut answers = None;
+        shared
+            .runtime
+            .block_on(pin!(async { answers = Some(asked.await) }));
+        // The future has ended, so it has set them.
+        let answers = answers.unwrap_or(Err(BatchError::Unreserved))?;
         for (want, answer) in wants.into_iter().zip(answers) {
             self.granted
                 .insert(want, matches!(answer.decided(), Outcome::Accepted(_)));

@@ -1,24 +1,18 @@
 //! Becoming the one writer of a partition.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
-
-use rdkafka::TopicPartitionList;
-use rdkafka::consumer::Consumer;
-use rdkafka::error::KafkaError;
-use rdkafka::topic_partition_list::Offset;
 
 use super::intake::Taken;
-use super::{RETRY_AFTER, Worker, WorkerError};
+use super::{RETRY_AFTER, Shared, Worker, WorkerError};
+use crate::broker::Place;
 use crate::catalog::Slice;
 use crate::failpoints::reached;
-
-const REQUEST_MAX: Duration = Duration::from_secs(10);
 
 impl Worker {
     /// Acts on what the group has decided since the last batch.
     pub(super) fn follow_the_group(&mut self) -> Result<(), WorkerError> {
-        let changes = self.consumer.context().take_changes();
+        let changes = self.member.changes();
         let revoked = self.slices(&changes.revoked);
         if !revoked.is_empty() {
             tracing::info!(partitions = revoked.len(), "partitions given up");
@@ -37,7 +31,7 @@ impl Worker {
     }
 
     fn take_over(&mut self, slices: &[Slice]) -> Result<(), WorkerError> {
-        let started_at = Instant::now();
+        let started_at = self.shared.runtime.now();
         loop {
             if self.shared.is_stopped.load(Ordering::SeqCst) {
                 return Ok(());
@@ -52,12 +46,14 @@ impl Worker {
                 }
                 Err(error) => return Err(error),
             }
-            std::thread::sleep(RETRY_AFTER);
+            self.shared.runtime.sleep(RETRY_AFTER);
         }
-        self.consumer.resume(&self.list(slices, |_| None)?)?;
+        let shared = Arc::clone(&self.shared);
+        self.member.resume(&places(&shared, slices))?;
         self.led.extend(slices);
         self.has_joined.store(true, Ordering::SeqCst);
-        tracing::info!(partitions = slices.len(), took = ?started_at.elapsed(), "partitions taken over");
+        let took = self.shared.runtime.now() - started_at;
+        tracing::info!(partitions = slices.len(), ?took, "partitions taken over");
         Ok(())
     }
 
@@ -70,43 +66,16 @@ impl Worker {
         if slices.is_empty() {
             return Ok(());
         }
-        let committed = self
-            .consumer
-            .committed_offsets(self.list(slices, |_| None)?, REQUEST_MAX)?;
+        let shared = Arc::clone(&self.shared);
+        let places = places(&shared, slices);
+        let committed = self.member.committed(&places)?;
         reached("offsets-asked");
         self.shared.follower.hand_over(slices)?;
         reached("caught-up");
-        let offset = |slice: Slice| {
-            let topic = &self.shared.catalog.get(slice).commands.name;
-            let found = committed
-                .find_partition(topic, slice.partition)
-                .map(|element| element.offset());
-            match found {
-                Some(Offset::Offset(offset)) => Some(Offset::Offset(offset)),
-                _ => Some(Offset::Beginning),
-            }
-        };
-        self.seek(self.list(slices, offset)?)?;
+        let to: Vec<(Place<'_>, Option<i64>)> = places.into_iter().zip(committed).collect();
+        self.member.seek(&to)?;
         self.checkpoints.begin(&self.shared, slices);
         Ok(())
-    }
-
-    /// A partition that was just assigned cannot be sought before its fetcher has started.
-    fn seek(&self, to: TopicPartitionList) -> Result<(), WorkerError> {
-        let started_at = Instant::now();
-        loop {
-            let sought = self.consumer.seek_partitions(to.clone(), REQUEST_MAX);
-            let failed = sought.and_then(|list| {
-                list.elements()
-                    .iter()
-                    .try_for_each(rdkafka::topic_partition_list::TopicPartitionListElem::error)
-            });
-            match failed {
-                Ok(()) => return Ok(()),
-                Err(error) if started_at.elapsed() > REQUEST_MAX => return Err(error.into()),
-                Err(_) => std::thread::sleep(Duration::from_millis(10)),
-            }
-        }
     }
 
     /// Drops what came from partitions that are not ours (any more): their writer reads it again.
@@ -122,22 +91,12 @@ impl Worker {
         };
         partitions.iter().filter_map(slice).collect()
     }
+}
 
-    fn list(
-        &self,
-        slices: &[Slice],
-        offset: impl Fn(Slice) -> Option<Offset>,
-    ) -> Result<TopicPartitionList, KafkaError> {
-        let mut list = TopicPartitionList::with_capacity(slices.len());
-        for slice in slices {
-            let topic = &self.shared.catalog.get(*slice).commands.name;
-            match offset(*slice) {
-                Some(offset) => list.add_partition_offset(topic, slice.partition, offset)?,
-                None => {
-                    list.add_partition(topic, slice.partition);
-                }
-            }
-        }
-        Ok(list)
-    }
+/// Where the commands come from.
+fn places<'a>(shared: &'a Shared, slices: &[Slice]) -> Vec<Place<'a>> {
+    slices
+        .iter()
+        .map(|slice| shared.catalog.commands(*slice))
+        .collect()
 }

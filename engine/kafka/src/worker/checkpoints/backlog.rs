@@ -10,15 +10,14 @@ use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 
 use foldline_core::{AggregateId, Snapshot};
-use rdkafka::message::{BorrowedMessage, Message};
 
 use super::ids::Ids;
+use crate::broker::{Message, Place, ranges};
 use crate::catalog::{Installed, Slice};
 use crate::fold::{is_remembered, read_result};
 use crate::follower::FollowError;
 use crate::registry::ReadError;
 use crate::snapshots::decode;
-use crate::snapshots::read::{ranges, read_to_ends};
 use crate::store::{Covered, Log};
 use crate::worker::{RETRY_AFTER, Shared};
 
@@ -71,7 +70,7 @@ fn until_it_succeeds(shared: &Shared, slices: &[Slice]) -> HashMap<Slice, Backlo
             Err(FollowError::Stopped) => break,
             Err(error) if error.is_passing() => {
                 tracing::warn!(%error, "cannot count what is to be written into snapshots yet");
-                std::thread::sleep(RETRY_AFTER);
+                shared.runtime.sleep(RETRY_AFTER);
             }
             Err(error) => {
                 tracing::error!(%error, "no snapshots are written, because it cannot be said of what");
@@ -130,7 +129,8 @@ impl<'a> Counting<'a> {
         let topic = &self.installed.snapshots.name;
         let partitions: Vec<i32> = self.found.keys().copied().collect();
         let places = partitions.iter().map(|partition| (topic.as_str(), *partition));
-        let ranges = ranges(&self.shared.kafka, places)?;
+        let places: Vec<Place<'_>> = places.collect();
+        let ranges = ranges(self.shared.broker.as_ref(), &places)?;
         let mut from = HashMap::new();
         for (partition, (_, high)) in partitions.into_iter().zip(ranges) {
             let Some((backlog, ..)) = self.found.get_mut(&partition) else {
@@ -154,12 +154,12 @@ impl<'a> Counting<'a> {
             return Ok(());
         }
         let (shared, installed) = (self.shared, self.installed);
-        let ends = read_to_ends(&shared.kafka, topic, &from, |message| {
+        let ends = shared.broker.read_to_ends(topic, &from, &mut |message| {
             if self.is_stopped() {
                 return Err(FollowError::Stopped);
             }
             // Most are states, which are not of interest here.
-            if !message.key().is_some_and(|key| key.starts_with(b"#")) {
+            if !message.key.is_some_and(|key| key.starts_with(b"#")) {
                 return Ok(());
             }
             self.take_checkpoint(installed, message)
@@ -172,16 +172,12 @@ impl<'a> Counting<'a> {
         Ok(())
     }
 
-    fn take_checkpoint(
-        &mut self,
-        installed: &Installed,
-        message: &BorrowedMessage<'_>,
-    ) -> Result<(), FollowError> {
-        let Some((backlog, ..)) = self.found.get_mut(&message.partition()) else {
+    fn take_checkpoint(&mut self, installed: &Installed, message: &Message<'_>) -> Result<(), FollowError> {
+        let Some((backlog, ..)) = self.found.get_mut(&message.partition) else {
             return Ok(());
         };
         let covered = &mut backlog.covered;
-        match decode(installed, message.payload()) {
+        match decode(installed, message.value) {
             Ok(Snapshot::Checkpoint(checkpoint)) => {
                 let is_ours = checkpoint.shape == installed.aggregate.state_shape();
                 covered.events = match is_ours && !covered.is_distrusted {
@@ -194,9 +190,9 @@ impl<'a> Counting<'a> {
             }
             Err(source @ ReadError::Registry(_)) => {
                 return Err(FollowError::Record {
-                    topic: message.topic().to_owned(),
-                    partition: message.partition(),
-                    offset: message.offset(),
+                    topic: message.topic.to_owned(),
+                    partition: message.partition,
+                    offset: message.offset,
                     source,
                 });
             }
@@ -232,15 +228,15 @@ impl<'a> Counting<'a> {
         }
         let shared = self.shared;
         let topic = &self.installed.events.name;
-        read_to_ends(&shared.kafka, topic, &from, |message| {
+        shared.broker.read_to_ends(topic, &from, &mut |message| {
             if self.is_stopped() {
                 return Err(FollowError::Stopped);
             }
-            let Some((backlog, end, _)) = self.found.get_mut(&message.partition()) else {
+            let Some((backlog, end, _)) = self.found.get_mut(&message.partition) else {
                 return Ok(());
             };
-            if message.offset() < *end {
-                let key = std::str::from_utf8(message.key().unwrap_or_default());
+            if message.offset < *end {
+                let key = std::str::from_utf8(message.key.unwrap_or_default());
                 backlog.events += 1;
                 backlog.changed.extend(key.ok().and_then(|key| key.parse().ok()));
             }
@@ -262,22 +258,24 @@ impl<'a> Counting<'a> {
             return Ok(());
         }
         let (shared, installed) = (self.shared, self.installed);
-        read_to_ends(&shared.kafka, &installed.results.name, &from, |message| {
-            if self.is_stopped() {
-                return Err(FollowError::Stopped);
-            }
-            let Some((backlog, _, end)) = self.found.get_mut(&message.partition()) else {
-                return Ok(());
-            };
-            if message.offset() < *end {
-                let result = read_result(installed, message)?;
-                if is_remembered(&result) {
-                    backlog.ids.push(&result.command_id);
+        shared
+            .broker
+            .read_to_ends(&installed.results.name, &from, &mut |message| {
+                if self.is_stopped() {
+                    return Err(FollowError::Stopped);
                 }
-                backlog.ids.cut(message.offset() + 1, result.command_offset);
-            }
-            Ok(())
-        })?;
+                let Some((backlog, _, end)) = self.found.get_mut(&message.partition) else {
+                    return Ok(());
+                };
+                if message.offset < *end {
+                    let result = read_result(installed, message)?;
+                    if is_remembered(&result) {
+                        backlog.ids.push(&result.command_id);
+                    }
+                    backlog.ids.cut(message.offset + 1, result.command_offset);
+                }
+                Ok(())
+            })?;
         Ok(())
     }
 }

@@ -1,0 +1,235 @@
+//! A member of a consumer group, with a transactional producer: Kafka says which partitions are ours.
+
+use std::ops::ControlFlow;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance};
+use rdkafka::error::KafkaError;
+use rdkafka::producer::BaseRecord;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
+use rdkafka::{ClientConfig, TopicPartitionList};
+
+use super::reader::message;
+use super::{Changes, Member, Message, Place, Record, Seat, is_fenced};
+use crate::KafkaSettings;
+use crate::producer::{TransactionError, TransactionalProducer};
+use crate::seldom::Seldom;
+
+const REQUEST_MAX: Duration = Duration::from_secs(10);
+
+pub(super) struct KafkaMember {
+    consumer: BaseConsumer<Group>,
+    producer: TransactionalProducer,
+    /// Who we were in the group when the open transaction began.
+    metadata: Option<ConsumerGroupMetadata>,
+}
+
+impl KafkaMember {
+    pub(super) fn join(kafka: &KafkaSettings, seat: Seat<'_>) -> Result<Self, KafkaError> {
+        // The producer first: it ends the transaction that an earlier self has left open, on which everything
+        // that follows would wait.
+        let producer = TransactionalProducer::new(kafka, seat.member, seat.is_careful)?;
+        Ok(Self {
+            consumer: consumer(kafka, seat)?,
+            producer,
+            metadata: None,
+        })
+    }
+}
+
+impl Member for KafkaMember {
+    fn take(
+        &mut self,
+        at_most: Duration,
+        each: &mut dyn FnMut(&Message<'_>) -> ControlFlow<()>,
+    ) -> Result<(), KafkaError> {
+        let mut next = self.consumer.poll(at_most);
+        while let Some(polled) = next {
+            match polled {
+                Ok(found) => {
+                    if each(&message(&found)).is_break() {
+                        break;
+                    }
+                }
+                Err(error) if is_fenced(&error) => return Err(error),
+                Err(error) => tracing::warn!(%error, "taking commands"),
+            }
+            next = self.consumer.poll(Duration::ZERO);
+        }
+        Ok(())
+    }
+
+    fn changes(&mut self) -> Changes {
+        let mut changes = self.consumer.context().changes();
+        std::mem::take(&mut *changes)
+    }
+
+    fn committed(&self, places: &[Place<'_>]) -> Result<Vec<Option<i64>>, KafkaError> {
+        let committed = self.consumer.committed_offsets(list(places), REQUEST_MAX)?;
+        let offset = |(topic, partition): &Place<'_>| {
+            let element = committed.find_partition(topic, *partition)?;
+            match element.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            }
+        };
+        Ok(places.iter().map(offset).collect())
+    }
+
+    /// A partition that was just assigned cannot be sought before its fetcher has started.
+    fn seek(&mut self, to: &[(Place<'_>, Option<i64>)]) -> Result<(), KafkaError> {
+        let to = list_with(to.iter().map(|(place, offset)| {
+            let offset = offset.map_or(Offset::Beginning, Offset::Offset);
+            (*place, offset)
+        }))?;
+        let started_at = Instant::now();
+        loop {
+            let sought = self.consumer.seek_partitions(to.clone(), REQUEST_MAX);
+            let failed = sought.and_then(|list| {
+                let mut elements = list.elements().into_iter();
+                elements.try_for_each(|element: TopicPartitionListElem<'_>| element.error())
+            });
+            match failed {
+                Ok(()) => return Ok(()),
+                Err(error) if started_at.elapsed() > REQUEST_MAX => return Err(error),
+                Err(_) => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
+    }
+
+    fn resume(&mut self, places: &[Place<'_>]) -> Result<(), KafkaError> {
+        self.consumer.resume(&list(places))
+    }
+
+    fn end_of(&self, (topic, partition): Place<'_>) -> Result<i64, KafkaError> {
+        Ok(self.consumer.fetch_watermarks(topic, partition, REQUEST_MAX)?.1)
+    }
+
+    fn begin(&mut self) -> Result<(), TransactionError> {
+        self.metadata = self.consumer.group_metadata();
+        self.producer.begin()
+    }
+
+    fn send(&mut self, record: Record<'_>) -> Result<(), TransactionError> {
+        let mut sent = BaseRecord::with_opaque_to(record.topic, record.number).partition(record.partition);
+        sent.key = record.key.as_deref();
+        sent.payload = record.value.as_deref();
+        sent.headers = record.headers;
+        self.producer.send(sent)
+    }
+
+    fn commit(&mut self, offsets: &[(Place<'_>, i64)]) -> Result<(), TransactionError> {
+        let offsets = list_with(
+            offsets
+                .iter()
+                .map(|(place, offset)| (*place, Offset::Offset(*offset))),
+        );
+        match (offsets, &self.metadata) {
+            (Ok(offsets), Some(metadata)) => self.producer.commit(&offsets, metadata),
+            (Err(error), _) => Err(self.producer.abort(error)),
+            (_, None) => Err(self.producer.abort(KafkaError::Canceled)),
+        }
+    }
+
+    fn delivered(&self, number: usize) -> Option<i64> {
+        self.producer.delivered(number)
+    }
+
+    fn renew(&mut self) -> Result<(), KafkaError> {
+        self.producer.renew()
+    }
+}
+
+impl Drop for KafkaMember {
+    fn drop(&mut self) {
+        self.consumer.unsubscribe();
+    }
+}
+
+/// Notes what the group has decided, for the loop to act on between two batches.
+#[derive(Default)]
+struct Group {
+    changes: Mutex<Changes>,
+    seldom: Seldom,
+}
+
+impl Group {
+    fn changes(&self) -> std::sync::MutexGuard<'_, Changes> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Group {
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.seldom.tell("command consumer", &error, reason);
+    }
+}
+
+impl ConsumerContext for Group {
+    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Revoke(list) = rebalance {
+            let mut changes = self.changes();
+            let gone = partitions(list);
+            changes.assigned.retain(|partition| !gone.contains(partition));
+            changes.revoked.extend(gone);
+        }
+    }
+
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Assign(list) = rebalance {
+            // Nothing may be taken from a partition before it is caught up.
+            if let Err(error) = consumer.pause(list) {
+                tracing::warn!(%error, "cannot pause new partitions; what comes of them is dropped and read again");
+            }
+            self.changes().assigned.extend(partitions(list));
+        }
+    }
+}
+
+fn partitions(list: &TopicPartitionList) -> Vec<(String, i32)> {
+    list.elements()
+        .iter()
+        .map(|element| (element.topic().to_owned(), element.partition()))
+        .collect()
+}
+
+fn consumer(kafka: &KafkaSettings, seat: Seat<'_>) -> Result<BaseConsumer<Group>, KafkaError> {
+    let mut config: ClientConfig = kafka.client();
+    config
+        .set("group.id", seat.group)
+        // A static member: a quick restart takes up its partitions without a rebalance (KIP-345).
+        .set("group.instance.id", seat.member)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("session.timeout.ms", "10000")
+        .set("heartbeat.interval.ms", "1000")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "earliest")
+        // Also what makes the group's offsets wait for an open transaction of a predecessor (KIP-447).
+        .set("isolation.level", "read_committed")
+        .set("fetch.wait.max.ms", "500")
+        .set("fetch.queue.backoff.ms", "2");
+    let consumer: BaseConsumer<Group> = config.create_with_context(Group::default())?;
+    consumer.subscribe(seat.topics)?;
+    Ok(consumer)
+}
+
+fn list(places: &[Place<'_>]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(places.len());
+    for (topic, partition) in places {
+        list.add_partition(topic, *partition);
+    }
+    list
+}
+
+fn list_with<'a>(
+    places: impl Iterator<Item = (Place<'a>, Offset)>,
+) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::new();
+    for ((topic, partition), offset) in places {
+        list.add_partition_offset(topic, partition, offset)?;
+    }
+    Ok(list)
+}
