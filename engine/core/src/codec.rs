@@ -1,7 +1,6 @@
+mod datum;
 mod errors;
 mod wire;
-
-use std::io::{Cursor, Read};
 
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
@@ -11,15 +10,18 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use self::datum::Datum;
 pub use self::errors::{DecodeError, EncodeError};
-use self::wire::{ABSENT, PRESENT, no_more, read_long, split_index, zigzag};
+use self::wire::{ABSENT, PRESENT, no_more, read_byte, read_long, split_index, zigzag};
 use crate::schema::{AvroWriter, SchemaError, Variant, snake_case};
 use crate::upcast::OldPayload;
 
 /// Reads and writes the records of one topic: metadata, then one nullable field per type, one of them set.
 ///
 /// An Avro record is its fields' bytes one after the other. So the metadata is written by its own schema, and
-/// the payload, an enum, as the union that serde makes of it: the same bytes behind another index.
+/// the payload, an enum, as the union that serde makes of it: the same bytes behind another index. What our own
+/// schema wrote, which is nearly all, goes straight between bytes and Rust (`datum`); what another one wrote, by
+/// way of a tree of values that Avro's schema resolution works on.
 pub struct RecordCodec {
     /// The schema as it is registered.
     json: Value,
@@ -27,15 +29,12 @@ pub struct RecordCodec {
     full_writer: GenericDatumWriter<'static>,
     own: Writer,
     meta: Datum,
+    /// All variants, to write one of them; `None` if there are none.
     payload: Option<Datum>,
+    /// Each variant by itself, to read it.
+    payloads: Vec<Datum>,
     variants: Vec<String>,
     has_more: bool,
-}
-
-/// A schema with its reader and its writer, made once: they resolve every name in it.
-struct Datum {
-    reader: GenericDatumReader<'static>,
-    writer: GenericDatumWriter<'static>,
 }
 
 /// A schema that records were written by, ours or another one, made ready to read them.
@@ -97,21 +96,21 @@ impl RecordCodec {
         }
         let json = record(name, doc, &json!(all));
         let full = parse(&json);
-        let payload = (!records.is_empty()).then(|| {
-            let branches = records.into_iter().map(|mut record| {
-                record["namespace"] = json!(namespace);
-                record
-            });
-            Datum::new(parse(&Value::Array(branches.collect())))
-        });
+        // A variant's name in Rust has no namespace.
+        let payload = (!records.is_empty()).then(|| Datum::new(&Value::Array(records)));
+        let payloads = variants
+            .iter()
+            .map(|variant| Ok(Datum::new(&AvroWriter::new().record(variant)?)))
+            .collect::<Result<_, SchemaError>>()?;
         Ok(Self {
             full,
             full_writer: GenericDatumWriter::builder(full)
                 .build()
                 .expect("a parsed schema resolves"),
             own: Writer::new(full, full).expect("a parsed schema resolves"),
-            meta: Datum::new(parse(&record(meta_name, doc, &json!(meta)))),
+            meta: Datum::new(&record(meta_name, doc, &json!(meta))),
             payload,
+            payloads,
             variants: variants.iter().map(|variant| variant.name.clone()).collect(),
             has_more: more.is_some(),
             json,
@@ -126,10 +125,8 @@ impl RecordCodec {
     /// Appends a record without payload.
     pub fn encode_meta(&self, meta: &impl Serialize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         self.meta
-            .writer
-            .write_ser(out, meta)
-            .map_err(|source| self.encode_error(source))?;
-        Ok(())
+            .write(meta, out)
+            .map_err(|source| self.encode_error(source))
     }
 
     /// Appends a record; `meta` is given the name of the first payload's variant. There must be one payload at
@@ -177,23 +174,17 @@ impl RecordCodec {
         let Some(union) = &self.payload else {
             return Ok(Vec::new());
         };
-        let mut out = Vec::with_capacity(64);
+        let mut out = Vec::with_capacity(128);
         union
-            .writer
-            .write_ser(&mut out, payload)
+            .write(payload, &mut out)
             .map_err(|source| self.encode_error(source))?;
         Ok(out)
     }
 
     /// Reads a record without payload.
     pub fn decode_meta<M: DeserializeOwned>(&self, datum: &[u8]) -> Result<M, DecodeError> {
-        let mut rest = Cursor::new(datum);
-        let meta = self
-            .meta
-            .reader
-            .read_deser(&mut rest)
-            .map_err(|source| self.decode_error(source))?;
-        no_more(&rest)?;
+        let (meta, rest) = self.begin(datum)?;
+        no_more(rest)?;
         Ok(meta)
     }
 
@@ -221,29 +212,26 @@ impl RecordCodec {
     pub(crate) fn begin<'a, M: DeserializeOwned>(
         &self,
         datum: &'a [u8],
-    ) -> Result<(M, Cursor<&'a [u8]>), DecodeError> {
-        let mut rest = Cursor::new(datum);
-        let meta = self.meta.reader.read_deser(&mut rest);
-        Ok((meta.map_err(|source| self.decode_error(source))?, rest))
+    ) -> Result<(M, &'a [u8]), DecodeError> {
+        let mut rest = datum;
+        let meta = self.meta.read(&mut rest);
+        Ok((meta.map_err(|source| self.decode_error(&source))?, rest))
     }
 
     /// Reads the type of the first payload, and the payloads.
-    pub(crate) fn finish<P: DeserializeOwned>(
-        &self,
-        mut rest: Cursor<&[u8]>,
-    ) -> Result<(&str, Vec<P>), DecodeError> {
+    pub(crate) fn finish<P: DeserializeOwned>(&self, mut rest: &[u8]) -> Result<(&str, Vec<P>), DecodeError> {
         let (set, first) = self.decode_choice(&mut rest)?;
         let mut payloads = vec![first];
         if self.has_more && self.is_present(&mut rest)? {
             self.decode_more(&mut rest, &mut payloads)?;
         }
-        no_more(&rest)?;
+        no_more(rest)?;
         Ok((&self.variants[set], payloads))
     }
 
     fn decode_more<P: DeserializeOwned>(
         &self,
-        rest: &mut Cursor<&[u8]>,
+        rest: &mut &[u8],
         payloads: &mut Vec<P>,
     ) -> Result<(), DecodeError> {
         loop {
@@ -264,10 +252,7 @@ impl RecordCodec {
         }
     }
 
-    fn decode_choice<P: DeserializeOwned>(
-        &self,
-        rest: &mut Cursor<&[u8]>,
-    ) -> Result<(usize, P), DecodeError> {
+    fn decode_choice<P: DeserializeOwned>(&self, rest: &mut &[u8]) -> Result<(usize, P), DecodeError> {
         let mut found: Option<(usize, P)> = None;
         for index in 0..self.variants.len() {
             if !self.is_present(rest)? {
@@ -291,34 +276,19 @@ impl RecordCodec {
         })
     }
 
-    fn is_present(&self, rest: &mut Cursor<&[u8]>) -> Result<bool, DecodeError> {
-        let mut branch = [0];
-        match rest.read_exact(&mut branch) {
-            Ok(()) if branch[0] == ABSENT => Ok(false),
-            Ok(()) if branch[0] == PRESENT => Ok(true),
-            Ok(()) => Err(DecodeError::OtherRecord(format!(
-                "branch {} of a union of two",
-                branch[0]
+    fn is_present(&self, rest: &mut &[u8]) -> Result<bool, DecodeError> {
+        match read_byte(rest)? {
+            ABSENT => Ok(false),
+            PRESENT => Ok(true),
+            other => Err(DecodeError::OtherRecord(format!(
+                "branch {other} of a union of two"
             ))),
-            Err(_) => Err(DecodeError::OtherRecord("it ends too early".to_owned())),
         }
     }
 
-    fn read_payload<P: DeserializeOwned>(
-        &self,
-        index: usize,
-        rest: &mut Cursor<&[u8]>,
-    ) -> Result<P, DecodeError> {
-        let prefix = zigzag(index);
-        let mut union = prefix.as_slice().chain(rest);
-        let payload = self
-            .payload
-            .as_ref()
-            .expect("a codec with variants has their union");
-        payload
-            .reader
-            .read_deser(&mut union)
-            .map_err(|source| self.decode_error(source))
+    fn read_payload<P: DeserializeOwned>(&self, index: usize, rest: &mut &[u8]) -> Result<P, DecodeError> {
+        let payload = self.payloads[index].read(rest);
+        payload.map_err(|source| self.decode_error(&source))
     }
 
     /// Our own schema, as one that records were written by.
@@ -359,17 +329,17 @@ impl RecordCodec {
         }
     }
 
-    fn encode_error(&self, source: apache_avro::Error) -> EncodeError {
+    fn encode_error(&self, source: datum::WriteError) -> EncodeError {
         EncodeError {
             record: self.name(),
             source: Box::new(source),
         }
     }
 
-    fn decode_error(&self, source: apache_avro::Error) -> DecodeError {
+    fn decode_error(&self, source: &datum::ReadError) -> DecodeError {
         DecodeError::Avro {
             record: self.name(),
-            problem: brief(&source),
+            problem: source.to_string(),
         }
     }
 
@@ -394,29 +364,14 @@ impl Writer {
 }
 
 fn read(reader: &GenericDatumReader<'_>, datum: &[u8]) -> Result<AvroValue, DecodeError> {
-    let mut rest = Cursor::new(datum);
+    let mut rest = datum;
     let value = reader.read_value(&mut rest).map_err(other)?;
-    no_more(&rest)?;
+    no_more(rest)?;
     Ok(value)
 }
 
 fn other(source: apache_avro::Error) -> DecodeError {
     DecodeError::OtherRecord(brief(&source))
-}
-
-impl Datum {
-    fn new(schema: &'static Schema) -> Self {
-        // Ids are text for every consumer, and serde's uuid is text only to human-readable formats.
-        let reader = GenericDatumReader::builder(schema).human_readable(true).build();
-        let writer = GenericDatumWriter::builder(schema)
-            .human_readable(true)
-            .validate(false)
-            .build();
-        Self {
-            reader: reader.expect("a parsed schema resolves"),
-            writer: writer.expect("a parsed schema resolves"),
-        }
-    }
 }
 
 /// An error of apache-avro without the schema that it prints in the middle, pages long.

@@ -3,6 +3,7 @@ use std::cell::Cell;
 
 use uuid::Uuid;
 
+use crate::id::uuid_of;
 use crate::{Aggregate, AggregateId, Timestamp};
 
 /// What a decision may look at besides the command and the state.
@@ -56,8 +57,8 @@ impl<'a> Context<'a> {
     /// An id for something that the command makes, `n` to tell several apart: new, and the same each time.
     pub fn new_id(&self, n: u32) -> Uuid {
         match self.step.get() {
-            0 => Uuid::new_v5(&self.command_id, &n.to_be_bytes()),
-            step => Uuid::new_v5(&self.command_id, &[step.to_be_bytes(), n.to_be_bytes()].concat()),
+            0 => uuid_of(&self.command_id, &n.to_be_bytes()),
+            step => uuid_of(&self.command_id, &[step.to_be_bytes(), n.to_be_bytes()].concat()),
         }
     }
 

@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::id::uuid_of;
 use crate::{AggregateId, EventHash, Refusal, RefusalKind, Sequence, Timestamp};
 
 /// What every command record says besides its payload. The fields, in this order, are those of the schema.
@@ -90,7 +91,7 @@ pub struct EventMeta {
 impl EventMeta {
     /// The identity of the event with this index of a command: the same each time the command is decided.
     pub fn id_of(command_id: &Uuid, index: i32) -> Uuid {
-        Uuid::new_v5(command_id, format!("event/{index}").as_bytes())
+        uuid_of(command_id, format!("event/{index}").as_bytes())
     }
 
     /// As the API shows it, with the payload beside it.
@@ -244,8 +245,10 @@ pub enum Outcome {
 }
 
 impl CommandResult {
-    const ACCEPTED: &'static str = "accepted";
-    const REFUSED: &'static str = "refused";
+    /// The [`outcome`](Self::outcome) of a command whose events are recorded.
+    pub const ACCEPTED: &'static str = "accepted";
+    /// That of one to which a rule said no.
+    pub const REFUSED: &'static str = "refused";
 
     /// What became of the command.
     pub fn decided(&self) -> Outcome {
@@ -259,6 +262,12 @@ impl CommandResult {
                 step: record.step,
             }),
         }
+    }
+
+    /// Whether a rule said no, and why: what [`decided`](Self::decided) says, without a copy.
+    pub fn refused(&self) -> Option<(RefusalKind, &str)> {
+        let record = self.refusal.as_ref()?;
+        Some((RefusalKind::from_name(&record.kind), &record.code))
     }
 
     /// Writes what became of the command.

@@ -4,14 +4,16 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha1::{Digest, Sha1};
+use uuid::{Builder, Uuid};
 
 /// An aggregate's identity within its type, and the key of its records.
 ///
 /// 1 to 128 of the characters that a path segment carries unescaped (RFC 3986, 2.3): letters, digits and
 /// `-._~`. The engine makes UUIDs; a client may choose what it likes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AggregateId(Arc<str>);
 
 /// Text that is no [`AggregateId`].
@@ -54,14 +56,35 @@ impl TryFrom<String> for AggregateId {
     }
 }
 
-impl From<AggregateId> for String {
-    fn from(id: AggregateId) -> Self {
-        id.as_str().to_owned()
+/// Text, written as it is and checked when it is read. Without a copy on the way: several are read for every command.
+impl Serialize for AggregateId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
-impl From<uuid::Uuid> for AggregateId {
-    fn from(id: uuid::Uuid) -> Self {
+impl<'de> Deserialize<'de> for AggregateId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = AggregateId;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an id")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<AggregateId, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Text)
+    }
+}
+
+impl From<Uuid> for AggregateId {
+    fn from(id: Uuid) -> Self {
         Self(id.to_string().into())
     }
 }
@@ -84,6 +107,16 @@ impl fmt::Display for AggregateId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// A UUID of version 5: always the same for a name in a namespace.
+///
+/// [`Uuid::new_v5`], with the SHA-1 that the processor has: three are made for every command.
+pub(crate) fn uuid_of(namespace: &Uuid, name: &[u8]) -> Uuid {
+    let hash = Sha1::new().chain_update(namespace).chain_update(name).finalize();
+    let mut first = [0; 16];
+    first.copy_from_slice(&hash[..16]);
+    Builder::from_sha1_bytes(first).into_uuid()
 }
 
 /// An event's place in its aggregate, from 1; 0 is an aggregate that does not exist yet.
@@ -125,7 +158,18 @@ fn murmur2(data: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{AggregateId, murmur2};
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::{AggregateId, murmur2, uuid_of};
+
+    proptest! {
+        #[test]
+        fn ids_that_are_made_from_others_are_uuids_of_version_5(space in any::<u128>(), name in prop::collection::vec(any::<u8>(), 0..200)) {
+            let space = Uuid::from_u128(space);
+            prop_assert_eq!(uuid_of(&space, &name), Uuid::new_v5(&space, &name));
+        }
+    }
 
     #[test]
     fn murmur2_is_the_one_of_kafka() {

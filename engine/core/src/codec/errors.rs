@@ -7,7 +7,7 @@ use crate::upcast::UpcastError;
 #[error("cannot be written as {record}: {source}")]
 pub struct EncodeError {
     pub(super) record: String,
-    pub(super) source: Box<apache_avro::Error>,
+    pub(super) source: Box<dyn std::error::Error + Send + Sync>,
 }
 
 /// Bytes that are not what they should be.

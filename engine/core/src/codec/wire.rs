@@ -1,7 +1,5 @@
 //! As much of Avro's binary form as the codec puts together itself.
 
-use std::io::{Cursor, Read};
-
 use super::DecodeError;
 
 /// Avro's branch 0 and branch 1 of a union, as zigzag varints.
@@ -36,35 +34,36 @@ pub(super) fn zigzag(number: usize) -> Vec<u8> {
     bytes
 }
 
+pub(super) fn read_byte(rest: &mut &[u8]) -> Result<u8, DecodeError> {
+    let (byte, after) = rest
+        .split_first()
+        .ok_or_else(|| DecodeError::OtherRecord("it ends too early".to_owned()))?;
+    *rest = after;
+    Ok(*byte)
+}
+
 /// Reads what [`zigzag`] writes, negative numbers too.
-pub(super) fn read_long(rest: &mut Cursor<&[u8]>) -> Result<i64, DecodeError> {
-    let broken = |what: &str| DecodeError::OtherRecord(what.to_owned());
+pub(super) fn read_long(rest: &mut &[u8]) -> Result<i64, DecodeError> {
     let mut number = 0_u64;
     for shift in (0..64).step_by(7) {
-        let mut byte = [0];
-        rest.read_exact(&mut byte)
-            .map_err(|_| broken("it ends too early"))?;
-        number |= u64::from(byte[0] & 0x7f) << shift;
-        if byte[0] & 0x80 == 0 {
+        let byte = read_byte(rest)?;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
             return Ok((number >> 1).cast_signed() ^ -((number & 1).cast_signed()));
         }
     }
-    Err(broken("a number that is too long"))
+    Err(DecodeError::OtherRecord("a number that is too long".to_owned()))
 }
 
-pub(super) fn no_more(rest: &Cursor<&[u8]>) -> Result<(), DecodeError> {
-    let left = rest.get_ref().len() - usize::try_from(rest.position()).unwrap_or(usize::MAX);
-    if left == 0 {
-        Ok(())
-    } else {
-        Err(DecodeError::TrailingBytes { count: left })
+pub(super) fn no_more(rest: &[u8]) -> Result<(), DecodeError> {
+    match rest.len() {
+        0 => Ok(()),
+        count => Err(DecodeError::TrailingBytes { count }),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Cursor;
-
     use super::{read_long, split_index, zigzag};
 
     #[test]
@@ -72,7 +71,7 @@ mod tests {
         for index in [0, 1, 63, 64, 100, 8191, 8192] {
             let mut bytes = zigzag(index);
             assert_eq!(
-                read_long(&mut Cursor::new(&bytes)).unwrap(),
+                read_long(&mut bytes.as_slice()).unwrap(),
                 i64::try_from(index).unwrap()
             );
             bytes.extend_from_slice(b"datum");

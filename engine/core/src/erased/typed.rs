@@ -1,7 +1,6 @@
 //! How a Rust type becomes an [`AggregateType`].
 
 use std::borrow::Cow;
-use std::io::Cursor;
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -13,6 +12,7 @@ use super::{
 };
 use crate::codec::PAYLOADS_MAX;
 use crate::form::Forms;
+use crate::id::uuid_of;
 use crate::records::{command_fields, event_fields};
 use crate::schema::{SchemaError, Variant, variants_of};
 use crate::upcast::{OldPayload, Revisions, Upcaster, upcast};
@@ -115,7 +115,7 @@ impl<A: Aggregate> Typed<A> {
         Ok(DecodedEvent { meta, event })
     }
 
-    fn typed(&self, meta: &EventMeta, rest: Cursor<&[u8]>) -> Result<A::Event, DecodeError> {
+    fn typed(&self, meta: &EventMeta, rest: &[u8]) -> Result<A::Event, DecodeError> {
         let (set, mut events) = self.events.finish::<A::Event>(rest)?;
         if meta.event_type != set {
             return Err(DecodeError::TypeMismatch {
@@ -394,7 +394,7 @@ fn fingerprint<P: Payload>(
     }
     asked.extend_from_slice(meta.aggregate_id.as_str().as_bytes());
     asked.extend_from_slice(&meta.expected_sequence.unwrap_or(-1).to_be_bytes());
-    Ok(Uuid::new_v5(&Uuid::NAMESPACE_OID, &asked))
+    Ok(uuid_of(&Uuid::NAMESPACE_OID, &asked))
 }
 
 /// The form of the states, and which fold made them. Not the form of the events: a new event type would have every
