@@ -84,11 +84,11 @@ impl AggregateInfo {
     /// What the engine refuses by itself, whatever the domain would say: a command on an aggregate that does not exist,
     /// and one that expects it at another sequence.
     pub fn refusal(&self, meta: &CommandMeta, sequence: Sequence) -> Option<Refusal> {
-        let creates = self
-            .commands
-            .iter()
-            .any(|command| command.creates && command.name == meta.command_type);
-        if sequence == 0 && !creates {
+        let creates = || {
+            let mut commands = self.commands.iter();
+            commands.any(|command| command.creates && command.name == meta.command_type)
+        };
+        if sequence == 0 && !creates() {
             let detail = format!("there is no {}/{}", self.path, meta.aggregate_id);
             return Some(Refusal::engine(
                 "unknown-aggregate",

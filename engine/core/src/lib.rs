@@ -51,7 +51,7 @@ pub use codec::{DecodeError, EncodeError, RecordCodec, Writer};
 pub use context::{Context, NoReferences, References};
 pub use contract::{Contract, ContractKind, contracts, next_schema_files, schema_files};
 pub use domain::{Domain, DomainError, Domains};
-pub use envelope::{CommandMeta, CommandResult, Envelope, EventMeta, Outcome, RecordedEvent};
+pub use envelope::{CommandMeta, CommandResult, Envelope, EventMeta, Outcome, RecordedEvent, RefusalRecord};
 pub use erased::{
     AggregateInfo, AggregateType, AnyCommand, AnyEvent, CommandType, DecodedCommand, DecodedEvent, State,
 };

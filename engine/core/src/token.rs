@@ -31,8 +31,20 @@ pub enum TokenError {
 /// `1`, so that a later form can be told apart.
 const PREFIX: &str = "1.";
 
-#[derive(Serialize, Deserialize)]
-struct Wire(String, Vec<(String, i32, i64)>);
+/// Written from references and read into what owns its parts: the same bytes.
+#[derive(Serialize)]
+struct Written<'a>(&'a str, &'a [(&'a str, i32, i64)]);
+
+#[derive(Deserialize)]
+struct Read(String, Vec<(String, i32, i64)>);
+
+fn text_of(cluster: &str, seen: &[(&str, i32, i64)]) -> String {
+    let bytes = postcard::to_stdvec(&Written(cluster, seen)).expect("texts and numbers");
+    let mut text = String::with_capacity(PREFIX.len() + bytes.len().div_ceil(3) * 4);
+    text.push_str(PREFIX);
+    BASE64_URL_SAFE_NO_PAD.encode_string(bytes, &mut text);
+    text
+}
 
 impl Token {
     /// Has seen nothing of this cluster.
@@ -48,6 +60,11 @@ impl Token {
         let mut token = Self::new(cluster);
         token.see(aggregate, partition, offset);
         token
+    }
+
+    /// The text of [`at`](Self::at), without a token in between: every result has one.
+    pub fn text_at(cluster: &str, aggregate: &str, partition: i32, offset: i64) -> String {
+        text_of(cluster, &[(aggregate, partition, offset)])
     }
 
     /// Reads a client's token.
@@ -94,12 +111,8 @@ impl Token {
 
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seen = self
-            .positions()
-            .map(|(name, partition, offset)| (name.to_owned(), partition, offset));
-        let wire = Wire(self.cluster.clone(), seen.collect());
-        let bytes = postcard::to_stdvec(&wire).map_err(|_| fmt::Error)?;
-        write!(f, "{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(bytes))
+        let seen: Vec<_> = self.positions().collect();
+        f.write_str(&text_of(&self.cluster, &seen))
     }
 }
 
@@ -111,7 +124,7 @@ impl FromStr for Token {
         let bytes = BASE64_URL_SAFE_NO_PAD
             .decode(encoded)
             .map_err(|_| TokenError::Malformed)?;
-        let Wire(cluster, seen) = postcard::from_bytes(&bytes).map_err(|_| TokenError::Malformed)?;
+        let Read(cluster, seen) = postcard::from_bytes(&bytes).map_err(|_| TokenError::Malformed)?;
         let mut token = Self::new(&cluster);
         for (aggregate, partition, offset) in seen {
             token.see(&aggregate, partition, offset);
@@ -139,6 +152,12 @@ mod tests {
         #[test]
         fn a_token_is_read_back_from_its_text(token in token()) {
             prop_assert_eq!(Token::parse(&token.to_string(), "here"), Ok(token));
+        }
+
+        #[test]
+        fn the_text_of_one_position_is_that_of_its_token(name in "[a-z.]{1,9}", partition in any::<i32>(), offset in any::<i64>()) {
+            let token = Token::at("here", &name, partition, offset);
+            prop_assert_eq!(Token::text_at("here", &name, partition, offset), token.to_string());
         }
 
         #[test]

@@ -133,7 +133,11 @@ impl Catalog {
 
     /// Another type of the same domain.
     pub(crate) fn sibling(&self, of: &Installed, name: &str) -> Option<&Arc<Installed>> {
-        self.by_name(&format!("{}.{name}", of.aggregate.info().domain))
+        let domain = &of.aggregate.info().domain;
+        self.types.iter().find(|installed| {
+            let info = installed.aggregate.info();
+            info.name == name && info.domain == *domain
+        })
     }
 
     pub(crate) fn of(&self, aggregate: &dyn AggregateType) -> Option<&Arc<Installed>> {

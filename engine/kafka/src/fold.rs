@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use foldline_core::{AggregateId, CommandResult, EventHash, Outcome, Refusal, RefusalKind};
+use foldline_core::{AggregateId, CommandResult, EventHash, RefusalKind};
 
 use crate::broker::Message;
 use crate::catalog::{Installed, Slice};
@@ -152,20 +152,13 @@ fn unreadable(message: &Message<'_>, source: ReadError) -> FollowError {
 /// Whether the outcome is what its command gets for ever. Not so are: a repetition; a dry run; the no to another command
 /// under an id that has an outcome already; and the no to a command that came too early, which may come again.
 pub(crate) fn is_remembered(result: &CommandResult) -> bool {
-    let is_lasting = |refusal: &Refusal| refusal.kind != RefusalKind::CommandId && refusal.code != TOO_EARLY;
-    !result.replayed
-        && !result.dry_run
-        && match result.decided() {
-            Outcome::Accepted(_) => true,
-            Outcome::Refused(refusal) => is_lasting(&refusal),
-        }
+    let is_lasting = |(kind, code)| kind != RefusalKind::CommandId && code != TOO_EARLY;
+    !result.replayed && !result.dry_run && result.refused().is_none_or(is_lasting)
 }
 
 /// Whether the command came too early, and may come again.
 pub(crate) fn is_too_early(result: &CommandResult) -> bool {
-    // Most results have no refusal, and need not be copied.
-    result.refusal.is_some()
-        && matches!(result.decided(), Outcome::Refused(refusal) if refusal.code == TOO_EARLY)
+    result.refused().is_some_and(|(_, code)| code == TOO_EARLY)
 }
 
 /// The code of the refusal of a command whose sender has seen more than is known here.

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use foldline_core::{
 };
 
 use super::BatchError;
-use super::decide::Deciding;
+use super::decide::{Deciding, Key};
 use crate::catalog::{Catalog, Installed, Slice};
 use crate::fold::TOO_EARLY;
 use crate::store::{Known, Log, Store, StoreError};
@@ -53,6 +54,8 @@ impl Deciding<'_> {
                 }));
             }
         };
+        // What was looked at before may be older than what the token has seen.
+        self.found.borrow_mut().clear();
         let started_at = self.shared.runtime.now();
         while !self.has_reached(&token)? {
             if self.shared.runtime.now() - started_at > TOKEN_WAIT_MAX {
@@ -100,6 +103,7 @@ impl Deciding<'_> {
         let slices: Vec<Slice> = others.flat_map(|other| other.slices()).collect();
         self.shared.follower.refresh(&slices)?;
         self.is_refreshed = true;
+        self.found.borrow_mut().clear();
         Ok(self.ask_once(installed, state, command)?.0)
     }
 
@@ -114,6 +118,7 @@ impl Deciding<'_> {
             catalog: &self.shared.catalog,
             store: &self.shared.store,
             changed: &self.states,
+            found: &self.found,
             of: installed,
             failed: RefCell::new(None),
         };
@@ -141,7 +146,8 @@ impl Deciding<'_> {
 struct Lookup<'a> {
     catalog: &'a Catalog,
     store: &'a Store,
-    changed: &'a HashMap<(usize, AggregateId), Known>,
+    changed: &'a HashMap<Key, Known>,
+    found: &'a RefCell<HashMap<Key, Option<Known>>>,
     of: &'a Installed,
     failed: RefCell<Option<StoreError>>,
 }
@@ -149,16 +155,23 @@ struct Lookup<'a> {
 impl References for Lookup<'_> {
     fn find(&self, aggregate: &'static str, id: &AggregateId) -> Option<Box<dyn Any>> {
         let installed = self.catalog.sibling(self.of, aggregate)?;
-        if let Some(known) = self.changed.get(&(installed.index, id.clone())) {
+        let key = (installed.index, id.clone());
+        if let Some(known) = self.changed.get(&key) {
             return Some(installed.aggregate.clone_state(&known.state));
         }
-        match self.store.state(installed, id) {
-            Ok(found) => found.map(|known| known.state as Box<dyn Any>),
-            Err(error) => {
-                self.failed.replace(Some(error));
-                None
-            }
-        }
+        let mut found = self.found.borrow_mut();
+        let known = match found.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(entry) => match self.store.state(installed, id) {
+                Ok(known) => entry.insert(known),
+                Err(error) => {
+                    self.failed.replace(Some(error));
+                    return None;
+                }
+            },
+        };
+        let state = &known.as_ref()?.state;
+        Some(installed.aggregate.clone_state(state))
     }
 }
 

@@ -6,15 +6,15 @@ use super::outcome::Made;
 use crate::catalog::Catalog;
 
 #[derive(Default)]
-pub(super) struct Counts {
+pub(super) struct Counts<'a> {
     /// By aggregate type, command and outcome.
-    commands: HashMap<(usize, String, String), u64>,
+    commands: HashMap<(usize, &'a str, &'a str), u64>,
     events: HashMap<usize, u64>,
     dead_letters: HashMap<usize, u64>,
 }
 
-impl Counts {
-    pub(super) fn decided(&mut self, index: usize, made: &Made) {
+impl<'a> Counts<'a> {
+    pub(super) fn decided(&mut self, index: usize, made: &'a Made) {
         let result = &made.result;
         let outcome = match (result.dry_run, result.replayed) {
             (true, _) => "dry-run",
@@ -23,7 +23,7 @@ impl Counts {
         };
         *self
             .commands
-            .entry((index, result.command_type.clone(), outcome.to_owned()))
+            .entry((index, &result.command_type, outcome))
             .or_default() += 1;
         *self.events.entry(index).or_default() += made.events.len() as u64;
     }
@@ -37,8 +37,8 @@ impl Counts {
         for ((index, command, outcome), count) in self.commands {
             let labels = [
                 ("aggregate", name(index)),
-                ("command", command),
-                ("outcome", outcome),
+                ("command", command.to_owned()),
+                ("outcome", outcome.to_owned()),
             ];
             metrics::counter!("foldline_commands_total", &labels).increment(count);
         }

@@ -1,9 +1,10 @@
 //! From commands to decisions. Nothing here writes anywhere: what comes out counts when it is committed.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use foldline_core::{AggregateId, CommandResult, DecodedCommand, Timestamp, Token};
+use foldline_core::{AggregateId, AnyEvent, CommandResult, DecodedCommand, Timestamp, Token};
 use uuid::Uuid;
 
 use super::intake::{Content, Taken};
@@ -62,8 +63,11 @@ impl Worker {
                     later.push(index);
                     continue;
                 }
-                match deciding.step(taken, command)? {
-                    Step::Made(made) => decisions[index] = Some(Decision::Made(made)),
+                match deciding.step(taken, command, &decisions)? {
+                    Step::Made(made) => {
+                        deciding.note(taken, &made, index);
+                        decisions[index] = Some(Decision::Made(made));
+                    }
                     Step::Wants(wants) => {
                         wanted.extend(wants);
                         waiting.insert(key);
@@ -91,7 +95,10 @@ pub(super) struct Deciding<'a> {
     cache: &'a mut Cache,
     /// The aggregates that have changed in this batch.
     pub(super) states: HashMap<Key, Known>,
-    results: HashMap<(Slice, Uuid), CommandResult>,
+    /// Where in the batch an id was decided.
+    decided: HashMap<(Slice, Uuid), usize>,
+    /// The other aggregates that were looked at, as the store has them.
+    pub(super) found: RefCell<HashMap<Key, Option<Known>>>,
     pub(super) reservations: Reservations,
     /// Whether other aggregates were read up to their ends for this batch.
     pub(super) is_refreshed: bool,
@@ -110,22 +117,29 @@ impl<'a> Deciding<'a> {
             shared,
             cache,
             states: HashMap::new(),
-            results: HashMap::new(),
+            decided: HashMap::new(),
+            found: RefCell::default(),
             reservations: Reservations::default(),
             is_refreshed: false,
             now: now(),
         }
     }
 
-    pub(super) fn step(&mut self, taken: &Taken, command: &DecodedCommand) -> Result<Step, BatchError> {
+    /// Decides one command. `so_far` are the decisions on those before it in the batch.
+    pub(super) fn step(
+        &mut self,
+        taken: &Taken,
+        command: &DecodedCommand,
+        so_far: &[Option<Decision>],
+    ) -> Result<Step, BatchError> {
         let installed = Arc::clone(self.shared.catalog.get(taken.slice));
         // A dry run has no identity: it is asked again to be answered anew.
         let earlier = match command.meta.dry_run {
             true => None,
-            false => self.earlier(&installed, taken.slice, command.meta.command_id)?,
+            false => self.earlier(&installed, taken.slice, command.meta.command_id, so_far)?,
         };
         if let Some(earlier) = earlier {
-            return Ok(Step::Made(Box::new(repeat(taken, command, earlier, self.now))));
+            return Ok(made(repeat(taken, command, earlier, self.now)));
         }
         let key = (installed.index, command.meta.aggregate_id.clone());
         let loaded = self.load(&installed, &key)?;
@@ -134,20 +148,55 @@ impl<'a> Deciding<'a> {
             Some(refusal) => Err(refusal),
             None => self.ask_the_domain(&installed, &loaded.known.state, command)?,
         };
-        let events = match outcome {
-            Ok(events) => events,
+        match outcome {
+            Ok(events) if command.meta.dry_run || !installed.aggregate.info().unique.is_empty() => {
+                self.reserve_and_accept(&installed, taken, command, (key, loaded), events)
+            }
+            Ok(events) => self.accept_at_once(&installed, taken, command, (key, loaded), events),
             Err(refusal) => {
                 self.put_back(key, loaded);
-                return Ok(self.made(taken, self.refuse(taken, command, sequence, refusal)));
+                Ok(made(self.refuse(taken, command, sequence, refusal)))
             }
-        };
+        }
+    }
+
+    /// Nothing can stand against the events any more: the state is folded where it is, because a copy of each state
+    /// for each command would cost more than its decision.
+    fn accept_at_once(
+        &mut self,
+        installed: &Installed,
+        taken: &Taken,
+        command: &DecodedCommand,
+        (key, mut loaded): (Key, Loaded),
+        events: Vec<AnyEvent>,
+    ) -> Result<Step, BatchError> {
+        for event in &events {
+            installed.aggregate.evolve(&mut loaded.known.state, event);
+        }
+        let (made_of_it, tip) = self.accept(taken, command, &loaded.known, events, Vec::new())?;
+        loaded.known.sequence = made_of_it.result.sequence;
+        loaded.known.tip = tip;
+        loaded.has_changed |= !made_of_it.events.is_empty();
+        self.put_back(key, loaded);
+        Ok(made(made_of_it))
+    }
+
+    /// What the events would make of the aggregate may still not be, or is not to be.
+    fn reserve_and_accept(
+        &mut self,
+        installed: &Installed,
+        taken: &Taken,
+        command: &DecodedCommand,
+        (key, loaded): (Key, Loaded),
+        events: Vec<AnyEvent>,
+    ) -> Result<Step, BatchError> {
         let mut after = installed.aggregate.clone_state(&loaded.known.state);
         events
             .iter()
             .for_each(|event| installed.aggregate.evolve(&mut after, event));
         let held = installed.aggregate.unique(&loaded.known.state);
         let holds = installed.aggregate.unique(&after);
-        let mut wants = self.reservations.missing(&installed, command, &held, &holds);
+        let mut wants = self.reservations.missing(installed, command, &held, &holds);
         if command.meta.dry_run {
             self.reservations.guess(self.shared, std::mem::take(&mut wants))?;
         }
@@ -155,35 +204,36 @@ impl<'a> Deciding<'a> {
             self.put_back(key, loaded);
             return Ok(Step::Wants(wants));
         }
-        if let Some(refusal) = self.reservations.taken(&installed, &command.meta, &held, &holds) {
+        if let Some(refusal) = self.reservations.taken(installed, &command.meta, &held, &holds) {
+            let sequence = loaded.known.sequence;
             self.put_back(key, loaded);
-            return Ok(self.made(taken, self.refuse(taken, command, sequence, refusal)));
+            return Ok(made(self.refuse(taken, command, sequence, refusal)));
         }
         let released = held.into_iter().filter(|value| !holds.contains(value)).collect();
-        let (mut made, tip) = self.accept(taken, command, &loaded.known, events, released)?;
+        let (mut made_of_it, tip) = self.accept(taken, command, &loaded.known, events, released)?;
         if command.meta.dry_run {
-            made.released.clear();
-            made.rehearsed = Some((std::mem::take(&mut made.events), after));
+            made_of_it.released.clear();
+            made_of_it.rehearsed = Some((std::mem::take(&mut made_of_it.events), after));
             self.put_back(key, loaded);
-        } else if made.events.is_empty() {
+        } else if made_of_it.events.is_empty() {
             self.put_back(key, loaded);
         } else {
             let known = Known {
                 state: after,
-                sequence: made.result.sequence,
+                sequence: made_of_it.result.sequence,
                 tip,
             };
             self.states.insert(key, known);
         }
-        Ok(self.made(taken, made))
+        Ok(made(made_of_it))
     }
 
-    fn made(&mut self, taken: &Taken, made: Made) -> Step {
+    /// Takes note of a decision: the same id later in the batch gets it again.
+    fn note(&mut self, taken: &Taken, made: &Made, index: usize) {
         if !made.result.dry_run {
-            self.results
-                .insert((taken.slice, made.result.command_id), made.result.clone());
+            let id = (taken.slice, made.result.command_id);
+            self.decided.entry(id).or_insert(index);
         }
-        Step::Made(Box::new(made))
     }
 
     /// The outcome that this id has for ever, if it has one.
@@ -192,10 +242,12 @@ impl<'a> Deciding<'a> {
         installed: &Installed,
         slice: Slice,
         command_id: Uuid,
+        so_far: &[Option<Decision>],
     ) -> Result<Option<CommandResult>, FollowError> {
-        match self.results.get(&(slice, command_id)) {
-            Some(result) => Ok(Some(result.clone())),
-            None => self.shared.follower.outcome(installed, slice, command_id),
+        let here = self.decided.get(&(slice, command_id));
+        match here.and_then(|index| so_far[*index].as_ref()) {
+            Some(Decision::Made(made)) => Ok(Some(made.result.clone())),
+            _ => self.shared.follower.outcome(installed, slice, command_id),
         }
     }
 
@@ -247,15 +299,18 @@ impl<'a> Deciding<'a> {
             };
             seen.insert(taken.slice, last);
             if made.result.consistency_token.is_empty() {
-                let token = Token::at(
+                made.result.consistency_token = Token::text_at(
                     &self.shared.catalog.cluster_id,
                     &installed.name,
                     taken.slice.partition,
                     last,
                 );
-                made.result.consistency_token = token.to_string();
             }
         }
         Ok(())
     }
+}
+
+fn made(made: Made) -> Step {
+    Step::Made(Box::new(made))
 }

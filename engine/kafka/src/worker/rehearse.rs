@@ -47,7 +47,7 @@ pub(crate) fn rehearse(
     let mut cache = LruCache::new(NonZeroUsize::MIN);
     let mut deciding = Deciding::new(shared, &mut cache);
     let made = match deciding
-        .step(&taken, command)
+        .step(&taken, command, &[])
         .map_err(|error| error.to_string())?
     {
         Step::Made(made) => made,
