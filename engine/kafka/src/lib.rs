@@ -11,7 +11,7 @@
 //! - [`Engine`]: the write side of one process. Behind it:
 //!   - `worker`: takes commands, decides, commits. *The* write path.
 //!   - `follower`: folds what somebody else has written.
-//!   - `store`: what both know, on local disk.
+//!   - `store`: what both know, on local disk; `kept`: an outcome in it.
 //!   - `broker` and `runtime`: what all of these need of Kafka, and of time and threads.
 //!   - [`Gateway`]: hands commands in and answers out. `status` and `lookout`: what became of a command.
 
@@ -25,6 +25,7 @@ pub mod failpoints;
 mod fold;
 mod follower;
 mod gateway;
+mod kept;
 mod lookout;
 mod outcomes;
 mod producer;

@@ -7,6 +7,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch};
@@ -15,9 +16,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::catalog::{Catalog, Installed, Slice};
+use crate::kept::{self, Place};
 
 /// Raised when the layout of keys or values changes: an older folder is then discarded.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// How long a predecessor may take to let go of the folder.
 const PREDECESSOR_MAX: Duration = Duration::from_secs(10);
@@ -101,6 +103,7 @@ impl Known {
 #[derive(Clone)]
 pub(crate) struct Store {
     folder: PathBuf,
+    cluster_id: Arc<str>,
     database: Database,
     states: Keyspace,
     results: Keyspace,
@@ -121,19 +124,20 @@ impl Store {
     /// shape are too.
     pub(crate) fn open(folder: &Path, catalog: &Catalog) -> Result<Self, StoreError> {
         let identity = format!("{FORMAT} {}", catalog.cluster_id);
-        let store = match Self::open_unlocked(folder) {
+        let cluster_id = &catalog.cluster_id;
+        let store = match Self::open_unlocked(folder, cluster_id) {
             Ok(store) if store.is_of(&identity) => store,
             Ok(store) => {
                 tracing::warn!(folder = %folder.display(), "local store of another cluster or format; discarding it");
                 drop(store);
                 Self::discard(folder)?;
-                Self::open_as_it_is(folder)?
+                Self::open_as_it_is(folder, cluster_id)?
             }
             Err(error) if is_locked(&error) => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, "local store cannot be read; discarding it");
                 Self::discard(folder)?;
-                Self::open_as_it_is(folder)?
+                Self::open_as_it_is(folder, cluster_id)?
             }
         };
         store.set(b"identity", identity.as_bytes())?;
@@ -144,10 +148,10 @@ impl Store {
     }
 
     /// Waits for a predecessor that is just ending.
-    fn open_unlocked(folder: &Path) -> Result<Self, StoreError> {
+    fn open_unlocked(folder: &Path, cluster_id: &str) -> Result<Self, StoreError> {
         let started_at = Instant::now();
         loop {
-            match Self::open_as_it_is(folder) {
+            match Self::open_as_it_is(folder, cluster_id) {
                 Err(error) if is_locked(&error) && started_at.elapsed() < PREDECESSOR_MAX => {
                     std::thread::sleep(Duration::from_millis(50));
                 }
@@ -156,7 +160,7 @@ impl Store {
         }
     }
 
-    fn open_as_it_is(folder: &Path) -> Result<Self, StoreError> {
+    fn open_as_it_is(folder: &Path, cluster_id: &str) -> Result<Self, StoreError> {
         let opened = || {
             let database = Database::builder(folder).open()?;
             let keyspace = |name: &str| database.keyspace(name, KeyspaceCreateOptions::default);
@@ -164,6 +168,7 @@ impl Store {
             let (unread, positions, meta) = (keyspace("unread")?, keyspace("positions")?, keyspace("meta")?);
             Ok(Self {
                 folder: folder.to_owned(),
+                cluster_id: cluster_id.into(),
                 database,
                 states,
                 results,
@@ -257,10 +262,25 @@ impl Store {
         command_id: Uuid,
     ) -> Result<Option<CommandResult>, StoreError> {
         let key = result_key(installed, slice, command_id);
-        let found = self.results.get(key).map_err(|source| self.error(source))?;
-        let decode =
-            |value: fjall::Slice| postcard::from_bytes(&value).map_err(|source| error(&self.folder, source));
-        found.map(decode).transpose()
+        let Some(value) = self.results.get(key).map_err(|source| self.error(source))? else {
+            return Ok(None);
+        };
+        match kept::read(self.place(installed, slice, command_id), &value) {
+            Some(result) => Ok(Some(result)),
+            None => Err(error(
+                &self.folder,
+                format!("the outcome of {command_id} is damaged"),
+            )),
+        }
+    }
+
+    fn place<'a>(&'a self, installed: &'a Installed, slice: Slice, command_id: Uuid) -> Place<'a> {
+        Place {
+            cluster: &self.cluster_id,
+            aggregate: &installed.name,
+            partition: slice.partition,
+            command_id,
+        }
     }
 
     /// How far a partition is folded.
@@ -346,9 +366,9 @@ impl Changes<'_> {
         );
     }
 
+    /// An outcome that is for ever.
     pub(crate) fn result(&mut self, installed: &Installed, slice: Slice, result: &CommandResult) {
-        // Serialising to a vector fails only for types that postcard cannot hold, and this is none.
-        let value = postcard::to_stdvec(result).expect("results have no part of unknown length");
+        let value = kept::write(self.store.place(installed, slice, result.command_id), result);
         self.batch.insert(
             &self.store.results,
             result_key(installed, slice, result.command_id),
