@@ -6,6 +6,7 @@
 mod kafka;
 mod member;
 mod reader;
+mod turns;
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;

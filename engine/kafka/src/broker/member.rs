@@ -12,28 +12,29 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 use rdkafka::{ClientConfig, TopicPartitionList};
 
 use super::reader::message;
+use super::turns::Turns;
 use super::{Changes, Member, Message, Place, Record, Seat, is_fenced};
 use crate::KafkaSettings;
-use crate::producer::{TransactionError, TransactionalProducer};
+use crate::producer::TransactionError;
 use crate::seldom::Seldom;
 
 const REQUEST_MAX: Duration = Duration::from_secs(10);
 
 pub(super) struct KafkaMember {
     consumer: BaseConsumer<Group>,
-    producer: TransactionalProducer,
+    producers: Turns,
     /// Who we were in the group when the open transaction began.
     metadata: Option<ConsumerGroupMetadata>,
 }
 
 impl KafkaMember {
     pub(super) fn join(kafka: &KafkaSettings, seat: Seat<'_>) -> Result<Self, KafkaError> {
-        // The producer first: it ends the transaction that an earlier self has left open, on which everything
+        // The producers first: they end the transaction that an earlier self has left open, on which everything
         // that follows would wait.
-        let producer = TransactionalProducer::new(kafka, seat.member, seat.is_careful)?;
+        let producers = Turns::new(kafka, seat.member, seat.is_careful)?;
         Ok(Self {
             consumer: consumer(kafka, seat)?,
-            producer,
+            producers,
             metadata: None,
         })
     }
@@ -109,7 +110,7 @@ impl Member for KafkaMember {
 
     fn begin(&mut self) -> Result<(), TransactionError> {
         self.metadata = self.consumer.group_metadata();
-        self.producer.begin()
+        self.producers.next().begin()
     }
 
     fn send(&mut self, record: Record<'_>) -> Result<(), TransactionError> {
@@ -117,7 +118,7 @@ impl Member for KafkaMember {
         sent.key = record.key.as_deref();
         sent.payload = record.value.as_deref();
         sent.headers = record.headers;
-        self.producer.send(sent)
+        self.producers.current().send(sent)
     }
 
     fn commit(&mut self, offsets: &[(Place<'_>, i64)]) -> Result<(), TransactionError> {
@@ -126,19 +127,20 @@ impl Member for KafkaMember {
                 .iter()
                 .map(|(place, offset)| (*place, Offset::Offset(*offset))),
         );
+        let producer = self.producers.current_mut();
         match (offsets, &self.metadata) {
-            (Ok(offsets), Some(metadata)) => self.producer.commit(&offsets, metadata),
-            (Err(error), _) => Err(self.producer.abort(error)),
-            (_, None) => Err(self.producer.abort(KafkaError::Canceled)),
+            (Ok(offsets), Some(metadata)) => producer.commit(&offsets, metadata),
+            (Err(error), _) => Err(producer.abort(error)),
+            (_, None) => Err(producer.abort(KafkaError::Canceled)),
         }
     }
 
     fn delivered(&self, number: usize) -> Option<i64> {
-        self.producer.delivered(number)
+        self.producers.current().delivered(number)
     }
 
     fn renew(&mut self) -> Result<(), KafkaError> {
-        self.producer.renew()
+        self.producers.current_mut().renew()
     }
 }
 
