@@ -2,6 +2,7 @@
 
 use super::Bench;
 use super::floor::Roundtrip;
+use super::goals::{Bound, Measure};
 use super::http::closed_loop;
 use super::report::Row;
 use super::restaurant::Guest;
@@ -32,5 +33,12 @@ pub(crate) async fn measure(bench: &Bench, floor: &Roundtrip, clients: usize) ->
         rounds.ours(sample.figures(), cpu);
         rounds.floor(floor.measure(clients, bench.plan.length).await?);
     }
-    Ok(rounds.row(what, "commands", FLOOR))
+    let row = rounds.row(what, "commands", FLOOR);
+    Ok(match clients {
+        1 => row.aims(&[
+            (Measure::P50PerFloor, Bound::AtMost(1.3)),
+            (Measure::P99PerP50, Bound::AtMost(3.0)),
+        ]),
+        _ => row.aims(&[(Measure::RatePerFloor, Bound::AtLeast(0.75))]),
+    })
 }

@@ -1,13 +1,15 @@
 //! `foldline bench`: what Foldline does on this machine, beside what a program reaches that does nothing else.
 //!
 //! - `system`: what is measured, as processes of their own. `restaurant`: the work it is given.
-//! - `commands`, `preloaded`, `queries`, `visible`: a file for each measurement.
+//! - `commands`, `preloaded`, `hot`, `queries`, `visible`: a file for each measurement.
 //! - `floor`: what they are compared with. `http`: the client that makes the load.
-//! - `rounds`, `figures`: how measurements become figures. `machine`, `report`: what is told in the end.
+//! - `rounds`, `figures`, `goals`: how measurements become figures, and which are to be reached. `machine`, `report`: what is told in the end.
 
 mod commands;
 mod figures;
 mod floor;
+mod goals;
+mod hot;
 mod http;
 mod machine;
 mod preloaded;
@@ -31,8 +33,9 @@ use foldline_service::Shutdown;
 use tokio::task::spawn_blocking;
 
 use self::floor::Roundtrip;
+use self::goals::{Bound, Measure};
 use self::machine::Machine;
-use self::preloaded::Loader;
+use self::preloaded::{Loader, Topic};
 use self::progress::Doing;
 use self::queries::Queries;
 use self::report::{Report, Row};
@@ -40,8 +43,10 @@ use self::restaurant::{COMMANDS_PER_ORDER, Restaurant};
 use self::rounds::Rounds;
 use self::system::{Memory, Service, System};
 
-/// The clients of a busy service.
-const MANY: usize = 64;
+/// The clients of a busy command handler, who wait for Kafka.
+const MANY_GUESTS: usize = 256;
+/// The connections of a busy query API.
+const MANY_READERS: usize = 64;
 /// The floor moves at least so many records, or it is over before it can be timed.
 const FLOOR_RECORDS_MIN: usize = 100_000;
 
@@ -79,6 +84,8 @@ enum Part {
     Visible,
     /// A full command topic, and its events into the views.
     Topic,
+    /// Commands on one aggregate.
+    Hot,
 }
 
 impl BenchOptions {
@@ -204,6 +211,9 @@ async fn measure(
         // the others.
         rows.splice(place..place, preloaded_rows(&mut bench, &loader).await?);
     }
+    if options.wants(Part::Hot) {
+        rows.push(hot_row(&mut bench, domains).await?);
+    }
     let memory = bench.system.memory();
     doing.next("stopping everything");
     bench.system.end().await;
@@ -213,7 +223,7 @@ async fn measure(
 async fn over_http(bench: &Bench, loader: &Loader) -> anyhow::Result<Vec<Row>> {
     let roundtrip = Roundtrip::start(&bench.system.kafka, loader.record_bytes()?).await?;
     let mut rows = Vec::new();
-    for clients in [1, MANY] {
+    for clients in [1, MANY_GUESTS] {
         rows.push(commands::measure(bench, &roundtrip, clients).await?);
     }
     spawn_blocking(|| roundtrip.stop()).await??;
@@ -223,7 +233,7 @@ async fn over_http(bench: &Bench, loader: &Loader) -> anyhow::Result<Vec<Row>> {
 async fn queries(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let queries = Queries::prepare(bench).await?;
     let mut rows = Vec::new();
-    for connections in [1, MANY] {
+    for connections in [1, MANY_READERS] {
         rows.push(queries.measure(bench, connections).await?);
     }
     Ok(rows)
@@ -260,9 +270,29 @@ async fn preloaded_rows(bench: &mut Bench, loader: &Arc<Loader>) -> anyhow::Resu
         views.floor(spawn_blocking(move || floor::upsert(&kafka, &events, &file, records)).await??);
     }
     Ok([
-        commands.row("a full command topic", "commands", PIPE),
-        views.row("into the views", "events", UPSERT),
+        commands.row("a full command topic", "commands", PIPE).aims(&[
+            (Measure::RatePerFloor, Bound::AtLeast(0.45)),
+            (Measure::Cpu(Service::CommandHandler.name()), Bound::AtMost(0.9)),
+        ]),
+        views
+            .row("into the views", "events", UPSERT)
+            .aims(&[(Measure::RatePerFloor, Bound::AtLeast(1.0))]),
     ])
+}
+
+async fn hot_row(bench: &mut Bench, domains: &Domains) -> anyhow::Result<Row> {
+    let Some(counters) = domains.aggregate("counter", "counters") else {
+        bail!("one counter is counted up, and the domain `counter` is not installed");
+    };
+    let topic = Arc::new(Topic::of(bench, domains, counters).await?);
+    let mut rounds = Rounds::default();
+    for _ in 0..bench.plan.rounds {
+        bench.system.stop(Service::CommandHandler).await;
+        let (figures, cpu) = hot::commands(bench, &topic).await?;
+        rounds.ours(figures, cpu);
+    }
+    let row = rounds.row("one aggregate", "commands", "");
+    Ok(row.aims(&[(Measure::PerSecond, Bound::AtLeast(20_000.0))]))
 }
 
 /// Where `foldline dev` has it: in `.foldline` of the current folder, or of the nearest one above that has one.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
-use foldline_core::{AggregateId, AggregateType, CommandMeta, Timestamp, partition_of};
+use foldline_core::{AggregateId, AggregateType, CommandMeta, Domains, Timestamp, partition_of};
 use foldline_kafka::{KafkaSettings, Registry, subjects, wire_format};
-use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
@@ -23,48 +23,111 @@ const SENT_MAX: Duration = Duration::from_secs(60);
 const DONE_MAX: Duration = Duration::from_secs(180);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// Writes commands into the orders' topic, as a producer of its own would.
-pub(crate) struct Loader {
+/// The command topic of an aggregate type, to write to as a producer of its own would.
+pub(crate) struct Topic {
     kafka: KafkaSettings,
-    orders: Arc<dyn AggregateType>,
-    restaurant: Arc<Restaurant>,
+    aggregate: Arc<dyn AggregateType>,
     schema_id: u32,
     partitions: i32,
 }
 
-impl Loader {
-    pub(crate) async fn new(bench: &Bench, domains: &foldline_core::Domains) -> anyhow::Result<Self> {
+/// Commands on their way.
+pub(crate) struct Sending<'a> {
+    topic: &'a Topic,
+    name: String,
+    producer: ThreadedProducer<DefaultProducerContext>,
+}
+
+/// Writes orders.
+pub(crate) struct Loader {
+    topic: Topic,
+    restaurant: Arc<Restaurant>,
+}
+
+impl Topic {
+    pub(crate) async fn of(
+        bench: &Bench,
+        domains: &Domains,
+        aggregate: &Arc<dyn AggregateType>,
+    ) -> anyhow::Result<Self> {
         let kafka = bench.system.kafka.clone();
-        let topic = kafka.topics().commands(bench.orders.info());
+        let topic = kafka.topics().commands(aggregate.info());
         let all = subjects(&kafka.topics(), domains);
         let subject = all
             .iter()
             .find(|subject| subject.name == format!("{topic}-value"));
-        let subject = subject.context("the orders' commands have no subject")?;
+        let subject = subject.with_context(|| format!("{topic} has no subject"))?;
         let schema_id = Registry::new(&kafka.schema_registry)?.id_of(subject).await?;
         let cluster = foldline_kafka::check_topics(&kafka, domains).await?;
-        let partitions = cluster.partitions.get(&bench.orders.info().qualified_name());
+        let partitions = cluster.partitions.get(&aggregate.info().qualified_name());
         Ok(Self {
-            partitions: *partitions.context("the orders have no topics")?,
+            partitions: *partitions.with_context(|| format!("{topic} is no topic"))?,
             kafka,
-            orders: Arc::clone(&bench.orders),
-            restaurant: Arc::clone(&bench.restaurant),
+            aggregate: Arc::clone(aggregate),
             schema_id,
+        })
+    }
+
+    pub(crate) fn aggregate(&self) -> &dyn AggregateType {
+        self.aggregate.as_ref()
+    }
+
+    pub(crate) fn send(&self) -> anyhow::Result<Sending<'_>> {
+        Ok(Sending {
+            topic: self,
+            name: self.kafka.topics().commands(self.aggregate.info()),
+            producer: floor::throughput(&self.kafka).create()?,
+        })
+    }
+
+    fn record(&self, meta: &CommandMeta, command: &Value) -> anyhow::Result<Vec<u8>> {
+        let (_, command) = self.aggregate.command_from_json(command, None)?;
+        let mut datum = Vec::with_capacity(256);
+        self.aggregate
+            .encode_command(&mut meta.clone(), &command, &mut datum)?;
+        Ok(wire_format(self.schema_id, &datum))
+    }
+}
+
+impl Sending<'_> {
+    pub(crate) fn command(&mut self, meta: &CommandMeta, command: &Value) -> anyhow::Result<()> {
+        let record = self.topic.record(meta, command)?;
+        let id = &meta.aggregate_id;
+        let record = BaseRecord::to(&self.name)
+            .partition(partition_of(id, self.topic.partitions))
+            .key(id.as_str())
+            .payload(record.as_slice());
+        floor::send(&self.producer, record)
+    }
+
+    /// Returns when Kafka has them all. Blocks.
+    pub(crate) fn end(self) -> anyhow::Result<()> {
+        Ok(self.producer.flush(SENT_MAX)?)
+    }
+}
+
+impl Loader {
+    pub(crate) async fn new(bench: &Bench, domains: &Domains) -> anyhow::Result<Self> {
+        Ok(Self {
+            topic: Topic::of(bench, domains, &bench.orders).await?,
+            restaurant: Arc::clone(&bench.restaurant),
         })
     }
 
     /// The mean size of a command's record.
     pub(crate) fn record_bytes(&self) -> anyhow::Result<usize> {
-        let id = AggregateId::from(Uuid::now_v7());
-        let records = self.restaurant.order(0).map(|command| self.record(&id, &command));
+        let meta = a_command_on(&AggregateId::from(Uuid::now_v7()));
+        let records = self
+            .restaurant
+            .order(0)
+            .map(|command| self.topic.record(&meta, &command));
         let records: Vec<Vec<u8>> = records.into_iter().collect::<anyhow::Result<_>>()?;
         Ok(records.iter().map(Vec::len).sum::<usize>() / records.len())
     }
 
     /// Writes so many orders. Blocks.
     fn load(&self, orders: usize) -> anyhow::Result<()> {
-        let producer: ThreadedProducer<_> = floor::throughput(&self.kafka).create()?;
-        let topic = self.kafka.topics().commands(self.orders.info());
+        let mut sending = self.topic.send()?;
         for first in (0..orders).step_by(IN_FLIGHT) {
             let numbers = first..orders.min(first + IN_FLIGHT);
             let flight: Vec<_> = numbers
@@ -72,25 +135,17 @@ impl Loader {
                 .collect();
             for step in 0..COMMANDS_PER_ORDER {
                 for (id, commands) in &flight {
-                    let record = self.record(id, &commands[step])?;
-                    let record = BaseRecord::to(&topic)
-                        .partition(partition_of(id, self.partitions))
-                        .key(id.as_str())
-                        .payload(record.as_slice());
-                    floor::send(&producer, record)?;
+                    sending.command(&a_command_on(id), &commands[step])?;
                 }
             }
         }
-        Ok(producer.flush(SENT_MAX)?)
+        sending.end()
     }
+}
 
-    fn record(&self, id: &AggregateId, command: &Value) -> anyhow::Result<Vec<u8>> {
-        let (_, command) = self.orders.command_from_json(command, None)?;
-        let mut meta = CommandMeta::new(Uuid::now_v7(), id.clone(), now());
-        let mut datum = Vec::with_capacity(256);
-        self.orders.encode_command(&mut meta, &command, &mut datum)?;
-        Ok(wire_format(self.schema_id, &datum))
-    }
+/// A new command, issued now.
+pub(crate) fn a_command_on(id: &AggregateId) -> CommandMeta {
+    CommandMeta::new(Uuid::now_v7(), id.clone(), now())
 }
 
 /// Now, by this machine's clock.
@@ -111,7 +166,7 @@ pub(crate) async fn commands(bench: &mut Bench, loader: &Arc<Loader>) -> anyhow:
     let counted = Counted {
         service: Service::CommandHandler,
         metric: "foldline_commands_total",
-        kind: ("aggregate", loader.orders.info().qualified_name()),
+        kind: ("aggregate", loader.topic.aggregate.info().qualified_name()),
         outcome: "accepted",
     };
     counted.watch(bench, bench.plan.commands).await
@@ -132,17 +187,17 @@ pub(crate) async fn views(bench: &mut Bench) -> anyhow::Result<(Figures, Cpu)> {
 }
 
 /// A service's own count of what it has done since it started.
-struct Counted {
-    service: Service,
-    metric: &'static str,
-    kind: (&'static str, String),
+pub(crate) struct Counted {
+    pub(crate) service: Service,
+    pub(crate) metric: &'static str,
+    pub(crate) kind: (&'static str, String),
     /// How each must have ended.
-    outcome: &'static str,
+    pub(crate) outcome: &'static str,
 }
 
 impl Counted {
     /// From the first that was seen to be done to the last of so many.
-    async fn watch(&self, bench: &Bench, wanted: usize) -> anyhow::Result<(Figures, Cpu)> {
+    pub(crate) async fn watch(&self, bench: &Bench, wanted: usize) -> anyhow::Result<(Figures, Cpu)> {
         let begun = Instant::now();
         let mut first = None;
         loop {

@@ -7,6 +7,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
 
 use super::Bench;
 use super::floor::Server;
+use super::goals::{Bound, Measure};
 use super::http::{Answer, Ask, Connection, closed_loop, get};
 use super::report::Row;
 use super::restaurant::{COMMANDS_PER_ORDER, Guest};
@@ -67,7 +68,11 @@ impl Queries {
             rounds.ours(sample.figures(), cpu);
             rounds.floor(run(self.floor.address, bench.plan.length).await?.figures());
         }
-        Ok(rounds.row(what, "queries", FLOOR))
+        let row = rounds.row(what, "queries", FLOOR);
+        Ok(match connections {
+            1 => row,
+            _ => row.aims(&[(Measure::RatePerFloor, Bound::AtLeast(0.6))]),
+        })
     }
 
     fn reader(&self, start: usize) -> impl FnMut() -> Ask + Send + use<> {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::figures::{Figures, ratio};
+use super::goals::{Bound, Goal};
 use super::machine::Machine;
 use super::system::{Cpu, Memory};
 
@@ -31,6 +32,7 @@ pub(crate) struct Row {
     /// What a program reaches that does nothing else, in the same run.
     pub(crate) floor: Option<Floor>,
     pub(crate) cpu_seconds_per_100k: Cpu,
+    pub(crate) goals: Vec<Goal>,
 }
 
 /// See [`Row::floor`].
@@ -61,10 +63,12 @@ impl Report {
     pub(crate) fn text(&self) -> String {
         let machine = self.machine.text();
         let (figures, floors, cpu, memory) = (self.figures(), self.floors(), self.cpu(), self.memory());
+        let goals = self.goals();
         format!(
             "{figures}\n\
              The floor is the least that it can cost on this machine: a program that does nothing else, measured in \
              turn with ours, on the same broker.\n{floors}\n\
+             Goals\n{goals}\n\
              CPU seconds for 100,000 of each\n{cpu}\n\
              MB in memory\n{memory}\n\
              {machine}"
@@ -109,6 +113,27 @@ impl Report {
         }
         let line = |(numbers, what)| format!("{numbers:>6}  {what}\n");
         floors.into_iter().map(line).collect()
+    }
+
+    fn goals(&self) -> String {
+        let rows = self.numbered().flat_map(|(number, row)| {
+            let goals = row.goals.iter();
+            goals.map(move |goal| {
+                let bound = match goal.wanted {
+                    Bound::AtLeast(least) => format!("at least {}", figure(least)),
+                    Bound::AtMost(most) => format!("at most {}", figure(most)),
+                };
+                let verdict = if goal.is_reached { "reached" } else { "missed" };
+                vec![
+                    row.title(number),
+                    goal.of.clone(),
+                    bound,
+                    or_dash(goal.found, figure),
+                    verdict.to_owned(),
+                ]
+            })
+        });
+        table(&["", "figure", "goal", "found", ""], &rows.collect::<Vec<_>>())
     }
 
     fn cpu(&self) -> String {
@@ -174,6 +199,15 @@ fn figures(figures: Option<&Figures>) -> [String; 3] {
 
 fn or_dash(value: Option<f64>, show: impl Fn(f64) -> String) -> String {
     value.map_or_else(|| "-".to_owned(), show)
+}
+
+/// A rate has no use for hundredths, a ratio is nothing without.
+fn figure(value: f64) -> String {
+    if value < 1000.0 {
+        hundredths(value)
+    } else {
+        whole(value)
+    }
 }
 
 fn hundredths(value: f64) -> String {

@@ -35,6 +35,7 @@ impl Rounds {
             ours,
             floor: below.map(|figures| Floor::below(&ours, floor, figures)),
             cpu_seconds_per_100k: medians(&self.cpu),
+            goals: Vec::new(),
         }
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::Bench;
 use super::figures::{Figures, Sample};
+use super::goals::{Bound, Measure};
 use super::http::{Ask, Connection, get};
 use super::report::Row;
 use super::restaurant::{Guest, Restaurant};
@@ -43,7 +44,11 @@ pub(crate) async fn measure(bench: &Bench) -> anyhow::Result<Row> {
         };
         rounds.ours(figures, cpu);
     }
-    Ok(rounds.row(what, "commands", ""))
+    let goals = [
+        (Measure::P50Ms, Bound::AtMost(5.0)),
+        (Measure::P99Ms, Bound::AtMost(25.0)),
+    ];
+    Ok(rounds.row(what, "commands", "").aims(&goals))
 }
 
 /// A read that waits until the view has seen what the token has.
