@@ -25,6 +25,7 @@ pub async fn run(settings: Settings, domains: Domains, shutdown: Shutdown) -> an
         wait: settings.wait,
         wait_max: settings.wait_max,
         body_bytes_max: settings.http.body_bytes_max,
+        body_timeout: settings.http.body_timeout,
     };
     let started = gateway.clone();
     let routes = when(move || started.has_come(), routes(api)?);

@@ -26,12 +26,10 @@ mod streams;
 mod watcher;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use foldline_core::Domains;
 use foldline_service::{Health, Shutdown};
 use foldline_views::SqliteStore;
-use tokio::net::TcpListener;
 
 pub use api::{Api, ApiOptions};
 pub use http::{documents, router};
@@ -60,7 +58,6 @@ pub async fn run(settings: Settings, domains: Domains, shutdown: Shutdown) -> an
     let api = Api::new(SqliteStore::new(&settings.views), &domains, &options, &shutdown);
     let routes = router(&api)?.merge(documents(&api));
     let listener = foldline_service::bind(settings.listen).await?;
-    drop_who_does_not_read(&listener, settings.write_timeout)?;
     tracing::info!(address = %listener.local_addr()?, views = %settings.views.display(), "serving");
     let health = Health::new(&shutdown, {
         let api = Arc::clone(&api);
@@ -68,16 +65,5 @@ pub async fn run(settings: Settings, domains: Domains, shutdown: Shutdown) -> an
     });
     let app = foldline_service::app(routes, health, &settings.http);
     foldline_service::serve(listener, app, &shutdown, &settings.http).await;
-    Ok(())
-}
-
-/// The kernel ends a connection whose client has not taken what was sent for so long: the server itself does not look
-/// at a connection that it cannot write to. Accepted connections have it from their listener.
-pub fn drop_who_does_not_read(listener: &TcpListener, within: Duration) -> std::io::Result<()> {
-    let millis = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
-    #[cfg(target_os = "linux")]
-    rustix::net::sockopt::set_tcp_user_timeout(listener, millis)?;
-    #[cfg(not(target_os = "linux"))]
-    let _ = (listener, millis);
     Ok(())
 }

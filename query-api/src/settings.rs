@@ -50,9 +50,6 @@ pub struct Settings {
     /// How often a live stream says something although there is nothing to say.
     #[arg(long, env = "FOLDLINE_KEEP_ALIVE", default_value = "15s", value_parser = parse_duration, value_name = "TIME")]
     pub keep_alive: Duration,
-    /// How long a client may leave what was sent to it untaken before its connection is ended (on Linux).
-    #[arg(long, env = "FOLDLINE_WRITE_TIMEOUT", default_value = "30s", value_parser = parse_duration, value_name = "TIME")]
-    pub write_timeout: Duration,
     /// How many lists of the past (`?at=`) are kept to be read again.
     #[arg(long, env = "FOLDLINE_PAST_LISTS_MAX", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..), value_name = "N")]
     pub past_lists_max: u16,

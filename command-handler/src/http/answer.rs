@@ -166,7 +166,15 @@ fn next(problem: Problem, info: &AggregateInfo, result: &CommandResult, refusal:
         _ if refusal.code == "token-not-reached" => {
             problem.advice("send it again, under the same Idempotency-Key: this was no outcome for ever")
         }
-        RefusalKind::State => problem.next("see which commands are possible now", "GET", possible),
+        RefusalKind::State => {
+            let problem = problem.next("see which commands are possible now", "GET", possible);
+            match &refusal.field {
+                Some(_) => {
+                    problem.advice("or send it with another value, under an Idempotency-Key of its own")
+                }
+                None => problem,
+            }
+        }
         RefusalKind::Sequence => problem
             .next(
                 "see what it is now, and which commands are possible",
@@ -174,7 +182,10 @@ fn next(problem: Problem, info: &AggregateInfo, result: &CommandResult, refusal:
                 &*possible,
             )
             .next(
-                &format!("send it again {}", at(result.sequence)),
+                &format!(
+                    "send it again {}, under an Idempotency-Key of its own",
+                    at(result.sequence)
+                ),
                 "POST",
                 possible,
             ),

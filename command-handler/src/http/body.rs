@@ -1,4 +1,4 @@
-//! The body of a command: JSON of a bounded size.
+//! The body of a command: JSON of a bounded size, which comes in a bounded time.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
@@ -8,16 +8,18 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-use super::{json, problem};
+use super::{Api, json, problem};
 
 /// Reads the body; every way in which it is no JSON document is a problem of its own.
-pub(super) async fn read(request: Request, bytes_max: usize) -> Result<Value, Problem> {
+pub(super) async fn read(request: Request, api: &Api) -> Result<Value, Problem> {
     if !is_json(request.headers()) {
         return Err(problem::not_json_type());
     }
-    let bytes = Bytes::from_request(request, &()).await.map_err(|rejection| {
+    let bytes = tokio::time::timeout(api.body_timeout, Bytes::from_request(request, &())).await;
+    let bytes = bytes.map_err(|_| problem::too_slow(api.body_timeout))?;
+    let bytes = bytes.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            return problem::too_large(bytes_max);
+            return problem::too_large(api.body_bytes_max);
         }
         problem::unread_body(&rejection.into_response())
     })?;

@@ -19,7 +19,7 @@ pub(super) async fn post_command(
 ) -> Result<Response, Problem> {
     let id: AggregateId = id.parse().map_err(|error| problem::id(&error))?;
     let asked = Asked::read(request.headers(), request.uri(), &surface.api)?;
-    let sent = body::read(request, surface.api.body_bytes_max).await?;
+    let sent = body::read(request, &surface.api).await?;
     let (_, command) = surface
         .aggregate
         .command_from_json(&sent, None)

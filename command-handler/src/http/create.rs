@@ -13,7 +13,7 @@ pub(super) async fn post_new(State(surface): State<Surface>, request: Request) -
     let info = surface.aggregate.info();
     let creating = create_command(info);
     let asked = Asked::read(request.headers(), request.uri(), &surface.api)?;
-    let sent = body::read(request, surface.api.body_bytes_max).await?;
+    let sent = body::read(request, &surface.api).await?;
     let read = surface.aggregate.command_from_json(&sent, Some(creating));
     let (name, command) = read.map_err(|errors| problem::form(info, errors))?;
     if name != creating {

@@ -41,9 +41,9 @@ impl Asked {
     /// Reads the headers and the query of a request.
     pub(super) fn read(headers: &HeaderMap, uri: &Uri, api: &Api) -> Result<Self, Problem> {
         let path = uri.path();
-        let key = text(headers, "idempotency-key")?.map(|key| unquoted(&key));
+        let key = text(headers, "Idempotency-Key")?.map(|key| unquoted(&key));
         let command_id = key.as_deref().map(|key| command_id_of(path, key)).transpose()?;
-        let token = text_of_any_length(headers, "consistency-token")?;
+        let token = text_of_any_length(headers, "Consistency-Token")?;
         if let Some(token) = &token {
             Token::parse(token, api.commands.cluster_id()).map_err(|error| problem::token(&error))?;
         }
@@ -52,9 +52,9 @@ impl Asked {
             is_repeatable: command_id.is_some(),
             expected_sequence: expected_sequence(headers)?,
             consistency_token: token,
-            correlation_id: text(headers, "correlation-id")?,
-            causation_id: text(headers, "causation-id")?,
-            actor: text(headers, "x-actor")?,
+            correlation_id: text(headers, "Correlation-Id")?,
+            causation_id: text(headers, "Causation-Id")?,
+            actor: text(headers, "X-Actor")?,
             trace: trace(headers),
             preference: Preference::read(headers),
             dry_run: dry_run(uri)?,
@@ -139,8 +139,8 @@ fn command_id_of(path: &str, key: &str) -> Result<Uuid, Problem> {
 
 /// `If-Match: "7"` or `If-None-Match: *`.
 fn expected_sequence(headers: &HeaderMap) -> Result<Option<Sequence>, Problem> {
-    let matches = text(headers, "if-match")?;
-    let none = text(headers, "if-none-match")?;
+    let matches = text(headers, "If-Match")?;
+    let none = text(headers, "If-None-Match")?;
     match (matches, none) {
         (None, None) => Ok(None),
         (Some(etag), None) => match sequence_of(&etag) {

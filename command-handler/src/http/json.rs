@@ -113,6 +113,9 @@ mod tests {
 
     #[test]
     fn deep_nesting_is_an_error_and_no_crash() {
-        assert!(read("[".repeat(60_000).as_bytes()).is_err());
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(read(nested(127).as_bytes()).is_ok());
+        assert!(read(nested(128).as_bytes()).is_err());
+        assert!(read(nested(30_000).as_bytes()).is_err());
     }
 }

@@ -39,6 +39,8 @@ pub struct Api {
     pub wait_max: Duration,
     /// How many bytes a body may have; the server enforces it.
     pub body_bytes_max: usize,
+    /// How long a body may take.
+    pub body_timeout: Duration,
 }
 
 /// The routes of one aggregate type.

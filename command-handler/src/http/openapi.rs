@@ -20,13 +20,14 @@ const OF_THE_ENGINE: [&str; 5] = [
     "unknown-aggregate",
 ];
 /// What the form of a request can have against it.
-const OF_THE_FORM: [&str; 7] = [
+const OF_THE_FORM: [&str; 8] = [
     "malformed-json",
     "invalid-command",
     "invalid-header",
     "invalid-parameter",
     "invalid-consistency-token",
     "too-large",
+    "request-timeout",
     "unsupported-media-type",
 ];
 const AWAY: [&str; 3] = ["not-ready", "overloaded", "kafka-unavailable"];

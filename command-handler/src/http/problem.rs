@@ -1,5 +1,7 @@
 //! Every error of the write API that is not a rule's no; each code has a page in `docs/errors/`.
 
+use std::time::Duration;
+
 use axum::response::Response;
 use foldline_core::{AggregateInfo, FormErrors, InvalidId, TokenError};
 use foldline_service::{Problem, title_of};
@@ -25,6 +27,17 @@ pub(super) fn too_large(bytes_max: usize) -> Problem {
     )
     .detail(format!("a command has at most {bytes_max} bytes"))
     .with("bytes_max", bytes_max)
+}
+
+pub(super) fn too_slow(within: Duration) -> Problem {
+    let seconds = within.as_secs_f64();
+    Problem::new(
+        StatusCode::REQUEST_TIMEOUT,
+        "request-timeout",
+        "The body came too slowly",
+    )
+    .detail(format!("the body of a request must have come within {seconds} s"))
+    .advice("send it again on a new connection, under the same Idempotency-Key: nothing was done")
 }
 
 pub(super) fn unread_body(rejection: &Response) -> Problem {
@@ -80,7 +93,9 @@ pub(super) fn parameter(found: &str) -> Problem {
 
 pub(super) fn token(error: &TokenError) -> Problem {
     let title = "The consistency token cannot be understood";
-    Problem::new(StatusCode::BAD_REQUEST, "invalid-consistency-token", title).detail(error.to_string())
+    Problem::new(StatusCode::BAD_REQUEST, "invalid-consistency-token", title)
+        .detail(error.to_string())
+        .with("header", "Consistency-Token")
 }
 
 pub(super) fn id(error: &InvalidId) -> Problem {

@@ -1,7 +1,11 @@
 //! Requests of a wrong form: none of them reaches the engine.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use http::Request;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::client::{Client, GOOD};
 use super::engine::Then;
@@ -31,6 +35,26 @@ async fn what_is_not_json_is_400_with_line_and_column() {
         .post(TO_ONE, twice, &[])
         .await
         .is_problem(400, "malformed-json", &[""]);
+    reached_nobody(&client);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_408_and_the_connection_ends() {
+    let client = Client::when(Then::Accept(1));
+    let address = client.served().await;
+    let told = async {
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        let head = format!("POST {TO_ONE} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n");
+        // All of it, but for the last byte that is announced.
+        let request = format!("{head}content-length: {}\r\n\r\n{GOOD}", GOOD.len() + 1);
+        slow.write_all(request.as_bytes()).await.unwrap();
+        let mut told = String::new();
+        slow.read_to_string(&mut told).await.unwrap();
+        told
+    };
+    let told = tokio::time::timeout(Duration::from_secs(20), told).await.unwrap();
+    assert!(told.starts_with("HTTP/1.1 408 "), "{told}");
+    assert!(told.contains("/problems/request-timeout"), "{told}");
     reached_nobody(&client);
 }
 

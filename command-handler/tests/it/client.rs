@@ -1,12 +1,13 @@
 //! Requests to the write API, in this process.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use foldline_command_handler::http::{Api, documents, routes};
-use foldline_service::{Health, HttpSettings, Shutdown, app};
+use foldline_service::{Health, HttpSettings, Shutdown, app, bind, serve};
 use http::{HeaderMap, Request, StatusCode};
 use serde_json::Value;
 use tower::ServiceExt;
@@ -15,6 +16,9 @@ use super::engine::{Engine, Taken, Then};
 use super::parcels::domains;
 
 pub const GOOD: &str = r#"{"weight": 5, "shipping_container": "/containers/7"}"#;
+
+/// Of requests in this process, bodies are there at once.
+const BODY_TIMEOUT: Duration = Duration::from_millis(100);
 
 pub struct Client {
     app: Router,
@@ -37,6 +41,7 @@ impl Client {
             wait: Duration::from_secs(10),
             wait_max: Duration::from_secs(60),
             body_bytes_max: http.body_bytes_max,
+            body_timeout: BODY_TIMEOUT,
         };
         let health = Health::new(&Shutdown::new(), Vec::new);
         Self {
@@ -51,6 +56,15 @@ impl Client {
 
     pub fn when(then: Then) -> Self {
         Self::of(Engine::new(then))
+    }
+
+    /// Serves it on a port, for as long as the test runs.
+    pub async fn served(&self) -> SocketAddr {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let app = self.app.clone();
+        tokio::spawn(async move { serve(listener, app, &Shutdown::new(), &HttpSettings::default()).await });
+        address
     }
 
     pub async fn get(&self, path: &str) -> Answer {

@@ -18,6 +18,7 @@ fn router() -> Router {
         wait: std::time::Duration::ZERO,
         wait_max: std::time::Duration::ZERO,
         body_bytes_max: 1000,
+        body_timeout: std::time::Duration::from_secs(1),
     };
     let health = Health::new(&Shutdown::new(), Vec::new);
     routes(api)

@@ -63,7 +63,9 @@ impl fmt::Display for FormErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, error) in self.0.iter().enumerate() {
             let separator = if index == 0 { "" } else { "; " };
-            write!(f, "{separator}{}: {}", error.pointer, error.detail)?;
+            // An empty pointer is all of it.
+            let colon = if error.pointer.is_empty() { "" } else { ": " };
+            write!(f, "{separator}{}{colon}{}", error.pointer, error.detail)?;
         }
         Ok(())
     }

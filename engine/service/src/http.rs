@@ -36,6 +36,12 @@ pub struct HttpSettings {
     /// How many bytes the body of a request may have.
     #[arg(long, env = "FOLDLINE_BODY_BYTES_MAX", default_value_t = 64 * 1024, value_name = "BYTES")]
     pub body_bytes_max: usize,
+    /// How long the body of a request may take.
+    #[arg(long, env = "FOLDLINE_BODY_TIMEOUT", default_value = "30s", value_parser = parse_duration, value_name = "TIME")]
+    pub body_timeout: Duration,
+    /// How long a client may leave what was sent to it untaken before its connection is ended (on Linux).
+    #[arg(long, env = "FOLDLINE_WRITE_TIMEOUT", default_value = "30s", value_parser = parse_duration, value_name = "TIME")]
+    pub write_timeout: Duration,
     /// How long a stop waits for requests that are being answered.
     #[arg(long, env = "FOLDLINE_DRAIN_TIMEOUT", default_value = "15s", value_parser = parse_duration, value_name = "TIME")]
     pub drain_timeout: Duration,
@@ -51,6 +57,8 @@ impl Default for HttpSettings {
             connections_max: 1024,
             head_timeout: Duration::from_secs(30),
             body_bytes_max: 64 * 1024,
+            body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(15),
             rate_limit: None,
         }
@@ -113,7 +121,10 @@ async fn problems_only(request: Request, next: Next) -> Response {
     let mut problem = match response.extensions_mut().remove::<Problem>() {
         Some(problem) => problem,
         None if is_foreign(&response) => return response,
-        None => with_text(Problem::of_status(status), &mut response).await,
+        None => {
+            let problem = with_text(Problem::of_status(status), &mut response).await;
+            problem.of_router(&method, &path)
+        }
     };
     problem = problem.instance_or(path).next_or_general(&method, &uri);
     if let Some(trace_id) = trace_id {

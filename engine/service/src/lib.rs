@@ -28,6 +28,7 @@ mod rate_limit;
 mod serve;
 mod settings;
 mod shutdown;
+mod sockets;
 mod telemetry;
 mod trace;
 

@@ -124,6 +124,30 @@ impl Problem {
         self
     }
 
+    /// In words what the router, which says nothing, has found wrong with the request.
+    pub(crate) fn of_router(self, method: &str, path: &str) -> Self {
+        if self.0.detail.is_some() {
+            return self;
+        }
+        match self.0.status {
+            StatusCode::NOT_FOUND => {
+                let problem = self.detail(format!("there is no {path}"));
+                // Two slashes at the start would lead to another host.
+                match path.strip_suffix('/') {
+                    Some(shorter) if !shorter.is_empty() && !path.starts_with("//") => {
+                        problem.next("ask without the slash at the end", method, shorter)
+                    }
+                    _ => problem,
+                }
+            }
+            // The router names them in the header, which it adds last.
+            StatusCode::METHOD_NOT_ALLOWED => self.detail(format!(
+                "{method} cannot be done here; the header Allow names what can"
+            )),
+            _ => self,
+        }
+    }
+
     /// Fills in what helps in general: to ask again if that is worth it, and else to read the problem's page.
     pub(crate) fn next_or_general(self, method: &str, uri: &str) -> Self {
         if !self.0.next.is_empty() {

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::{Args, Command, FromArgMatches};
-use tracing::{error, info};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tracing::{debug, error, info};
 
 use crate::{Shutdown, TelemetrySettings, init_telemetry, parse_layered};
 
@@ -56,6 +57,7 @@ where
     };
     let ended = runtime.block_on(async {
         init_telemetry(&process.telemetry)?;
+        raise_file_limit();
         let shutdown = Shutdown::on_signals()?;
         run(process.settings, shutdown).await
     });
@@ -72,6 +74,19 @@ where
             error!(error = format!("{failure:#}"), "failed");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// A connection takes a file, and many systems begin with 1,024 of them though they allow far more: whoever keeps
+/// connections open must not keep the service from its own files.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        debug!(%error, "the limit of open files stays as it is");
     }
 }
 

@@ -22,6 +22,7 @@ use tower::Service;
 use tracing::{debug, info, warn};
 
 use crate::rate_limit::Peer;
+use crate::sockets;
 use crate::{HttpSettings, Shutdown};
 
 /// The HTTP surface cannot be served.
@@ -53,13 +54,20 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
         })
 }
 
+/// How many bytes the head of a request may have; more is a 431. As much is kept of an answer that is not taken.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
 /// Serves until it is to stop, then finishes the requests that are being answered, within the drain timeout.
 pub async fn serve(listener: TcpListener, app: Router, shutdown: &Shutdown, settings: &HttpSettings) {
+    if let Err(error) = sockets::bound(&listener, settings.write_timeout) {
+        warn!(%error, "clients that do not read are not bounded by the kernel");
+    }
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(settings.connections_max as usize));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(settings.head_timeout);
+        .header_read_timeout(settings.head_timeout)
+        .max_buf_size(HEAD_BYTES_MAX);
     let mut stop = pin!(shutdown.wait());
     loop {
         let (stream, peer, place) = tokio::select! {

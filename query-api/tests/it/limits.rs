@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use foldline_query_api::drop_who_does_not_read;
 use foldline_service::{HttpSettings, serve};
 use foldline_views::{Batch, HISTORY, HistoryEvent, ViewWriter};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -93,10 +92,13 @@ struct Served {
 
 async fn served(fixture: Fixture, write_timeout: Duration) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    drop_who_does_not_read(&listener, write_timeout).unwrap();
     let address = listener.local_addr().unwrap();
     let (app, shutdown) = (fixture.app.clone(), fixture.shutdown.clone());
-    let task = tokio::spawn(async move { serve(listener, app, &shutdown, &HttpSettings::default()).await });
+    let settings = HttpSettings {
+        write_timeout,
+        ..HttpSettings::default()
+    };
+    let task = tokio::spawn(async move { serve(listener, app, &shutdown, &settings).await });
     Served {
         fixture,
         address,

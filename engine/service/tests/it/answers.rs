@@ -16,6 +16,7 @@ async fn what_is_not_there_is_a_problem() {
     assert_eq!(answer.header("traceparent"), Some(parent));
     let problem = json!({
         "type": "/problems/not-found", "title": "Not Found", "status": 404, "instance": "/nothing",
+        "detail": "there is no /nothing",
         "next": [
             { "description": "read what this problem is and what helps", "method": "GET", "href": "/problems/not-found" },
             { "description": "see what there is here", "method": "GET", "href": "/" },
@@ -31,6 +32,20 @@ async fn a_wrong_method_is_a_problem_that_names_the_right_ones() {
     let answer = served.ask("DELETE /hello HTTP/1.1").await;
     assert_eq!(answer.problem()["type"], "/problems/method-not-allowed");
     assert_eq!(answer.header("allow"), Some("get,head"));
+    let detail = answer.problem()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.starts_with("DELETE cannot be done here"), "{detail}");
+}
+
+#[tokio::test]
+async fn a_slash_too_many_is_told() {
+    let served = Served::start(HttpSettings::default()).await;
+    let problem = served.ask("GET /hello/ HTTP/1.1").await.problem();
+    assert_eq!(
+        (&problem["status"], &problem["next"][0]["href"]),
+        (&404.into(), &"/hello".into())
+    );
+    let elsewhere = served.ask("GET //example.org/ HTTP/1.1").await.problem();
+    assert_eq!(elsewhere["next"][0]["href"], "/problems/not-found");
 }
 
 #[tokio::test]

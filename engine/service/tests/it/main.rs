@@ -130,6 +130,13 @@ impl Client {
         }
     }
 
+    /// The status of the next answer, whatever follows it.
+    async fn status(&mut self) -> u16 {
+        let mut start = [0; 12];
+        self.0.read_exact(&mut start).await.unwrap();
+        std::str::from_utf8(&start[9..]).unwrap().parse().unwrap()
+    }
+
     /// Whether the other side has closed it.
     async fn is_closed(&mut self) -> bool {
         matches!(self.0.read(&mut [0; 1]).await, Ok(0) | Err(_))
