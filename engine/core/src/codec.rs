@@ -94,6 +94,8 @@ impl RecordCodec {
             let several = json!({ "type": "array", "items": one });
             all.push(json!({ "name": MORE, "type": ["null", several], "default": null, "doc": doc }));
         }
+        // The first call counts, and no record is read before there is a codec.
+        apache_avro::util::max_allocation_bytes(ALLOCATION_BYTES_MAX);
         let json = record(name, doc, &json!(all));
         let full = parse(&json);
         // A variant's name in Rust has no namespace.
@@ -383,6 +385,10 @@ fn brief(error: &apache_avro::Error) -> String {
 
 /// The field of the payloads after the first one.
 const MORE: &str = "and_then";
+
+/// What a record may have allocated at once: a length in it may claim anything, whatever the record's size. More than
+/// Kafka takes for a record by default, by far.
+const ALLOCATION_BYTES_MAX: usize = 32 << 20;
 
 /// How many payloads a record may have: what is decided at once must stay small.
 pub const PAYLOADS_MAX: usize = 100;

@@ -91,6 +91,28 @@ fn a_command_record_is_read_back() {
 }
 
 #[test]
+fn a_length_that_no_record_has_is_refused_before_memory_is_taken_for_it() {
+    let domains = domains();
+    let claims = &domains.aggregates()[0];
+    let (mut meta, mut bytes) = (event_meta(), Vec::new());
+    let event = AnyEvent(Box::new(released()));
+    claims.encode_event(&mut meta, &event, &mut bytes).unwrap();
+    // The length of the first text, 36, becomes 400 MiB: 25 << 24, zigzag, in seven bits a byte.
+    assert_eq!(bytes[0], 72);
+    bytes.splice(..1, [0x80, 0x80, 0x80, 0x90, 0x03]);
+    for read in [
+        claims.decode_event(&bytes).map(drop),
+        claims
+            .event_codec()
+            .transcode(claims.event_codec().own(), &bytes)
+            .map(drop),
+    ] {
+        let error = read.unwrap_err().to_string();
+        assert!(error.contains("maximum allowed"), "{error}");
+    }
+}
+
+#[test]
 fn bytes_that_are_no_record_are_told_apart() {
     let domains = domains();
     let claims = &domains.aggregates()[0];
