@@ -73,6 +73,11 @@ impl Client {
         }
     }
 
+    /// Where the service listens, as `host:port`.
+    pub fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
     /// Whether the service says that it is ready.
     pub async fn is_ready(&self) -> bool {
         let answer = self.http.get(format!("{}/readyz", self.base)).send().await;
