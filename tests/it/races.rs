@@ -168,13 +168,25 @@ fn squat(key: Uuid, number: usize) -> Asked {
     sign_up(key, "squatter", &spare(number), refused)
 }
 
+/// One who has an email takes another one, and gives up the one that it had: that one is free again.
+fn move_on(key: Uuid, number: usize) -> Asked {
+    Asked {
+        body: json!({"type": "ChangeEmail", "email": held(number)}),
+        ..sign_up(key, "mover", "", Expected::Event("CustomerEmailChanged"))
+    }
+}
+
+fn held(number: usize) -> String {
+    format!("held{number}@example.org")
+}
+
 fn spare(number: usize) -> String {
     format!("spare{number}@example.org")
 }
 
 /// All clients at once, each for each of these emails.
 async fn round(load: &Arc<Load>, emails: std::ops::Range<usize>, chance: &mut Chance) {
-    let mut asked = Vec::new();
+    let mut asked = vec![move_on(chance.uuid(), emails.end)];
     for number in emails {
         asked.push(squat(chance.uuid(), number));
         for client in 0..CLIENTS {
@@ -251,6 +263,8 @@ async fn one_of_many_has_an_email_and_none_is_lost_or_leaked_whoever_is_killed()
     let signed_up = Expected::Event("CustomerSignedUp");
     let squatter = sign_up(chance.uuid(), "squatter", "squatter@example.org", signed_up);
     load.ask(squatter, Manner::default()).await;
+    let mover = sign_up(chance.uuid(), "mover", &held(0), signed_up);
+    load.ask(mover, Manner::default()).await;
 
     let (pace, has_ended) = (Pace::new(EMAILS, TIME_MAX), AtomicBool::new(false));
     let race = async {
@@ -269,6 +283,11 @@ async fn one_of_many_has_an_email_and_none_is_lost_or_leaked_whoever_is_killed()
         load.retries()
     );
     system.wait_until_ready(Service::CommandHandler).await;
+    // What was given up, and whatever was killed meanwhile, somebody else can have.
+    for number in (0..emails).step_by(AT_ONCE) {
+        let late = sign_up(chance.uuid(), &format!("heir-{number}"), &held(number), signed_up);
+        load.ask(late, Manner::default()).await;
+    }
     // What was refused has leaked nothing: it is free.
     for number in 0..emails.min(SPARES) {
         let late = sign_up(
