@@ -1,15 +1,13 @@
 //! A request to commit that arrives when its transaction is over, and another one is open (KAFKA-17754).
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use foldline_stack::Port;
 use foldline_tests::chance::Chance;
 use foldline_tests::check::{self, Violation};
 use foldline_tests::load::{Load, restaurant};
-use foldline_tests::proxy::{Held, Proxy};
+use foldline_tests::proxy::Held;
 use foldline_tests::stack;
 use foldline_tests::system::{HandlerOptions, Service, System};
 
@@ -67,20 +65,9 @@ async fn late_commits(
     is_careful: bool,
 ) -> (Held, Vec<Violation>) {
     let mut chance = Chance::of_this_run(test);
-    let [direct, behind, before] = free_ports(&mut chance);
-    let (_stack, kafka) = stack::own(test, |options| {
-        options.kafka_port = Port::fixed(direct, "");
-        let lines = [
-            ("listeners", format!("BROKER://127.0.0.1:@port@,PROXIED://127.0.0.1:{behind},CONTROLLER://127.0.0.1:@controller_port@")),
-            ("advertised.listeners", format!("BROKER://127.0.0.1:@port@,PROXIED://127.0.0.1:{before}")),
-            ("listener.security.protocol.map", "BROKER:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned()),
-        ];
-        options.broker_config = lines.map(|(key, value)| (key.to_owned(), value)).into();
-    })
-    .await;
-    let proxy = Proxy::start(before, behind, ONE_IN).await;
+    let (_stack, kafka, proxy, before) = stack::proxied(test, &mut chance, ONE_IN).await;
     let handler = HandlerOptions {
-        bootstrap_servers: Some(format!("127.0.0.1:{before}")),
+        bootstrap_servers: Some(before),
         arguments: if is_careful {
             vec![]
         } else {
@@ -131,15 +118,4 @@ async fn late_commits(
         println!("  {violation}");
     }
     (late, broken)
-}
-
-/// Ports that are free now, below those that the system gives to outgoing connections.
-fn free_ports<const N: usize>(chance: &mut Chance) -> [u16; N] {
-    let listeners: [TcpListener; N] = std::array::from_fn(|_| {
-        let mut tries = (0..1000).map(|_| 20_000 + u16::try_from(chance.below(12_000)).unwrap());
-        tries
-            .find_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok())
-            .unwrap()
-    });
-    listeners.map(|listener| listener.local_addr().unwrap().port())
 }

@@ -1,20 +1,18 @@
 //! Followers of the read API, which is killed and started again under them.
 
-mod follower;
-
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use foldline_tests::chance::Chance;
+use foldline_tests::check::{self, Placed};
 use foldline_tests::client::{Client, eventually};
+use foldline_tests::follower::{Done, Follower, Told};
 use foldline_tests::records;
 use foldline_tests::system::{Service, System};
 use serde_json::json;
 use tokio::sync::watch;
 
 use crate::PROGRAM;
-use follower::{Done, Follower, Told};
 
 const COUNTERS: usize = 7;
 const KILLS: usize = 6;
@@ -57,30 +55,25 @@ async fn reap(system: &mut System, progress: &[AtomicUsize], chance: &mut Chance
     }
 }
 
-/// The numbers of the events that were told, partition by partition, are those of the log.
+/// What was told is the log, partition by partition.
 fn is_as_in_the_log(system: &System, told: &[Told]) {
     let events = records::events(&system.kafka, "counter.counters");
-    let mut log: BTreeMap<i32, Vec<String>> = BTreeMap::new();
-    let mut partition_of = BTreeMap::new();
-    for event in &events {
-        let id = event.meta.event_id.to_string();
-        partition_of.insert(id.clone(), event.record.partition);
-        log.entry(event.record.partition).or_default().push(id);
-    }
-    assert!(log.len() > 1, "no result: all in one partition");
-    let mut shown: BTreeMap<i32, Vec<String>> = BTreeMap::new();
+    let placed = |event: &records::Event| Placed {
+        partition: event.record.partition,
+        offset: event.record.offset,
+        record: event.meta.clone(),
+    };
+    let events: Vec<_> = events.iter().map(placed).collect();
+    let elsewhere = |event: &Placed<_>| event.partition != events[0].partition;
+    assert!(events.iter().any(elsewhere), "no result: all in one partition");
     for told in told {
         assert_eq!(told.data["aggregate"], "counter.counters");
         assert_eq!(told.data["event_type"], told.kind.as_str());
-        let id = told.data["event_id"].as_str().expect("an id").to_owned();
-        shown.entry(partition_of[&id]).or_default().push(id);
     }
-    for (partition, ids) in log {
-        assert!(
-            shown.get(&partition) == Some(&ids),
-            "partition {partition}: not each once, in order"
-        );
-    }
+    let ids = told
+        .iter()
+        .map(|told| told.data["event_id"].as_str().expect("an id"));
+    check::expect_none(check::feed::is_the_log(&events, ids));
 }
 
 fn sequence(told: &Told) -> i64 {

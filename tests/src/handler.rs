@@ -1,5 +1,7 @@
 //! One more command handler beside that of a system.
 
+use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
@@ -62,7 +64,19 @@ impl Handler {
 
     /// Loses its disk, while it is not running.
     pub fn lose_its_disk(&self) {
-        std::fs::remove_dir_all(&self.state).expect("a state folder");
+        fs::remove_dir_all(&self.state).expect("a state folder");
+    }
+
+    /// Writes a file to the disk that its state is on, as it sees it, until nothing more goes there.
+    pub fn fill_its_disk(&self) {
+        let pid = self.child.pid().expect("it runs");
+        let state = self.state.strip_prefix("/").expect("an absolute path");
+        let filler = PathBuf::from(format!("/proc/{pid}/root"))
+            .join(state)
+            .join("filler");
+        let mut file = fs::File::create(&filler).expect("a file");
+        let zeros = vec![0; 1 << 20];
+        while file.write_all(&zeros).is_ok() {}
     }
 
     /// SIGKILL; returns when it is gone.
@@ -106,6 +120,6 @@ impl Handler {
 
     /// What it has logged.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.child.log()).unwrap_or_default()
+        fs::read_to_string(self.child.log()).unwrap_or_default()
     }
 }

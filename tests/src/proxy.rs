@@ -1,5 +1,6 @@
-//! A proxy in front of a broker that knows where a Kafka request begins and what it asks for, and can keep one back:
-//! an `EndTxn` that is still on its way when its transaction is over (KAFKA-17754).
+//! A proxy in front of a broker that knows where a Kafka request begins and what it asks for. It can be slow, cut or
+//! deaf ([`Line`]), it knows who has a transaction open, and it can keep a request back: an `EndTxn` that is still on
+//! its way when its transaction is over (KAFKA-17754).
 //!
 //! One that is held has left its client, whose connection breaks; it asks again on another one. The held request
 //! arrives in the middle of the *next* transaction of the same producer: when the first of its `Produce` requests is
@@ -7,10 +8,11 @@
 
 mod frame;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -26,6 +28,20 @@ pub struct Proxy {
     accepting: AbortHandle,
 }
 
+/// What the line between the clients and the broker is like.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Line {
+    /// As if there were no proxy.
+    #[default]
+    Clear,
+    /// Each frame, in either direction, takes so long.
+    Slow(Duration),
+    /// There is none: connections break, and new ones are closed at once.
+    Cut,
+    /// Requests arrive, answers do not. When it is over, the connections whose answers are lost break.
+    Deaf,
+}
+
 /// What became of the requests that were held.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Held {
@@ -39,8 +55,11 @@ pub struct Held {
 
 struct Shared {
     broker: SocketAddr,
-    /// Of so many commits, one is held.
-    one_in: usize,
+    /// Of so many commits, one is held; of 0, none.
+    one_in: AtomicUsize,
+    line: watch::Sender<Line>,
+    /// The transactional ids whose records have been sent since they last asked for an end.
+    open: Mutex<HashSet<String>>,
     commits: AtomicUsize,
     /// By transactional id.
     waiting: Mutex<HashMap<String, Late>>,
@@ -55,13 +74,15 @@ struct Late {
 }
 
 impl Proxy {
-    /// Listens on the port. Of `one_in` commits of transactions, one is held.
+    /// Listens on the port. Of `one_in` commits of transactions, one is held; of 0, none.
     pub async fn start(port: u16, broker: u16, one_in: usize) -> Self {
         let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let listener = TcpListener::bind(at(port)).await.expect("a port for the proxy");
         let shared = Arc::new(Shared {
             broker: at(broker),
-            one_in,
+            one_in: AtomicUsize::new(one_in),
+            line: watch::Sender::default(),
+            open: Mutex::default(),
             commits: AtomicUsize::new(0),
             waiting: Mutex::default(),
             counts: watch::Sender::default(),
@@ -76,6 +97,26 @@ impl Proxy {
             shared,
             accepting: accepting.abort_handle(),
         }
+    }
+
+    /// Of so many commits from now on, one is held; of 0, none.
+    pub fn hold_one_in(&self, one_in: usize) {
+        self.shared.one_in.store(one_in, Ordering::SeqCst);
+    }
+
+    /// What the line is like from now on.
+    pub fn be(&self, line: Line) {
+        self.shared.line.send_replace(line);
+    }
+
+    /// How many transactions have records at the broker, and have not asked for an end.
+    pub fn open_transactions(&self) -> usize {
+        self.shared.open().len()
+    }
+
+    /// Whoever had a transaction open is gone.
+    pub fn forget_open_transactions(&self) {
+        self.shared.open().clear();
     }
 
     /// What happened so far.
@@ -102,7 +143,26 @@ impl Shared {
 
     fn is_to_be_held(&self, id: &str) -> bool {
         let count = self.commits.fetch_add(1, Ordering::SeqCst) + 1;
-        count.is_multiple_of(self.one_in) && !self.waiting().contains_key(id)
+        let one_in = self.one_in.load(Ordering::SeqCst);
+        // No count is a multiple of 0.
+        count.is_multiple_of(one_in) && !self.waiting().contains_key(id)
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes who begins and who ends a transaction.
+    fn note(&self, asks: &Asks) {
+        match asks {
+            Asks::ToProduce { id } => {
+                self.open().insert(id.clone());
+            }
+            Asks::ToEnd { id, .. } => {
+                self.open().remove(id);
+            }
+            Asks::SomethingElse => {}
+        }
     }
 
     fn hold(&self, id: String, late: Late) {
@@ -128,17 +188,22 @@ impl Shared {
 
 /// Carries one connection, until either side ends it or its request is held.
 async fn connection(shared: Arc<Shared>, client: TcpStream) {
+    let mut line = shared.line.subscribe();
+    if *line.borrow() == Line::Cut {
+        return;
+    }
     let Ok(broker) = TcpStream::connect(shared.broker).await else {
         return;
     };
     let _ = (client.set_nodelay(true), broker.set_nodelay(true));
     let (mut from_client, to_client) = client.into_split();
     let (from_broker, mut to_broker) = broker.into_split();
-    let answers = Answers::start(from_broker, to_client);
-    while let Ok(Some(frame)) = read_frame(&mut from_client).await {
+    let answers = Answers::start(from_broker, to_client, shared.line.subscribe());
+    while let Some(frame) = carried(&mut from_client, &mut line).await {
         let request = Request::of(&frame);
+        shared.note(&request.asks);
         match request.asks {
-            Asks::ToCommit { id } if shared.is_to_be_held(&id) => {
+            Asks::ToEnd { id, is_commit: true } if shared.is_to_be_held(&id) => {
                 let Some(from_broker) = answers.cut().await else {
                     return;
                 };
@@ -175,6 +240,21 @@ async fn connection(shared: Arc<Shared>, client: TcpStream) {
     answers.cut().await;
 }
 
+/// The next frame, once the line has let it through; `None` at the end of the connection, or if the line is cut.
+async fn carried(from: &mut OwnedReadHalf, line: &mut watch::Receiver<Line>) -> Option<Vec<u8>> {
+    // What is half read when it is cut is lost with the connection.
+    let frame = tokio::select! {
+        frame = read_frame(from) => frame.ok().flatten()?,
+        _ = line.wait_for(|line| *line == Line::Cut) => return None,
+    };
+    let delay = match *line.borrow() {
+        Line::Slow(delay) => delay,
+        _ => return Some(frame),
+    };
+    tokio::time::sleep(delay).await;
+    Some(frame)
+}
+
 /// The request whose answer is waited for, and who is told.
 type Expected = (i32, oneshot::Sender<()>);
 
@@ -186,18 +266,29 @@ struct Answers {
 }
 
 impl Answers {
-    fn start(mut from_broker: OwnedReadHalf, mut to_client: OwnedWriteHalf) -> Self {
+    fn start(
+        mut from_broker: OwnedReadHalf,
+        mut to_client: OwnedWriteHalf,
+        mut line: watch::Receiver<Line>,
+    ) -> Self {
         let (cut, mut is_cut) = oneshot::channel();
         let expected = Arc::new(Mutex::<Option<Expected>>::default());
         let waiting = Arc::clone(&expected);
         let task = tokio::spawn(async move {
             loop {
-                // What is half read when it is cut is lost with the connection.
                 let frame = tokio::select! {
-                    frame = read_frame(&mut from_broker) => frame,
+                    frame = carried(&mut from_broker, &mut line) => frame,
                     _ = &mut is_cut => break,
                 };
-                let Ok(Some(frame)) = frame else { break };
+                let Some(frame) = frame else { break };
+                if *line.borrow() == Line::Deaf {
+                    // It is not told, and nobody is told that it was not, until the line can be heard again.
+                    tokio::select! {
+                        _ = line.wait_for(|line| *line != Line::Deaf) => {}
+                        _ = &mut is_cut => {}
+                    }
+                    break;
+                }
                 if to_client.write_all(&frame).await.is_err() {
                     break;
                 }
@@ -208,6 +299,8 @@ impl Answers {
                     let _ = tell.send(());
                 }
             }
+            // Nobody waits any longer for an answer that does not come.
+            waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
             from_broker
         });
         Self { cut, expected, task }

@@ -1,13 +1,17 @@
 //! The broker and the registry that all tests of a run share.
 
 use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use foldline_core::Domains;
 use foldline_kafka::{KafkaSettings, TopicPlan, apply_topics, register_schemas};
-use foldline_stack::{Quiet, Stack, StackOptions};
+use foldline_stack::{Port, Quiet, Stack, StackOptions};
 use tokio::sync::OnceCell;
+
+use crate::chance::Chance;
+use crate::proxy::Proxy;
 
 static STACK: OnceCell<Stack> = OnceCell::const_new();
 static TESTS: AtomicU32 = AtomicU32::new(0);
@@ -73,6 +77,40 @@ pub async fn own(test: &str, configure: impl FnOnce(&mut StackOptions)) -> (Stac
         .expect("a broker and a registry");
     let kafka = prepared(&stack, String::new(), &crate::domains()).await;
     (stack, kafka)
+}
+
+/// As [`own`], with a proxy before it: its address is what clients are to be given. Those that get the broker's own, in
+/// the settings, do not pass the proxy.
+pub async fn proxied(
+    test: &str,
+    chance: &mut Chance,
+    one_in: usize,
+) -> (Stack, KafkaSettings, Proxy, String) {
+    let [direct, behind, before] = free_ports(chance);
+    let (stack, kafka) = own(test, |options| {
+        options.kafka_port = Port::fixed(direct, "");
+        let lines = [
+            ("listeners", format!("BROKER://127.0.0.1:@port@,PROXIED://127.0.0.1:{behind},CONTROLLER://127.0.0.1:@controller_port@")),
+            ("advertised.listeners", format!("BROKER://127.0.0.1:@port@,PROXIED://127.0.0.1:{before}")),
+            ("listener.security.protocol.map", "BROKER:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned()),
+        ];
+        options.broker_config = lines.map(|(key, value)| (key.to_owned(), value)).into();
+    })
+    .await;
+    let proxy = Proxy::start(before, behind, one_in).await;
+    (stack, kafka, proxy, format!("127.0.0.1:{before}"))
+}
+
+/// Ports that are free now, below those that the system gives to outgoing connections.
+fn free_ports<const N: usize>(chance: &mut Chance) -> [u16; N] {
+    let listeners: [TcpListener; N] = std::array::from_fn(|_| {
+        let ports = std::iter::repeat_with(|| 20_000 + chance.below(12_000));
+        let mut ports = ports.take(1000).filter_map(|port| u16::try_from(port).ok());
+        ports
+            .find_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok())
+            .expect("one of a thousand ports is free")
+    });
+    listeners.map(|listener| listener.local_addr().expect("it is bound").port())
 }
 
 async fn prepared(stack: &Stack, topic_prefix: String, domains: &Domains) -> KafkaSettings {

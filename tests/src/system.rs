@@ -10,12 +10,13 @@ use foldline_stack::{Child, Port, Quiet};
 use crate::bar::MAKE;
 use crate::cli::Cli;
 use crate::client::Client;
+use crate::killed_at::KILLED_AT;
 use crate::{domains, domains_with_bar, stack};
 
 const READY_MAX: Duration = Duration::from_secs(60);
 
 /// One of the three services.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Service {
     /// Commands in, events out.
     CommandHandler,
@@ -29,7 +30,8 @@ impl Service {
     /// All of them, writers first.
     pub const ALL: [Self; 3] = [Self::CommandHandler, Self::Projector, Self::QueryApi];
 
-    fn name(self) -> &'static str {
+    /// As `foldline` calls it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::CommandHandler => "command-handler",
             Self::Projector => "projector",
@@ -56,6 +58,8 @@ pub struct System {
     pub make: Option<&'static str>,
     /// What services log from their next start on, if not what they log by themselves.
     pub log_level: Option<&'static str>,
+    /// Where a service kills itself after its next start: see [`KILLED_AT`].
+    pub killed_at: Option<(Service, String)>,
     handler: HandlerOptions,
 }
 
@@ -89,6 +93,13 @@ impl System {
     /// Waits until a service ends by itself.
     pub async fn ended(&self, service: Service) -> ExitStatus {
         self.services[service.index()].ended().await
+    }
+
+    /// How a service has ended, if it has ended by itself; `None` if it runs, or was not started.
+    pub async fn has_ended(&self, service: Service) -> Option<ExitStatus> {
+        tokio::time::timeout(Duration::ZERO, self.ended(service))
+            .await
+            .ok()
     }
 
     /// Its folder.
@@ -148,6 +159,7 @@ impl System {
             program: program.into(),
             services,
             make: None,
+            killed_at: None,
             handler: HandlerOptions::default(),
             log_level: None,
         }
@@ -164,6 +176,8 @@ impl System {
         let mut command = Command::new(&self.program);
         command.arg(service.name()).args(self.arguments(service));
         command.envs(self.make.map(|make| (MAKE, make)));
+        let killed_at = self.killed_at.as_ref().filter(|(killed, _)| *killed == service);
+        command.envs(killed_at.map(|(_, point)| (KILLED_AT, point)));
         self.services[service.index()]
             .start(command)
             .expect("a service starts");

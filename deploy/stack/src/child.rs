@@ -103,6 +103,14 @@ impl Child {
             .for_each(|process| process.signal(Signal::CONT));
     }
 
+    /// Its process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process
+            .as_ref()
+            .filter(|process| process.status().is_none())
+            .map(Process::pid)
+    }
+
     /// What it is called towards the user.
     pub fn name(&self) -> &'static str {
         self.name

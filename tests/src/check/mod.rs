@@ -6,6 +6,10 @@
 mod all;
 pub mod answers;
 pub mod claims;
+pub mod feed;
+pub mod letters;
+pub mod order;
+pub mod reads;
 pub mod results;
 pub mod streams;
 pub mod topics;
@@ -18,7 +22,7 @@ use std::mem::discriminant;
 
 use uuid::Uuid;
 
-pub use self::all::{all, violations};
+pub use self::all::{all, violations, violations_in};
 pub use self::topics::{Placed, Topics};
 
 /// A broken promise.
@@ -167,6 +171,60 @@ pub enum Violation {
         shown: String,
         /// What stands on the topic.
         stands: String,
+    },
+    /// A command was decided on a state from before one that had been answered when it was first sent.
+    #[error("{aggregate}: {key} was sent when {seen} had been answered, and was decided as {came}")]
+    RealTime {
+        /// The aggregate's link.
+        aggregate: String,
+        /// The `Idempotency-Key` of the later one.
+        key: Uuid,
+        /// The sequence that somebody had been told.
+        seen: i64,
+        /// What it was told.
+        came: i64,
+    },
+    /// A read that showed its token was answered from before it.
+    #[error("{aggregate} was read at {shown}, with a token that had seen {seen}")]
+    Stale {
+        /// The aggregate's link.
+        aggregate: String,
+        /// What whoever had the token knew.
+        seen: i64,
+        /// What was shown.
+        shown: i64,
+    },
+    /// A follower was not told each event once, in the order of its partition.
+    #[error(
+        "a follower of partition {partition} was told {told} as number {number}, and the log has {stands} there"
+    )]
+    Told {
+        /// The partition.
+        partition: i32,
+        /// How many it was told before.
+        number: usize,
+        /// What it was told.
+        told: String,
+        /// What stands in the log.
+        stands: String,
+    },
+    /// A record that is no command has not exactly one dead letter.
+    #[error("the record at {partition}@{offset}, which is no command, has {letters} dead letters")]
+    DeadLetters {
+        /// The partition.
+        partition: i32,
+        /// Where it lies.
+        offset: i64,
+        /// How many there are.
+        letters: usize,
+    },
+    /// After the faults are over, the system does not serve.
+    #[error("after the faults of period {period}, {what}")]
+    NotBack {
+        /// Which period.
+        period: usize,
+        /// What did not come about.
+        what: String,
     },
     /// A unique value is not held by those, and only by those, who have it.
     #[error("{value:?} is claimed by {claimed:?}, and those who have it are {had:?}")]

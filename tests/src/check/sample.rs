@@ -1,6 +1,8 @@
 //! A small history in which all is well: an order is opened, filled by one command with two events, something is
 //! refused, and the first command comes once more.
 
+use std::time::Duration;
+
 use foldline_core::{
     AggregateId, CommandMeta, CommandResult, EventMeta, Outcome, RecordedEvent, Refusal, RefusalKind,
     Sequence, Timestamp, partition_of,
@@ -139,6 +141,11 @@ fn result(offset: i64, command_id: Uuid, sequence: Sequence, outcome: Outcome) -
     placed(offset, result.with(outcome))
 }
 
+/// One command is sent when the one before it has been answered.
+fn at(offset: i64) -> Duration {
+    Duration::from_secs(2 * u64::try_from(offset).unwrap())
+}
+
 fn entry(key: Uuid, results: &[Placed<CommandResult>]) -> Entry {
     let own = results.iter().filter(|result| result.record.command_id == key);
     let answer = |result: &Placed<CommandResult>| Answered {
@@ -150,6 +157,8 @@ fn entry(key: Uuid, results: &[Placed<CommandResult>]) -> Entry {
         },
         sequence: result.record.sequence,
         replayed: result.record.replayed,
+        token: None,
+        at: at(result.offset) + Duration::from_secs(1),
     };
     let expected = match key {
         OPEN => Expected::Event("Done"),
@@ -164,6 +173,11 @@ fn entry(key: Uuid, results: &[Placed<CommandResult>]) -> Entry {
     };
     Entry {
         asked,
+        asked_at: results
+            .iter()
+            .find(|result| result.record.command_id == key)
+            .map(|result| at(result.offset))
+            .unwrap(),
         answers: own.map(answer).collect(),
     }
 }

@@ -31,6 +31,10 @@ pub struct Topics {
     pub aggregate: Arc<dyn AggregateType>,
     /// What was asked.
     pub commands: Vec<Placed<CommandMeta>>,
+    /// Where something lies among them that is no command.
+    pub unreadable: Vec<(i32, i64)>,
+    /// Of which of these places there are dead letters.
+    pub letters: Vec<(i32, i64)>,
     /// What happened.
     pub events: Vec<Placed<DecodedEvent>>,
     /// What became of what was asked.
@@ -54,7 +58,7 @@ impl Topics {
     }
 
     /// Reads the topics of all aggregate types, once every command has its result, or has had the time for it.
-    pub(super) fn read_at_last(kafka: &KafkaSettings, domains: &Domains) -> Vec<Self> {
+    pub fn read_at_last(kafka: &KafkaSettings, domains: &Domains) -> Vec<Self> {
         let started_at = Instant::now();
         let all = domains.aggregates().iter();
         let read = |aggregate: &Arc<dyn AggregateType>| loop {
@@ -72,10 +76,24 @@ impl Topics {
     fn read(kafka: &KafkaSettings, aggregate: &Arc<dyn AggregateType>) -> Self {
         let (info, names) = (aggregate.info(), kafka.topics());
         let results = result_codec(info);
+        let (mut commands, mut unreadable) = (Vec::new(), Vec::new());
+        for record in log::read(kafka, &names.commands(info)) {
+            let place = (record.partition, record.offset);
+            let datum = record.value.get(WIRE_FORMAT..).unwrap_or_default();
+            match aggregate.decode_command(datum) {
+                Ok(command) => commands.push(Placed {
+                    partition: record.partition,
+                    offset: record.offset,
+                    record: command.meta,
+                }),
+                Err(_) => unreadable.push(place),
+            }
+        }
+        let letters = log::read(kafka, &names.dead_letters(info));
         Self {
-            commands: decoded(kafka, &names.commands(info), |datum| {
-                Ok(aggregate.decode_command(datum)?.meta)
-            }),
+            commands,
+            unreadable,
+            letters: letters.iter().filter_map(place_of_letter).collect(),
             events: decoded(kafka, &names.events(info), |datum| {
                 Ok(aggregate.decode_event(datum)?)
             }),
@@ -95,6 +113,13 @@ impl Topics {
         };
         self.events.iter().map(meta).collect()
     }
+}
+
+/// The place that a dead letter is of. One that was handled has a record without value.
+fn place_of_letter(letter: &log::Record) -> Option<(i32, i64)> {
+    let number = |name: &str| letter.header(&format!("__foldline.errors.{name}"));
+    let partition = number("partition")?.parse().ok()?;
+    Some((partition, number("offset")?.parse().ok()?))
 }
 
 fn decoded<T>(

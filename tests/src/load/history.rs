@@ -1,11 +1,14 @@
+use std::time::Duration;
+
 use foldline_core::RecordedEvent;
+use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::client::Answer;
 
 /// A command, as a client sends it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Asked {
     /// Its `Idempotency-Key`, which is the command's id.
     pub key: Uuid,
@@ -18,7 +21,7 @@ pub struct Asked {
 }
 
 /// What must come of a command that nobody else gets in the way of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Expected {
     /// An event of this type.
     Event(&'static str),
@@ -31,7 +34,7 @@ pub enum Expected {
 }
 
 /// What was decided, as the client was told.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Verdict {
     /// It made these events.
     Accepted(Vec<RecordedEvent>),
@@ -40,7 +43,7 @@ pub enum Verdict {
 }
 
 /// An answer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Answered {
     /// The command that it is about.
     pub command_id: Uuid,
@@ -52,13 +55,19 @@ pub struct Answered {
     pub sequence: i64,
     /// Whether it repeats an answer.
     pub replayed: bool,
+    /// The consistency token that came with it.
+    pub token: Option<String>,
+    /// When it came, since the load began.
+    pub at: Duration,
 }
 
 /// A command with every answer to it: none, if it had none in time.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Entry {
     /// The command.
     pub asked: Asked,
+    /// When it was first sent, since the load began.
+    pub asked_at: Duration,
     /// What came.
     pub answers: Vec<Answered>,
 }
@@ -66,7 +75,7 @@ pub struct Entry {
 impl Answered {
     /// Reads an answer; `None` if it says that the outcome is not known (yet). Panics if it is no answer to a
     /// command of the right form.
-    pub(super) fn read(asked: &Asked, answer: &Answer) -> Option<Self> {
+    pub(super) fn read(asked: &Asked, answer: &Answer, at: Duration) -> Option<Self> {
         let body = &answer.body;
         let verdict = match answer.status {
             202 | 503 => return None,
@@ -88,6 +97,8 @@ impl Answered {
             verdict,
             sequence,
             replayed,
+            token: answer.header("consistency-token").map(str::to_owned),
+            at,
         })
     }
 }

@@ -16,11 +16,15 @@ use crate::client::Client;
 /// How long a command is sent again and again before it counts as unanswered.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two tries.
-const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The clients of one run, and what they have seen.
 pub struct Load {
-    client: Client,
+    /// Of command handlers that are each other's likes: a try that fails is made again at the next one.
+    clients: Vec<Client>,
+    /// How long one try may take.
+    try_max: Duration,
+    began_at: Instant,
     history: Mutex<Vec<Entry>>,
     answered: AtomicUsize,
     waiting: AtomicUsize,
@@ -54,8 +58,15 @@ impl Manner {
 impl Load {
     /// Of clients of this command handler.
     pub fn new(client: Client) -> Self {
+        Self::among(vec![client], PATIENCE)
+    }
+
+    /// Of clients that turn to the next of these command handlers if one has not answered in this time.
+    pub fn among(clients: Vec<Client>, try_max: Duration) -> Self {
         Self {
-            client,
+            clients,
+            try_max,
+            began_at: Instant::now(),
             history: Mutex::default(),
             answered: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
@@ -86,8 +97,15 @@ impl Load {
             .clone()
     }
 
-    /// Sends a command until it is answered, and writes down what came.
-    pub async fn ask(&self, asked: Asked, manner: Manner) {
+    /// What was asked and answered since so many commands were.
+    pub fn history_from(&self, from: usize) -> Vec<Entry> {
+        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        history.get(from..).unwrap_or_default().to_vec()
+    }
+
+    /// Sends a command until it is answered, and writes down what came. Returns the first of it.
+    pub async fn ask(&self, asked: Asked, manner: Manner) -> Option<Answered> {
+        let asked_at = self.began_at.elapsed();
         self.waiting.fetch_add(1, Ordering::SeqCst);
         let first = self.persist(&asked, manner.hangs_up);
         let mut answers: Vec<Option<Answered>> = if manner.at_once {
@@ -101,9 +119,34 @@ impl Load {
         if manner.again {
             answers.push(self.persist(&asked, None).await);
         }
-        let answers = answers.into_iter().flatten().collect();
+        let answers: Vec<Answered> = answers.into_iter().flatten().collect();
+        let first = answers.first().cloned();
         let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-        history.push(Entry { asked, answers });
+        history.push(Entry {
+            asked,
+            asked_at,
+            answers,
+        });
+        first
+    }
+
+    /// How long ago it began.
+    pub fn elapsed(&self) -> Duration {
+        self.began_at.elapsed()
+    }
+
+    /// One of the newest answers that a reader could follow.
+    pub fn recent(&self, chance: &mut Chance) -> Option<Answered> {
+        const RECENT: usize = 500;
+        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = history.len().saturating_sub(RECENT);
+        if from == history.len() {
+            return None;
+        }
+        history[from + chance.below(history.len() - from)]
+            .answers
+            .first()
+            .cloned()
     }
 
     /// Sends a command of the past once more, and adds what comes to its entry.
@@ -117,8 +160,12 @@ impl Load {
     async fn persist(&self, asked: &Asked, hangs_up: Option<Duration>) -> Option<Answered> {
         let started_at = Instant::now();
         let mut at_most = hangs_up;
-        while started_at.elapsed() < PATIENCE {
-            if let Some(answer) = self.try_once(asked, at_most.take()).await {
+        for client in self.clients.iter().cycle() {
+            if started_at.elapsed() > PATIENCE {
+                break;
+            }
+            let at_most = at_most.take().unwrap_or(self.try_max);
+            if let Some(answer) = self.try_once(client, asked, at_most).await {
                 return Some(answer);
             }
             self.retries.fetch_add(1, Ordering::SeqCst);
@@ -127,17 +174,14 @@ impl Load {
         None
     }
 
-    async fn try_once(&self, asked: &Asked, at_most: Option<Duration>) -> Option<Answered> {
-        let request = self
-            .client
+    async fn try_once(&self, client: &Client, asked: &Asked, at_most: Duration) -> Option<Answered> {
+        let request = client
             .request(Method::POST, &asked.path)
             .header("Idempotency-Key", asked.key.to_string())
-            .json(&asked.body);
-        let request = at_most
-            .into_iter()
-            .fold(request, reqwest::RequestBuilder::timeout);
+            .json(&asked.body)
+            .timeout(at_most);
         // Refused, reset or hung up: the command may be in the log or not.
-        let answer = self.client.try_send(request).await.ok()?;
-        Answered::read(asked, &answer)
+        let answer = client.try_send(request).await.ok()?;
+        Answered::read(asked, &answer, self.began_at.elapsed())
     }
 }

@@ -19,9 +19,10 @@ pub(super) struct Request {
 }
 
 pub(super) enum Asks {
-    /// To commit the transaction of this transactional id.
-    ToCommit {
+    /// To end the transaction of this transactional id.
+    ToEnd {
         id: String,
+        is_commit: bool,
     },
     /// To write records in the transaction of this transactional id.
     ToProduce {
@@ -69,7 +70,8 @@ fn asked(key: i16, version: i16, mut rest: Rest<'_>) -> Option<Asks> {
         END_TXN => {
             let id = rest.string_after(version >= FLEXIBLE_END_TXN)?;
             rest.skip(8 + 2);
-            (rest.byte() == 1).then_some(Asks::ToCommit { id })
+            let is_commit = rest.byte() == 1;
+            Some(Asks::ToEnd { id, is_commit })
         }
         _ => None,
     }
@@ -166,14 +168,17 @@ mod tests {
         for (version, body) in [(1, old(1)), (4, new(1))] {
             let found = Request::of(&request(26, version, &body));
             assert!(
-                matches!(found.asks, Asks::ToCommit { id } if id == "id"),
+                matches!(found.asks, Asks::ToEnd { id, is_commit: true } if id == "id"),
                 "version {version}"
             );
             assert_eq!(found.correlation, 7);
         }
         for (version, body) in [(1, old(0)), (4, new(0))] {
             let found = Request::of(&request(26, version, &body));
-            assert!(matches!(found.asks, Asks::SomethingElse), "version {version}");
+            assert!(
+                matches!(found.asks, Asks::ToEnd { id, is_commit: false } if id == "id"),
+                "version {version}"
+            );
         }
     }
 

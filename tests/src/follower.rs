@@ -3,11 +3,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use foldline_tests::client::Client;
 use reqwest::Method;
 use reqwest::header::ACCEPT;
 use serde_json::Value;
 use tokio::sync::watch;
+
+use crate::client::Client;
 
 /// Before it tries again.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -15,8 +16,11 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// An event, as it was told.
 #[derive(Debug, Clone)]
 pub struct Told {
+    /// The id by which a follower comes back.
     pub id: String,
+    /// The kind of event, as the stream names it.
     pub kind: String,
+    /// What it says.
     pub data: Value,
 }
 
@@ -24,12 +28,14 @@ pub struct Told {
 pub struct Follower {
     path: String,
     last: Option<String>,
+    /// What it was told, in this order.
     pub told: Vec<Told>,
     /// How often it was connected.
     pub connections: usize,
 }
 
 impl Follower {
+    /// Of this path, from now on or from its beginning as the path says.
     pub fn new(path: &str) -> Self {
         Self {
             path: path.to_owned(),

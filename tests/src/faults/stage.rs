@@ -1,0 +1,369 @@
+//! The system, and what is done to it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use foldline_kafka::KafkaSettings;
+use foldline_stack::{Quiet, Stack};
+use serde_json::json;
+
+use super::report::Hit;
+use super::schedule::{Blow, Condition, Step, Target};
+use crate::chance::Chance;
+use crate::handler::Handler;
+use crate::load::{Answered, Asked, Expected, Load, Manner};
+use crate::producer::{Raw, Upstream, id_in};
+use crate::proxy::{Line, Proxy};
+use crate::stack::{self, PARTITIONS};
+use crate::system::{HandlerOptions, Service, System};
+
+/// How long one try of a client may take before it turns to the other command handler.
+const TRY_MAX: Duration = Duration::from_secs(5);
+/// How long a named point may take to be reached.
+const POINT_MAX: Duration = Duration::from_secs(30);
+/// How many records that are no commands.
+const POISON: usize = 20;
+const SIGKILL: i32 = 9;
+
+/// A whole system, a second command handler that is not running, and a load on both.
+pub struct Stage {
+    /// The clients.
+    pub load: Arc<Load>,
+    /// The three services.
+    pub system: System,
+    /// What was done, and what came of it.
+    pub hits: Vec<Hit>,
+    /// How often each condition was there.
+    pub conditions: BTreeMap<String, usize>,
+    /// How often a process has ended by itself, and what it said last.
+    pub ended: Vec<String>,
+    /// Before the broker, as the command handlers see it.
+    pub proxy: Proxy,
+    stack: Stack,
+    second: Handler,
+    has_second: bool,
+    /// Whether something lasts just now: how soon a blow is over cannot be told then.
+    is_troubled: bool,
+    upstream: Upstream,
+    chance: Chance,
+}
+
+impl Stage {
+    /// Starts everything.
+    pub async fn set(test: &str, program: &str, chance: &mut Chance) -> Self {
+        let (stack, kafka, proxy, before) = stack::proxied(test, chance, 0).await;
+        let handler = HandlerOptions {
+            bootstrap_servers: Some(before.clone()),
+            arguments: Vec::new(),
+        };
+        let system = System::start_with(kafka, test, program, handler).await;
+        let proxied = KafkaSettings {
+            bootstrap_servers: before,
+            ..system.kafka.clone()
+        };
+        let mut second = Handler::launch(&proxied, "second", program).await;
+        second.wait_until_ready().await;
+        second.stop().await;
+        Self {
+            load: Arc::new(Load::among(vec![system.write(), second.write()], TRY_MAX)),
+            upstream: Upstream::to(&system.kafka, "restaurant.menu").await,
+            system,
+            hits: Vec::new(),
+            conditions: BTreeMap::new(),
+            ended: Vec::new(),
+            proxy,
+            stack,
+            second,
+            has_second: false,
+            is_troubled: false,
+            chance: chance.fork(),
+        }
+    }
+
+    /// Takes a step.
+    pub async fn step(&mut self, step: Step) {
+        match step {
+            Step::Hit(blow) => self.hit(blow).await,
+            Step::Begin(condition) => self.begin(condition).await,
+            Step::End(condition) => self.end(condition).await,
+        }
+        self.keep().await;
+    }
+
+    /// Ends every condition, and starts what does not run.
+    pub async fn heal(&mut self) {
+        for service in Service::ALL {
+            self.system.resume(service);
+        }
+        self.stack.broker().resume();
+        self.stack.registry().resume();
+        self.proxy.be(Line::Clear);
+        self.proxy.hold_one_in(0);
+        self.start_broker().await;
+        self.start_registry().await;
+        if std::mem::take(&mut self.has_second) {
+            self.second.stop().await;
+        }
+        self.keep().await;
+    }
+
+    /// A new menu item in each partition, all at once: the answers, each `None` if it did not come.
+    pub async fn probe(&mut self) -> Vec<Option<Answered>> {
+        let items = (0..PARTITIONS).map(|partition| {
+            let id = id_in(partition, &self.chance.uuid().to_string());
+            let asked = Asked {
+                key: self.chance.uuid(),
+                path: format!("/menu/items/{id}/commands"),
+                body: json!({"type": "AddMenuItem", "description": format!("Dish {id}"), "price": {"amount": 100, "currency": "USD"}}),
+                expected: Expected::Event("MenuItemAdded"),
+            };
+            let load = Arc::clone(&self.load);
+            tokio::spawn(async move { load.ask(asked, Manner::default()).await })
+        });
+        let mut answers = Vec::new();
+        for item in items.collect::<Vec<_>>() {
+            answers.push(item.await.expect("a client reads its answer"));
+        }
+        answers
+    }
+
+    /// What its supervisor would do: start what has ended by itself.
+    async fn keep(&mut self) {
+        for service in Service::ALL {
+            let Some(status) = self.system.has_ended(service).await else {
+                continue;
+            };
+            let log = self.system.log_of(service);
+            let said = log.lines().last().unwrap_or_default();
+            self.ended.push(format!("{}: {status}: {said}", service.name()));
+            self.system.kill(service).await;
+            self.system.launch(service);
+        }
+    }
+
+    async fn hit(&mut self, blow: Blow) {
+        let at = self.load.elapsed();
+        let mut hit = Hit {
+            fault: blow.to_string(),
+            at,
+            in_transaction: self.proxy.open_transactions() > 0,
+            waiting: self.load.waiting(),
+            is_felt: touches_the_write_side(blow),
+            back_after: None,
+        };
+        let mut began_at = Instant::now();
+        match blow {
+            Blow::Kill(Target::Service(service)) => {
+                self.system.kill(service).await;
+                self.system.launch(service);
+            }
+            Blow::Kill(Target::Broker) => {
+                self.stack.broker_mut().kill().await;
+                self.start_broker().await;
+            }
+            Blow::Kill(Target::Registry) => {
+                self.stack.registry_mut().kill().await;
+                self.start_registry().await;
+            }
+            Blow::RestartBroker => {
+                self.stack.broker().resume();
+                self.stack.broker_mut().stop().await;
+                self.start_broker().await;
+            }
+            Blow::KillAt(service, point, times) => {
+                let Some(open) = self.kill_at(service, &format!("{point}:{times}")).await else {
+                    return;
+                };
+                hit.in_transaction = open;
+                began_at = Instant::now();
+                self.system.launch(service);
+            }
+            Blow::HandOver => return self.hand_over(hit).await,
+            Blow::LoseState | Blow::DamageState => {
+                self.system.kill(Service::CommandHandler).await;
+                let state = self.system.state_folder();
+                match blow {
+                    Blow::LoseState => drop(fs::remove_dir_all(state)),
+                    _ => self.damage(&state),
+                }
+                self.system.launch(Service::CommandHandler);
+            }
+            Blow::LoseViews => {
+                self.system.kill(Service::Projector).await;
+                self.system.kill(Service::QueryApi).await;
+                // It may not be there yet after the last time.
+                let _ = fs::remove_dir_all(self.system.views_folder());
+                self.system.launch(Service::Projector);
+                self.system.launch(Service::QueryApi);
+            }
+        }
+        if hit.is_felt {
+            self.proxy.forget_open_transactions();
+            hit.back_after = self.is_back(began_at).await;
+        }
+        self.hits.push(hit);
+    }
+
+    /// How long it took until every partition answered, if nothing else is in the way.
+    async fn is_back(&mut self, since: Instant) -> Option<Duration> {
+        if self.is_troubled {
+            return None;
+        }
+        let answers = self.probe().await;
+        answers.iter().all(Option::is_some).then(|| since.elapsed())
+    }
+
+    /// Has a service started that kills itself there. Whether a transaction was open then; `None` if it did not come
+    /// that far.
+    async fn kill_at(&mut self, service: Service, point: &str) -> Option<bool> {
+        self.system.kill(service).await;
+        if service == Service::CommandHandler {
+            self.proxy.forget_open_transactions();
+        }
+        self.system.killed_at = Some((service, point.to_owned()));
+        self.system.launch(service);
+        self.system.killed_at = None;
+        let ended = tokio::time::timeout(POINT_MAX, self.system.ended(service)).await;
+        let open = self.proxy.open_transactions() > 0;
+        let is_hit = ended.is_ok_and(|status| status.signal() == Some(SIGKILL));
+        self.system.kill(service).await;
+        if !is_hit {
+            self.system.launch(service);
+        }
+        is_hit.then_some(open)
+    }
+
+    async fn hand_over(&mut self, mut hit: Hit) {
+        if !self.has_second {
+            self.has_second = true;
+            self.second.start_again();
+        }
+        self.second.wait_until_ready().await;
+        hit.in_transaction = self.proxy.open_transactions() > 0;
+        let began_at = Instant::now();
+        self.system.kill(Service::CommandHandler).await;
+        self.proxy.forget_open_transactions();
+        hit.back_after = self.is_back(began_at).await;
+        self.system.launch(Service::CommandHandler);
+        self.hits.push(hit);
+    }
+
+    async fn begin(&mut self, condition: Condition) {
+        *self.conditions.entry(condition.to_string()).or_default() += 1;
+        self.is_troubled = true;
+        match condition {
+            Condition::Paused(Target::Service(service)) => self.system.pause(service),
+            Condition::Paused(Target::Broker) => self.stack.broker().pause(),
+            Condition::Paused(Target::Registry) => self.stack.registry().pause(),
+            Condition::Slow(delay) => self.proxy.be(Line::Slow(delay)),
+            Condition::Cut => self.proxy.be(Line::Cut),
+            Condition::Deaf => self.proxy.be(Line::Deaf),
+            Condition::LateCommits(one_in) => self.proxy.hold_one_in(one_in),
+            Condition::SecondHandler if self.has_second => {}
+            Condition::SecondHandler => {
+                self.has_second = true;
+                self.second.start_again();
+            }
+            Condition::NoRegistry => self.stack.registry_mut().kill().await,
+            Condition::Poison => self.poison().await,
+        }
+    }
+
+    async fn end(&mut self, condition: Condition) {
+        self.is_troubled = false;
+        match condition {
+            Condition::Paused(Target::Service(service)) => self.system.resume(service),
+            Condition::Paused(Target::Broker) => self.stack.broker().resume(),
+            Condition::Paused(Target::Registry) => self.stack.registry().resume(),
+            Condition::Slow(_) | Condition::Cut | Condition::Deaf => self.proxy.be(Line::Clear),
+            Condition::LateCommits(_) => self.proxy.hold_one_in(0),
+            Condition::SecondHandler => {
+                self.has_second = false;
+                self.second.stop().await;
+            }
+            Condition::NoRegistry => self.start_registry().await,
+            Condition::Poison => {}
+        }
+    }
+
+    async fn start_broker(&mut self) {
+        let started = self.stack.broker_mut().start(&Quiet).await;
+        started.expect("the broker starts again");
+    }
+
+    async fn start_registry(&mut self) {
+        let started = self.stack.registry_mut().start(&Quiet).await;
+        started.expect("the registry starts again");
+    }
+
+    /// Nothing, something in no format, and something in the format of another schema.
+    async fn poison(&mut self) {
+        for _ in 0..POISON {
+            let id = self.chance.uuid().to_string();
+            let value = match self.chance.below(3) {
+                0 => None,
+                1 => Some(b"no command".to_vec()),
+                _ => Some([&[0, 0, 0, 0, 1][..], &[0xff; 12]].concat()),
+            };
+            let partition = i32::try_from(self.chance.below(4)).expect("of four");
+            let key = Some(id.into_bytes());
+            let raw = Raw {
+                partition,
+                key,
+                value,
+                headers: Vec::new(),
+            };
+            self.upstream.send_raw(raw).await;
+        }
+    }
+
+    /// Changes one to four bytes of one file.
+    fn damage(&mut self, folder: &Path) {
+        let files = files(folder);
+        if files.is_empty() {
+            return;
+        }
+        let path = self.chance.one_of(&files).clone();
+        let mut bytes = fs::read(&path).expect("a file of a process that is gone");
+        for _ in 0..1 + self.chance.below(4) {
+            let index = self.chance.below(bytes.len());
+            bytes[index] ^= 1 << self.chance.below(8);
+        }
+        fs::write(&path, bytes).expect("it can be written too");
+    }
+}
+
+fn touches_the_write_side(blow: Blow) -> bool {
+    match blow {
+        Blow::Kill(Target::Service(service)) | Blow::KillAt(service, ..) => {
+            service == Service::CommandHandler
+        }
+        Blow::Kill(Target::Broker)
+        | Blow::RestartBroker
+        | Blow::HandOver
+        | Blow::LoseState
+        | Blow::DamageState => true,
+        Blow::Kill(Target::Registry) | Blow::LoseViews => false,
+    }
+}
+
+/// Every file below, none of them empty.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            match entry.metadata() {
+                Ok(meta) if meta.is_dir() => folders.push(entry.path()),
+                Ok(meta) if meta.len() > 0 => found.push(entry.path()),
+                _ => {}
+            }
+        }
+    }
+    found.sort();
+    found
+}
