@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use foldline_core::Domains;
 use foldline_kafka::{KafkaSettings, TopicPlan, apply_topics, register_schemas};
@@ -18,6 +19,9 @@ static TESTS: AtomicU32 = AtomicU32::new(0);
 
 /// Fewer than the 12 of production: a test's system is up sooner.
 pub const PARTITIONS: i32 = 4;
+
+/// How long a broker or a registry may take that is started again and again.
+const START_AGAIN_MAX: Duration = Duration::from_secs(180);
 
 /// The workspace's folder.
 pub fn workspace() -> PathBuf {
@@ -89,6 +93,8 @@ pub async fn proxied(
     let [direct, behind, before] = free_ports(chance);
     let (stack, kafka) = own(test, |options| {
         options.kafka_port = Port::fixed(direct, "");
+        // It is started again and again, on a machine that is not ours alone.
+        options.start_max = START_AGAIN_MAX;
         let lines = [
             ("listeners", format!("BROKER://127.0.0.1:@port@,PROXIED://127.0.0.1:{behind},CONTROLLER://127.0.0.1:@controller_port@")),
             ("advertised.listeners", format!("BROKER://127.0.0.1:@port@,PROXIED://127.0.0.1:{before}")),
