@@ -23,6 +23,8 @@ use crate::system::{HandlerOptions, Service, System};
 
 /// How long one try of a client may take before it turns to the other command handler.
 const TRY_MAX: Duration = Duration::from_secs(5);
+/// Longer than a broker takes to come back on a machine that is not ours alone, in a line that is cut.
+const PATIENCE: Duration = Duration::from_secs(180);
 /// How long a named point may take to be reached.
 const POINT_MAX: Duration = Duration::from_secs(30);
 /// How many records that are no commands.
@@ -69,7 +71,11 @@ impl Stage {
         second.wait_until_ready().await;
         second.stop().await;
         Self {
-            load: Arc::new(Load::among(vec![system.write(), second.write()], TRY_MAX)),
+            load: Arc::new(Load::among(
+                vec![system.write(), second.write()],
+                TRY_MAX,
+                PATIENCE,
+            )),
             upstream: Upstream::to(&system.kafka, "restaurant.menu").await,
             system,
             hits: Vec::new(),

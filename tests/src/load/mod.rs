@@ -13,7 +13,7 @@ pub use self::history::{Answered, Asked, Entry, Expected, Verdict};
 use crate::chance::Chance;
 use crate::client::Client;
 
-/// How long a command is sent again and again before it counts as unanswered.
+/// How long a command is sent again and again before it counts as unanswered, by clients of one command handler.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -24,6 +24,8 @@ pub struct Load {
     clients: Vec<Client>,
     /// How long one try may take.
     try_max: Duration,
+    /// How long a command is sent again and again before it counts as unanswered.
+    patience: Duration,
     began_at: Instant,
     history: Mutex<Vec<Entry>>,
     answered: AtomicUsize,
@@ -58,14 +60,15 @@ impl Manner {
 impl Load {
     /// Of clients of this command handler.
     pub fn new(client: Client) -> Self {
-        Self::among(vec![client], PATIENCE)
+        Self::among(vec![client], PATIENCE, PATIENCE)
     }
 
-    /// Of clients that turn to the next of these command handlers if one has not answered in this time.
-    pub fn among(clients: Vec<Client>, try_max: Duration) -> Self {
+    /// Of clients that turn to the next of these command handlers if one has not answered in this time, for so long.
+    pub fn among(clients: Vec<Client>, try_max: Duration, patience: Duration) -> Self {
         Self {
             clients,
             try_max,
+            patience,
             began_at: Instant::now(),
             history: Mutex::default(),
             answered: AtomicUsize::new(0),
@@ -161,7 +164,7 @@ impl Load {
         let started_at = Instant::now();
         let mut at_most = hangs_up;
         for client in self.clients.iter().cycle() {
-            if started_at.elapsed() > PATIENCE {
+            if started_at.elapsed() > self.patience {
                 break;
             }
             let at_most = at_most.take().unwrap_or(self.try_max);
