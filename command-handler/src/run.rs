@@ -3,7 +3,7 @@ use std::sync::{Arc, Weak};
 use anyhow::Context;
 use foldline_core::Domains;
 use foldline_kafka::Engine;
-use foldline_service::{Health, Shutdown, app, bind, serve};
+use foldline_service::{Auth, Health, Shutdown, app, bind, serve};
 use tracing::info;
 
 use crate::Settings;
@@ -15,7 +15,8 @@ use crate::http::{Api, documents, routes, when};
 /// The write API is there at once, and says that it is not ready until the engine is. A stop turns readiness off,
 /// finishes the requests that are being answered, and only then ends the engine that answers them.
 pub async fn run(settings: Settings, domains: Domains, shutdown: Shutdown) -> anyhow::Result<()> {
-    let listener = bind(settings.listen).await?;
+    let auth = Auth::open(&settings.auth, settings.listen, &settings.http).await?;
+    let listener = bind(settings.listen, &settings.http).await?;
     let address = listener.local_addr()?;
     let gateway = LateGateway::default();
     let api = Api {
@@ -28,7 +29,7 @@ pub async fn run(settings: Settings, domains: Domains, shutdown: Shutdown) -> an
         body_timeout: settings.http.body_timeout,
     };
     let started = gateway.clone();
-    let routes = when(move || started.has_come(), routes(api)?);
+    let routes = auth.guard(when(move || started.has_come(), routes(api)?));
     let documents = documents(&domains, &settings.kafka.topic_prefix);
     let engine = Arc::new(std::sync::OnceLock::new());
     let health = Health::new(&shutdown, {

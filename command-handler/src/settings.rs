@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use clap::Args;
 use foldline_kafka::{EngineSettings, KafkaSettings};
-use foldline_service::{HttpSettings, parse_duration};
+use foldline_service::{AuthSettings, HttpSettings, parse_duration};
 
 /// The settings of the command handler.
 #[derive(Debug, Clone, Args)]
@@ -36,6 +36,10 @@ pub struct Settings {
     /// How commands are decided.
     #[command(flatten)]
     pub engine: EngineSettings,
+
+    /// Who may ask.
+    #[command(flatten)]
+    pub auth: AuthSettings,
 
     /// Limits of the write API.
     #[command(flatten)]

@@ -81,6 +81,9 @@ pub struct Settings {
         value_parser = clap::value_parser!(u32).range(1..=1_000_000)
     )]
     pub batch_max: u32,
+    /// Limits of what is served.
+    #[command(flatten)]
+    pub http: HttpSettings,
 }
 
 impl Settings {
@@ -93,8 +96,8 @@ impl Settings {
 /// Runs until it is to stop, or until it cannot go on. Kafka or the schema registry being away is outlasted.
 pub async fn run(settings: Settings, domains: Domains, shutdown: Shutdown) -> anyhow::Result<()> {
     metrics::describe();
-    let http = HttpSettings::default();
-    let listener = bind(settings.listen).await?;
+    let http = settings.http.clone();
+    let listener = bind(settings.listen, &http).await?;
     tracing::info!(address = %listener.local_addr()?, "health and metrics are served");
     let status = Status::default();
     let health = Health::new(&shutdown, {

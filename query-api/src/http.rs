@@ -1,6 +1,7 @@
 //! The only part that knows a status code.
 
 mod accept;
+mod access;
 mod body;
 mod call;
 mod conversation;
@@ -26,6 +27,7 @@ use axum::Router;
 use axum::routing::get;
 use foldline_service::{UnservablePath, check_path};
 
+use self::access::Guarded;
 use crate::api::{Api, HistoryResource, ViewResource};
 
 /// What a handler works on: a resource of the API.
@@ -87,31 +89,35 @@ fn check_lists(view: &ViewResource) -> Result<(), UnservablePath> {
 
 fn view_routes(api: &Arc<Api>, view: &Arc<ViewResource>) -> Router {
     let path = view.info.path;
-    let mut routes = Router::new()
-        .route(path, get(rows::list))
+    let state = Resource {
+        api: Arc::clone(api),
+        of: Arc::clone(view),
+    };
+    let list = Router::new().route(path, get(rows::list));
+    let mut of_one = Router::new()
         .route(&format!("{path}/{{id}}"), get(rows::one))
         .route(&format!("{path}/{{id}}/diff"), get(past::difference));
     for (list, fields) in view.info.lists {
         let all = move |resource, id, parts| entries::list(list, fields, resource, id, parts);
         let one = move |resource, ids, parts| entries::one(list, resource, ids, parts);
-        routes = routes
+        of_one = of_one
             .route(&format!("{path}/{{id}}/{list}"), get(all))
             .route(&format!("{path}/{{id}}/{list}/{{entry}}"), get(one));
     }
-    routes.with_state(Resource {
-        api: Arc::clone(api),
-        of: Arc::clone(view),
-    })
+    let of_one = of_one.with_state(state.clone());
+    let guarded = access::guarded(api, Guarded::Rows(Arc::clone(view)), of_one);
+    guarded.merge(list.with_state(state))
 }
 
 fn history_routes(api: &Arc<Api>, history: &Arc<HistoryResource>) -> Router {
     let path = format!("{}/{{id}}", history.path);
-    Router::new()
+    let routes = Router::new()
         .route(&format!("{path}/events"), get(events::list))
         .route(&format!("{path}/history"), get(history::list))
         .route(&format!("{path}/state"), get(past::state))
         .with_state(Resource {
             api: Arc::clone(api),
             of: Arc::clone(history),
-        })
+        });
+    access::guarded(api, Guarded::Aggregates(Arc::clone(history)), routes)
 }

@@ -28,7 +28,7 @@ mod watcher;
 use std::sync::Arc;
 
 use foldline_core::Domains;
-use foldline_service::{Health, Shutdown};
+use foldline_service::{Auth, Health, Shutdown};
 use foldline_views::SqliteStore;
 
 pub use api::{Api, ApiOptions};
@@ -39,6 +39,7 @@ pub use streams::StreamOptions;
 
 /// Serves until it is to stop. It needs no projector to start: it is ready when the views are there.
 pub async fn run(settings: Settings, domains: Domains, shutdown: Shutdown) -> anyhow::Result<()> {
+    let auth = Auth::open(&settings.auth, settings.listen, &settings.http).await?;
     let options = ApiOptions {
         command_api: settings.command_api.clone(),
         topic_prefix: settings.topic_prefix.clone(),
@@ -56,8 +57,8 @@ pub async fn run(settings: Settings, domains: Domains, shutdown: Shutdown) -> an
         },
     };
     let api = Api::new(SqliteStore::new(&settings.views), &domains, &options, &shutdown);
-    let routes = router(&api)?.merge(documents(&api));
-    let listener = foldline_service::bind(settings.listen).await?;
+    let routes = auth.guard(router(&api)?).merge(documents(&api));
+    let listener = foldline_service::bind(settings.listen, &settings.http).await?;
     tracing::info!(address = %listener.local_addr()?, views = %settings.views.display(), "serving");
     let health = Health::new(&shutdown, {
         let api = Arc::clone(&api);

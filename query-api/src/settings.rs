@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use foldline_service::{HttpSettings, parse_duration};
+use foldline_service::{AuthSettings, HttpSettings, parse_duration};
 
 /// The settings of the query API.
 #[derive(Debug, Clone, Args)]
@@ -64,6 +64,9 @@ pub struct Settings {
     /// How long one is kept that nobody asks for.
     #[arg(long, env = "FOLDLINE_PAST_LISTS_AGE", default_value = "10m", value_parser = parse_duration, value_name = "TIME")]
     pub past_lists_age: Duration,
+    /// Who may ask.
+    #[command(flatten)]
+    pub auth: AuthSettings,
     /// Limits of the HTTP surface.
     #[command(flatten)]
     pub http: HttpSettings,

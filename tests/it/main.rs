@@ -32,6 +32,7 @@ mod replays;
 mod restarts;
 mod restaurant;
 mod schemas;
+mod security;
 mod snapshots;
 mod tokens;
 mod traces;

@@ -38,6 +38,7 @@ impl Handler {
         let arguments = [
             ["--listen", &listen],
             ["--log-format", "text"],
+            ["--auth", "none"],
             ["--instance", instance],
             ["--bootstrap-servers", &kafka.bootstrap_servers],
             ["--schema-registry", &kafka.schema_registry],

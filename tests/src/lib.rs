@@ -16,6 +16,7 @@ pub mod folded;
 pub mod follower;
 pub mod fuzz;
 pub mod handler;
+pub mod issuer;
 pub mod killed_at;
 pub mod load;
 pub mod log;

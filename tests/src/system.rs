@@ -61,6 +61,8 @@ pub struct System {
     /// Where a service kills itself after its next start: see [`KILLED_AT`].
     pub killed_at: Option<(Service, String)>,
     handler: HandlerOptions,
+    /// How services know their callers.
+    auth: Vec<String>,
 }
 
 /// What of the command handler a test may choose.
@@ -130,6 +132,12 @@ impl System {
         Self::started(Self { handler, ..system }).await
     }
 
+    /// Starts everything, with services that know their callers so.
+    pub async fn start_guarded(test: &str, program: &str, auth: Vec<String>) -> Self {
+        let system = Self::open(test, program).await;
+        Self::started(Self { auth, ..system }).await
+    }
+
     async fn started(mut system: Self) -> Self {
         for service in Service::ALL {
             system.launch(service);
@@ -161,6 +169,7 @@ impl System {
             make: None,
             killed_at: None,
             handler: HandlerOptions::default(),
+            auth: vec!["--auth".to_owned(), "none".to_owned()],
             log_level: None,
         }
     }
@@ -211,6 +220,9 @@ impl System {
                 add("views", path(&self.views_folder().join("views.db")));
                 add("command-api", self.url(Service::CommandHandler));
             }
+        }
+        if service != Service::Projector {
+            arguments.extend(self.auth.clone());
         }
         if service == Service::CommandHandler {
             arguments.extend(self.handler.arguments.clone());

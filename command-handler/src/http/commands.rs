@@ -5,36 +5,40 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use foldline_core::{AggregateId, AnyCommand, CommandMeta, Timestamp};
-use foldline_service::Problem;
+use foldline_service::{Caller, Problem};
 use serde_json::Value;
 use tracing::debug;
 
 use super::headers::Asked;
-use super::{Surface, answer, body, link_of, problem};
+use super::{Surface, access, answer, body, link_of, problem};
 
 pub(super) async fn post_command(
     State(surface): State<Surface>,
     Path(id): Path<String>,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, Problem> {
+    access::to_any(&surface, &caller)?;
     let id: AggregateId = id.parse().map_err(|error| problem::id(&error))?;
-    let asked = Asked::read(request.headers(), request.uri(), &surface.api)?;
+    let asked = Asked::read(request.headers(), request.uri(), &caller, &surface.api)?;
     let sent = body::read(request, &surface.api).await?;
     let (_, command) = surface
         .aggregate
         .command_from_json(&sent, None)
         .map_err(|errors| problem::form(surface.aggregate.info(), errors))?;
-    submit(&surface, id, asked, &command, &sent).await
+    submit(&surface, &caller, id, asked, &command, &sent).await
 }
 
-/// Hands a command in whose form is right, and answers with its outcome.
+/// Hands a command in whose form is right, if the caller may send it, and answers with its outcome.
 pub(super) async fn submit(
     surface: &Surface,
+    caller: &Caller,
     id: AggregateId,
-    asked: Asked,
+    mut asked: Asked,
     command: &AnyCommand,
     sent: &Value,
 ) -> Result<Response, Problem> {
+    access::check(surface, caller, &id, command, &mut asked)?;
     let Surface { api, aggregate } = surface;
     let (command_id, preference) = (asked.command_id, asked.preference);
     let link = link_of(aggregate.info(), &id);

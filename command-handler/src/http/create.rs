@@ -3,16 +3,21 @@
 use axum::extract::{Request, State};
 use axum::response::Response;
 use foldline_core::{AggregateId, FormError, FormErrors};
-use foldline_service::Problem;
+use foldline_service::{Caller, Problem};
 use uuid::Uuid;
 
 use super::headers::Asked;
-use super::{Surface, body, commands, create_command, problem};
+use super::{Surface, access, body, commands, create_command, problem};
 
-pub(super) async fn post_new(State(surface): State<Surface>, request: Request) -> Result<Response, Problem> {
+pub(super) async fn post_new(
+    State(surface): State<Surface>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Problem> {
+    access::to_any(&surface, &caller)?;
     let info = surface.aggregate.info();
     let creating = create_command(info);
-    let asked = Asked::read(request.headers(), request.uri(), &surface.api)?;
+    let asked = Asked::read(request.headers(), request.uri(), &caller, &surface.api)?;
     let sent = body::read(request, &surface.api).await?;
     let read = surface.aggregate.command_from_json(&sent, Some(creating));
     let (name, command) = read.map_err(|errors| problem::form(info, errors))?;
@@ -27,7 +32,7 @@ pub(super) async fn post_new(State(surface): State<Surface>, request: Request) -
         return Err(problem::form(info, FormErrors(vec![error])));
     }
     let id = new_id(&asked);
-    commands::submit(&surface, id, asked, &command, &sent).await
+    commands::submit(&surface, &caller, id, asked, &command, &sent).await
 }
 
 /// A request that may come again must make the same aggregate.

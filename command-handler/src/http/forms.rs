@@ -3,14 +3,15 @@
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use foldline_core::{AggregateId, AggregateInfo, CommandType};
-use foldline_service::Problem;
+use foldline_service::{Caller, Problem};
 use http::header::CACHE_CONTROL;
 use serde_json::{Value, json};
 
-use super::{Surface, answer, create_command, link_of, problem};
+use super::{Surface, access, answer, create_command, link_of, problem};
 
 /// `GET {path}/commands`: of the aggregate type.
-pub(super) async fn get_forms(State(surface): State<Surface>) -> Response {
+pub(super) async fn get_forms(State(surface): State<Surface>, caller: Caller) -> Result<Response, Problem> {
+    access::to_any(&surface, &caller)?;
     let info = surface.aggregate.info();
     let forms = info.commands.iter().map(|command| {
         let to_any = format!("{}/{{id}}/commands", info.path);
@@ -24,15 +25,17 @@ pub(super) async fn get_forms(State(surface): State<Surface>) -> Response {
         "aggregate_type": info.qualified_name(),
         "commands": forms.collect::<Vec<_>>(),
     });
-    axum::Json(body).into_response()
+    Ok(axum::Json(body).into_response())
 }
 
 /// `GET {path}/{id}/commands`: of one aggregate, and which are possible now.
 pub(super) async fn get_possible(
     State(surface): State<Surface>,
     Path(id): Path<String>,
+    caller: Caller,
 ) -> Result<Response, Problem> {
     let id: AggregateId = id.parse().map_err(|error| problem::id(&error))?;
+    access::to_one(&surface, &caller, &id)?;
     let Surface { api, aggregate } = &surface;
     let info = aggregate.info();
     let found = api.commands.state(aggregate, &id);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use foldline_core::{Sequence, Token};
-use foldline_service::{Problem, TRACEPARENT, trace_id};
+use foldline_service::{Caller, Problem, TRACEPARENT, trace_id};
 use http::{HeaderMap, Uri};
 use uuid::Uuid;
 
@@ -21,7 +21,7 @@ pub(super) struct Asked {
     pub consistency_token: Option<String>,
     pub correlation_id: Option<String>,
     pub causation_id: Option<String>,
-    /// What the client claims. Nothing here proves it.
+    /// The subject of the caller's token. Where nobody is asked who they are: what the client claims.
     pub actor: Option<String>,
     /// The trace that the request belongs to, as it goes on with the command.
     pub trace: Option<String>,
@@ -39,7 +39,7 @@ pub(super) struct Preference {
 
 impl Asked {
     /// Reads the headers and the query of a request.
-    pub(super) fn read(headers: &HeaderMap, uri: &Uri, api: &Api) -> Result<Self, Problem> {
+    pub(super) fn read(headers: &HeaderMap, uri: &Uri, caller: &Caller, api: &Api) -> Result<Self, Problem> {
         let path = uri.path();
         let key = text(headers, "Idempotency-Key")?.map(|key| unquoted(&key));
         let command_id = key.as_deref().map(|key| command_id_of(path, key)).transpose()?;
@@ -54,7 +54,10 @@ impl Asked {
             consistency_token: token,
             correlation_id: text(headers, "Correlation-Id")?,
             causation_id: text(headers, "Causation-Id")?,
-            actor: text(headers, "X-Actor")?,
+            actor: match caller.subject() {
+                Some(subject) => Some(subject.to_owned()),
+                None => text(headers, "X-Actor")?,
+            },
             trace: trace(headers),
             preference: Preference::read(headers),
             dry_run: dry_run(uri)?,

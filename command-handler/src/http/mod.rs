@@ -1,5 +1,6 @@
 //! The write API. Only this folder knows a status code.
 
+mod access;
 mod answer;
 mod body;
 mod commands;

@@ -50,7 +50,7 @@ pub(super) fn document(domains: &Domains) -> Value {
     document.add(
         "get",
         "/asyncapi.json",
-        async_api.answers(200, "The document.", json, &[]),
+        async_api.open().answers(200, "The document.", json, &[]),
     );
     document.finish()
 }
@@ -141,6 +141,7 @@ fn add_aggregate(document: &mut OpenApi, info: &AggregateInfo, schemas: &Schemas
         );
         let create = create
             .description(&command.doc)
+            .needs(scopes(info, Some(command)))
             .reads(body, [(creating.to_owned(), example(command, false))]);
         document.add("post", path, deciding(create, info, schemas));
     }
@@ -156,6 +157,7 @@ fn add_aggregate(document: &mut OpenApi, info: &AggregateInfo, schemas: &Schemas
     .description(
         "A list is decided as one: all of it is accepted, or nothing. `dry_run=true` says what would happen.",
     )
+    .needs(scopes(info, None))
     .reads(json!({ "oneOf": [any, several] }), examples);
     document.add(
         "post",
@@ -174,12 +176,31 @@ fn add_aggregate(document: &mut OpenApi, info: &AggregateInfo, schemas: &Schemas
         forms.clone(),
         &["ETag"],
     )
+    .needs(scopes(info, None))
     .fails(["invalid-id", "not-ready"]);
     document.add("get", &format!("{path}/{{id}}/commands"), possible);
     let all = Operation::new(&format!("{name}.commands"), &name, "What can be asked.")
         .answers(200, "Each command with its JSON Schema.", forms, &[])
+        .needs(scopes(info, None))
         .fails(["not-ready"]);
     document.add("get", &format!("{path}/commands"), all);
+}
+
+/// The scopes with which this command may be sent; without one, those of each of them.
+fn scopes(info: &AggregateInfo, only: Option<&CommandType>) -> Vec<String> {
+    let name = info.qualified_name();
+    let types = info
+        .commands
+        .iter()
+        .filter(|command| only.is_none_or(|only| only.name == command.name));
+    let whole = ["write", "write-own"].map(|action| format!("{name}:{action}"));
+    let of_types =
+        types.flat_map(|command| whole.iter().map(move |scope| format!("{scope}:{}", command.name)));
+    whole
+        .iter()
+        .cloned()
+        .chain(of_types.collect::<Vec<_>>())
+        .collect()
 }
 
 /// What every operation takes and answers that decides on commands.

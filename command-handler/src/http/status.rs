@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use foldline_core::{AggregateInfo, CommandResult, Outcome, Token};
-use foldline_service::Problem;
+use foldline_service::{Caller, Problem, Reach};
 use http::HeaderMap;
 use http::header::{CACHE_CONTROL, RETRY_AFTER};
 use serde_json::{Value, json};
@@ -19,6 +19,7 @@ use crate::CommandStatus;
 pub(super) async fn get_command(
     State(api): State<Arc<Api>>,
     Path(id): Path<String>,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id: Uuid = id.parse().map_err(|_| problem::command_id(&id))?;
@@ -33,6 +34,9 @@ pub(super) async fn get_command(
         .status(id, wait)
         .await
         .map_err(|reason| problem::no_status(&reason))?;
+    if !may_see(&api, &caller, &status)? {
+        return Err(problem::unknown_command(id));
+    }
     match status {
         CommandStatus::Unknown => Err(problem::unknown_command(id)),
         CommandStatus::Pending => {
@@ -55,6 +59,44 @@ pub(super) async fn get_command(
             Ok((no_store, axum::Json(body)).into_response())
         }
         CommandStatus::Decided(result) => Ok((no_store, axum::Json(outcome(&api, &result))).into_response()),
+    }
+}
+
+/// Whether the caller may see it: who may command what it is about, or who has sent it. That a command is pending says
+/// nothing of it.
+fn may_see(api: &Api, caller: &Caller, status: &CommandStatus) -> Result<bool, Problem> {
+    match status {
+        CommandStatus::Unknown | CommandStatus::Pending => Ok(true),
+        CommandStatus::DeadLettered(letter) => {
+            // It could not be read, so nobody knows whose it is.
+            let mut names = api
+                .domains
+                .aggregates()
+                .iter()
+                .map(|kind| kind.info().qualified_name());
+            let topic = letter.command.topic.as_str();
+            let is_of = |name: &String| topic.ends_with(&format!("{name}.commands"));
+            Ok(names.any(|name| is_of(&name) && caller.writes_any(&name) == Reach::All))
+        }
+        CommandStatus::Decided(result) => {
+            let aggregates = api.domains.aggregates();
+            let of_result = type_of(api, result).map(AggregateInfo::qualified_name);
+            let mut aggregates = aggregates
+                .iter()
+                .filter(|kind| Some(kind.info().qualified_name()) == of_result);
+            let Some(kind) = aggregates.next() else {
+                // Of a domain that was installed once: no scope is for it.
+                return Ok(caller.is_anyone());
+            };
+            let reach = caller.writes_any(&kind.info().qualified_name());
+            if reach == Reach::All || reach.has(result.actor.as_deref()) {
+                return Ok(true);
+            }
+            let known = api.commands.state(kind, &result.aggregate_id);
+            let known = known.map_err(|reason| problem::unreadable(&reason))?;
+            let owner = known.and_then(|(state, _)| kind.owner(&state, &result.aggregate_id));
+            Ok(reach.has(owner.as_deref()))
+        }
     }
 }
 

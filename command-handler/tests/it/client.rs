@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use foldline_command_handler::http::{Api, documents, routes};
-use foldline_service::{Health, HttpSettings, Shutdown, app, bind, serve};
+use foldline_service::{Auth, Health, HttpSettings, Shutdown, app, bind, serve};
 use http::{HeaderMap, Request, StatusCode};
 use serde_json::Value;
 use tower::ServiceExt;
@@ -46,7 +46,9 @@ impl Client {
         let health = Health::new(&Shutdown::new(), Vec::new);
         Self {
             app: app(
-                routes(api).unwrap().merge(documents(&domains(), "")),
+                Auth::none()
+                    .guard(routes(api).unwrap())
+                    .merge(documents(&domains(), "")),
                 health,
                 &http,
             ),

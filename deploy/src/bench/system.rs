@@ -108,6 +108,9 @@ impl System {
         let mut arguments = vec!["--listen".to_owned(), self.address(service).to_string()];
         let mut add = |name: &str, value: String| arguments.extend([format!("--{name}"), value]);
         add("log-format", "text".to_owned());
+        if service != Service::Projector {
+            add("auth", "none".to_owned());
+        }
         if service != Service::QueryApi {
             add("bootstrap-servers", self.kafka.bootstrap_servers.clone());
             add("schema-registry", self.kafka.schema_registry.clone());

@@ -112,6 +112,10 @@ fn settings(name: &str, addresses: &Addresses, data: &Path, kafka: &KafkaSetting
         ("log-format", json!("text")),
         ("topic-prefix", json!(kafka.topic_prefix)),
     ]);
+    // A system on one's own machine.
+    if name != "projector" {
+        settings.push(("auth", json!("none")));
+    }
     if name != "query-api" {
         let pairs = kafka.kafka_properties.iter();
         let pairs: Vec<String> = pairs.map(|(key, value)| format!("{key}={value}")).collect();

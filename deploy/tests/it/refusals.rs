@@ -47,6 +47,20 @@ fn a_taken_port_is_named_with_its_option_and_nothing_is_started() {
 }
 
 #[test]
+fn a_service_that_does_not_say_who_may_ask_does_not_start() {
+    let folder = tempfile::tempdir().unwrap();
+    for service in ["command-handler", "query-api"] {
+        let output = foldline(folder.path(), &[service, "--listen", "127.0.0.1:0"]);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(
+            said.contains("nothing says who may ask") && said.contains("--auth none"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn a_kafka_that_does_not_answer_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let nobody = ["--bootstrap-servers", "127.0.0.1:1"];

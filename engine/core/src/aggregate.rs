@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Context, RefusalKind, Upcaster};
+use crate::{AggregateId, Context, RefusalKind, Upcaster};
 
 /// What commands and events are: an enum of struct variants, `ItemAddedToOrder { quantity: i32 }`.
 ///
@@ -75,6 +75,23 @@ pub trait Aggregate:
     /// must be equal text. A command whose events would add a value that another aggregate holds is refused.
     fn unique(&self) -> Vec<Unique> {
         Vec::new()
+    }
+
+    /// Whose it is: the subject (`sub`) of the tokens of its owner. Who may only read or command own ones, may do so
+    /// with this one if the subject is theirs. None if it is nobody's: then only who may do so with all, may with it.
+    ///
+    /// The first event says it, and it never changes: readers fold that one event alone. [`named_owner`] says it of an
+    /// aggregate that is only asked for.
+    ///
+    /// [`named_owner`]: Self::named_owner
+    fn owner(&self, _id: &AggregateId) -> Option<String> {
+        None
+    }
+
+    /// Whose it would be, if this command made the aggregate `id`: the [`owner`](Self::owner) of what it makes. None
+    /// for a command that makes nothing.
+    fn named_owner(_id: &AggregateId, _command: &Self::Command) -> Option<String> {
+        None
     }
 
     /// The types of the commands that this state can accept, if their values are right. For the API's list of

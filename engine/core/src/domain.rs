@@ -3,7 +3,7 @@ use std::sync::Arc;
 use crate::erased::Typed;
 use crate::schema::SchemaError;
 use crate::view::TypedView;
-use crate::{Aggregate, AggregateType, Claim, Projection, RevisionError, ViewType};
+use crate::{Aggregate, AggregateType, Claim, FieldKind, Projection, RevisionError, ViewType};
 
 /// What a domain installs.
 ///
@@ -62,6 +62,14 @@ pub enum DomainError {
         to: String,
         /// The domain.
         domain: String,
+    },
+    /// A view tells own rows by a field that it cannot be filtered by.
+    #[error("the view {view} tells whose a row is by {field:?}, which is not among its FIELDS as text")]
+    NoOwnerField {
+        /// The view.
+        view: String,
+        /// The field.
+        field: String,
     },
     /// The creating command is none of the aggregate's.
     #[error("{aggregate} has no command {create:?}, which its CREATE names")]
@@ -154,6 +162,7 @@ impl Domain {
             if let Some(to) = info.sources.iter().find(|to| !has(to)) {
                 return Err(missing(info.name, to));
             }
+            check_owned(&**view)?;
         }
         Ok(())
     }
@@ -213,6 +222,20 @@ impl Domains {
         no_twins(self.views.iter().map(|view| view.info().path.to_owned()))?;
         no_twins(self.views.iter().map(|view| view.info().name.to_owned()))
     }
+}
+
+/// A list of own rows is a filtered list.
+fn check_owned(view: &dyn ViewType) -> Result<(), DomainError> {
+    let Some((field, _)) = view.owned("") else {
+        return Ok(());
+    };
+    let mut fields = view.info().fields.iter();
+    let is_text = fields.any(|known| known.name == field && known.kind == FieldKind::Text);
+    if is_text || field == "id" {
+        return Ok(());
+    }
+    let (view, field) = (view.info().name.to_owned(), field.to_owned());
+    Err(DomainError::NoOwnerField { view, field })
 }
 
 fn no_twins(names: impl Iterator<Item = String>) -> Result<(), DomainError> {

@@ -8,8 +8,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Aggregate, CommandMeta, Context, DecodeError, EncodeError, EventMeta, FormErrors, RecordCodec, Refusal,
-    RefusalKind, Sequence, Unique, Writer,
+    Aggregate, AggregateId, CommandMeta, Context, DecodeError, EncodeError, EventMeta, FormErrors,
+    RecordCodec, Refusal, RefusalKind, Sequence, Unique, Writer,
 };
 
 pub(crate) use self::typed::Typed;
@@ -157,6 +157,10 @@ pub trait AggregateType: Send + Sync {
     fn evolve(&self, state: &mut State, event: &AnyEvent);
     /// The values that the state holds and nobody else may.
     fn unique(&self, state: &State) -> Vec<Unique>;
+    /// Whose the aggregate is; see [`Aggregate::owner`].
+    fn owner(&self, state: &State, id: &AggregateId) -> Option<String>;
+    /// Whose it would be, made by this command, or by the first of several; see [`Aggregate::named_owner`].
+    fn named_owner(&self, id: &AggregateId, command: &AnyCommand) -> Option<String>;
     /// The types of the commands that the state can accept.
     fn possible(&self, state: &State) -> Vec<&'static str>;
 
@@ -167,6 +171,8 @@ pub trait AggregateType: Send + Sync {
         body: &Value,
         assumed: Option<&str>,
     ) -> Result<(String, AnyCommand), FormErrors>;
+    /// The type of a command, or the types of several, in their order.
+    fn command_types(&self, command: &AnyCommand) -> Vec<String>;
     /// Reads a command record of our schema.
     fn decode_command(&self, datum: &[u8]) -> Result<DecodedCommand, DecodeError>;
     /// Appends a command record, and sets the type in `meta`.

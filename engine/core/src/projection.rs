@@ -28,6 +28,12 @@ pub trait Projection: Send + Sync + 'static {
     /// What it reads: see [`from`].
     fn sources() -> Vec<Source<Self::View>>;
 
+    /// The rows that are this owner's ([`Aggregate::owner`]): those in which a field of [`FIELDS`](Self::FIELDS), or
+    /// `id`, holds this text. None if no row is anybody's: then who may only read own ones reads none.
+    fn owned(_owner: &str) -> Option<(&'static str, String)> {
+        None
+    }
+
     /// Whether clients see the row. Rows that wait for the event which they are about are kept, not shown.
     fn is_listed(_: &Self::View) -> bool {
         true

@@ -48,6 +48,8 @@ pub trait ViewType: Send + Sync {
         event: &DecodedEvent,
         id: &AggregateId,
     ) -> Option<ViewState>;
+    /// The field, and what it holds in the rows of this owner; see [`Projection::owned`].
+    fn owned(&self, owner: &str) -> Option<(&'static str, String)>;
     /// Whether clients see the row.
     fn is_listed(&self, row: &ViewState) -> bool;
     /// The row, as it is stored and shown.
@@ -115,6 +117,10 @@ impl<P: Projection> ViewType for TypedView<P> {
         let row = row.map(|row| *row.downcast::<P::View>().expect("a row of this view"));
         let row = (source.fold)(row, &event.meta, &event.event, id)?;
         Some(Box::new(row))
+    }
+
+    fn owned(&self, owner: &str) -> Option<(&'static str, String)> {
+        P::owned(owner)
     }
 
     fn is_listed(&self, row: &ViewState) -> bool {

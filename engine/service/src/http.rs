@@ -1,6 +1,7 @@
 //! What every HTTP surface has around its own routes.
 
 use std::any::Any;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -49,6 +50,16 @@ pub struct HttpSettings {
     /// Without it, there is no limit. Health and metrics have none.
     #[arg(long, env = "FOLDLINE_RATE_LIMIT", value_name = "N/TIME")]
     pub rate_limit: Option<RateLimit>,
+    /// The certificate that connections are encrypted with, and those that lead from it to a known authority: a PEM file.
+    /// It is read again when it has changed. Without it, connections are plain.
+    #[arg(long, env = "FOLDLINE_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// The private key of the certificate: a PEM file.
+    #[arg(long, env = "FOLDLINE_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Take tokens over plain connections from other machines: a proxy before this service has the TLS.
+    #[arg(long, env = "FOLDLINE_BEHIND_TLS_PROXY")]
+    pub behind_tls_proxy: bool,
 }
 
 impl Default for HttpSettings {
@@ -61,6 +72,9 @@ impl Default for HttpSettings {
             write_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(15),
             rate_limit: None,
+            tls_cert: None,
+            tls_key: None,
+            behind_tls_proxy: false,
         }
     }
 }

@@ -15,6 +15,7 @@
 //!
 //! In `run`: [`bind`], then [`app`] around the service's own routes and its [`Health`], then [`serve`].
 
+mod auth;
 mod documents;
 mod duration;
 mod health;
@@ -30,8 +31,10 @@ mod settings;
 mod shutdown;
 mod sockets;
 mod telemetry;
+mod tls;
 mod trace;
 
+pub use auth::{Action, Auth, AuthError, AuthMode, AuthSettings, Caller, KeysError, Reach};
 pub use documents::documents;
 pub use duration::parse_duration;
 pub use health::Health;
@@ -41,8 +44,9 @@ pub use paths::{UnservablePath, check_path};
 pub use problem::{ErrorItem, NextStep, Problem};
 pub use process::{Process, main, run_process};
 pub use rate_limit::{InvalidRate, RateLimit};
-pub use serve::{ServeError, bind, serve};
+pub use serve::{Listener, ServeError, bind, serve};
 pub use settings::{SettingsError, parse_layered};
 pub use shutdown::Shutdown;
 pub use telemetry::{LogFormat, TelemetryError, TelemetrySettings, init_telemetry, metrics_text};
+pub use tls::TlsError;
 pub use trace::{TRACEPARENT, trace_id, trace_id_of};

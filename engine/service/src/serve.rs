@@ -15,7 +15,7 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::Service;
@@ -23,6 +23,7 @@ use tracing::{debug, info, warn};
 
 use crate::rate_limit::Peer;
 use crate::sockets;
+use crate::tls::{Tls, TlsError};
 use crate::{HttpSettings, Shutdown};
 
 /// The HTTP surface cannot be served.
@@ -34,6 +35,9 @@ pub enum ServeError {
         /// Where.
         address: SocketAddr,
     },
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Bind {
@@ -44,21 +48,49 @@ pub enum ServeError {
     },
 }
 
-/// Listens; port 0 is any free one.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address)
+/// Where connections come from, and whether they are TLS.
+pub struct Listener {
+    tcp: TcpListener,
+    tls: Option<Arc<Tls>>,
+}
+
+impl Listener {
+    /// Where it listens.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+
+    /// What it listens with.
+    pub fn tcp(&self) -> &TcpListener {
+        &self.tcp
+    }
+}
+
+/// Plain.
+impl From<TcpListener> for Listener {
+    fn from(tcp: TcpListener) -> Self {
+        Self { tcp, tls: None }
+    }
+}
+
+/// Listens, with TLS if the settings name a certificate; port 0 is any free one.
+pub async fn bind(address: SocketAddr, settings: &HttpSettings) -> Result<Listener, ServeError> {
+    let tls = Tls::open(settings)?.map(Arc::new);
+    let tcp = TcpListener::bind(address)
         .await
         .map_err(|source| match source.kind() {
             io::ErrorKind::AddrInUse => ServeError::Taken { address },
             _ => ServeError::Bind { address, source },
-        })
+        })?;
+    Ok(Listener { tcp, tls })
 }
 
 /// How many bytes the head of a request may have; more is a 431. As much is kept of an answer that is not taken.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Serves until it is to stop, then finishes the requests that are being answered, within the drain timeout.
-pub async fn serve(listener: TcpListener, app: Router, shutdown: &Shutdown, settings: &HttpSettings) {
+pub async fn serve(listener: impl Into<Listener>, app: Router, shutdown: &Shutdown, settings: &HttpSettings) {
+    let Listener { tcp: listener, tls } = listener.into();
     if let Err(error) = sockets::bound(&listener, settings.write_timeout) {
         warn!(%error, "clients that do not read are not bounded by the kernel");
     }
@@ -78,8 +110,24 @@ pub async fn serve(listener: TcpListener, app: Router, shutdown: &Shutdown, sett
             app: app.clone(),
             peer: Peer(peer.ip()),
         };
-        let connection = http.serve_connection(TokioIo::new(stream), service);
-        tokio::spawn(until_closed(connection, graceful.watcher(), place));
+        let (http, watcher) = (http.clone(), graceful.watcher());
+        let Some(tls) = tls.clone() else {
+            let connection = http.serve_connection(TokioIo::new(stream), service);
+            tokio::spawn(until_closed(connection, watcher, place));
+            continue;
+        };
+        let within = settings.head_timeout;
+        tokio::spawn(async move {
+            // Whoever does not shake hands takes a place no longer than who sends no head.
+            match tokio::time::timeout(within, tls.accept(stream)).await {
+                Ok(Ok(stream)) => {
+                    let connection = http.serve_connection(TokioIo::new(stream), service);
+                    until_closed(connection, watcher, place).await;
+                }
+                Ok(Err(error)) => debug!(%error, "a connection did not become TLS"),
+                Err(_) => debug!("a connection did not become TLS in time"),
+            }
+        });
     }
     drop(listener);
     info!(connections = graceful.count(), "draining");
@@ -139,9 +187,11 @@ impl hyper::service::Service<Request<Incoming>> for OfPeer {
     }
 }
 
-type Connection = http1::Connection<TokioIo<TcpStream>, OfPeer>;
-
-async fn until_closed(connection: Connection, watcher: Watcher, place: OwnedSemaphorePermit) {
+async fn until_closed(
+    connection: impl GracefulConnection<Error = hyper::Error>,
+    watcher: Watcher,
+    place: OwnedSemaphorePermit,
+) {
     if let Err(error) = watcher.watch(connection).await {
         debug!(%error, "a connection ended");
     }

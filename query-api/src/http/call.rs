@@ -3,9 +3,10 @@ use std::time::Duration;
 use axum::extract::Query;
 use axum::response::{IntoResponse, Response};
 use foldline_core::Token;
+use foldline_service::Caller;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 
 use super::accept::Format;
 use super::failure::Failure;
@@ -29,6 +30,7 @@ pub(super) struct Call {
     /// The form that the answer is to have.
     pub(super) format: Format,
     pub(super) asked: Asked,
+    pub(super) caller: Caller,
     /// The wait that the client chose, as far as we follow it.
     preferred: Option<Duration>,
     if_none_match: Vec<String>,
@@ -38,14 +40,9 @@ pub(super) struct Call {
 impl Call {
     /// `offered` are the forms that there are, the default first.
     pub(super) fn new(api: &Api, parts: &Parts, offered: &[Format]) -> Result<Self, Failure> {
-        let Query(all) = Query::<Params>::try_from_uri(&parts.uri).map_err(|_| Failure::Query)?;
-        let (tokens, params): (Params, Params) =
-            all.into_iter().partition(|(name, _)| name == "consistency_token");
+        let (tokens, params) = parameters(&parts.uri)?;
         let (formats, params): (Params, Params) = params.into_iter().partition(|(name, _)| name == "format");
-        let of_header = values(&parts.headers, &CONSISTENCY_TOKEN);
-        let of_query = tokens.iter().flat_map(|(_, value)| value.split(','));
-        let tokens = of_header.into_iter().chain(of_query.map(str::trim));
-        let preferred = wait(&parts.headers).map(|wait| wait.min(api.wait_max));
+        let preferred = preferred(api, &parts.headers);
         let last_event_id = parts.headers.get(LAST_EVENT_ID);
         let last_event_id = last_event_id.and_then(|value| value.to_str().ok());
         Ok(Self {
@@ -53,10 +50,8 @@ impl Call {
             path: parts.uri.path().to_owned(),
             params,
             format: format_of(&formats, &parts.headers, offered)?,
-            asked: Asked {
-                tokens: tokens.map(str::to_owned).collect(),
-                wait: preferred.unwrap_or(api.wait_default).min(api.wait_max),
-            },
+            asked: asked_with(api, &parts.headers, &tokens),
+            caller: Caller::of(&parts.extensions),
             preferred,
             if_none_match: values(&parts.headers, &IF_NONE_MATCH)
                 .into_iter()
@@ -133,6 +128,34 @@ impl Call {
         let mut known = self.if_none_match.iter();
         known.any(|known| known == "*" || known.trim_start_matches("W/") == etag)
     }
+}
+
+/// What the client has seen, and how long it waits.
+pub(super) fn asked(api: &Api, headers: &HeaderMap, uri: &Uri) -> Result<Asked, Failure> {
+    let (tokens, _) = parameters(uri)?;
+    Ok(asked_with(api, headers, &tokens))
+}
+
+fn asked_with(api: &Api, headers: &HeaderMap, tokens: &Params) -> Asked {
+    let of_header = values(headers, &CONSISTENCY_TOKEN);
+    let of_query = tokens.iter().flat_map(|(_, value)| value.split(','));
+    let tokens = of_header.into_iter().chain(of_query.map(str::trim));
+    Asked {
+        tokens: tokens.map(str::to_owned).collect(),
+        wait: preferred(api, headers)
+            .unwrap_or(api.wait_default)
+            .min(api.wait_max),
+    }
+}
+
+fn preferred(api: &Api, headers: &HeaderMap) -> Option<Duration> {
+    wait(headers).map(|wait| wait.min(api.wait_max))
+}
+
+/// The consistency tokens among the parameters, and the others.
+fn parameters(uri: &Uri) -> Result<(Params, Params), Failure> {
+    let Query(all) = Query::<Params>::try_from_uri(uri).map_err(|_| Failure::Query)?;
+    Ok(all.into_iter().partition(|(name, _)| name == "consistency_token"))
 }
 
 /// What the parameter says, or else the header.

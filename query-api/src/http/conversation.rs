@@ -5,18 +5,19 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use foldline_views::{Conversation, HISTORY, HistoryCommand, HistoryEvent, Snapshot};
+use foldline_views::{Conversation, HistoryCommand, HistoryEvent, Snapshot, StoreError};
 use http::request::Parts;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::accept::Format;
+use super::access::{self, Sight};
 use super::call::Call;
 use super::failure::Failure;
 use super::history::{happened, refusal};
 use crate::api::Api;
-use crate::consistency::{Scope, Shown};
+use crate::consistency::Shown;
 use crate::params::only;
 
 pub(super) const PATH: &str = "/correlations/{correlation_id}";
@@ -43,30 +44,48 @@ pub(super) async fn one(
 ) -> Result<Response, Failure> {
     let call = Call::new(&api, &parts, Format::ONE)?;
     only(&call.params, &[])?;
-    let scope = Scope {
-        projection: HISTORY.to_owned(),
-        aggregates: api
-            .histories
-            .iter()
-            .map(|history| history.aggregate.clone())
-            .collect(),
-    };
     let wanted = correlation_id.clone();
-    let read = move |snapshot: &dyn Snapshot| snapshot.conversation(&wanted, MOST + 1);
-    let Shown { value, token } = api.consistent.read(&scope, &call.asked, read).await?;
+    let sight = Sight::new(&api, &call.caller);
+    let read = move |snapshot: &dyn Snapshot| {
+        let whole = snapshot.conversation(&wanted, MOST + 1)?;
+        seen_of(whole, &sight, snapshot)
+    };
+    let shown = api
+        .consistent
+        .read(&access::of_all(&api), &call.asked, read)
+        .await?;
+    let Shown {
+        value: (value, is_whole),
+        token,
+    } = shown;
     if value.commands.is_empty() && value.events.is_empty() {
         return Err(Failure::NotFound {
             path: call.path,
             seen: token,
         });
     }
-    let is_whole = value.commands.len() <= MOST && value.events.len() <= MOST;
     let body = json!({
         "correlation_id": correlation_id,
         "is_whole": is_whole,
         "commands": tree(&api, &value),
     });
     Ok(call.respond(&token, None, body.to_string()))
+}
+
+/// What the caller may see of a conversation, and whether all of it was looked at.
+fn seen_of(
+    whole: Conversation,
+    sight: &Sight,
+    snapshot: &dyn Snapshot,
+) -> Result<(Conversation, bool), StoreError> {
+    let is_whole = whole.commands.len() <= MOST && whole.events.len() <= MOST;
+    if sight.has_all() {
+        return Ok((whole, is_whole));
+    }
+    let mut owners = sight.owners(snapshot);
+    let commands = owners.only_seen(whole.commands, |command| (&command.aggregate, &command.id))?;
+    let events = owners.only_seen(whole.events, |event| (&event.aggregate, &event.id))?;
+    Ok((Conversation { commands, events }, is_whole))
 }
 
 /// A command of a conversation, with what it made.

@@ -1,6 +1,6 @@
 use axum::response::{IntoResponse, Response};
 use foldline_core::Token;
-use foldline_service::Problem;
+use foldline_service::{Action, Problem};
 use foldline_views::StoreError;
 use http::StatusCode;
 use serde_json::{Map, Value};
@@ -24,6 +24,11 @@ pub(super) enum Failure {
     /// The client wants a form that there is none of.
     NotAcceptable {
         offered: Vec<&'static str>,
+    },
+    /// The caller has no scope to do this with any of it.
+    Forbidden {
+        what: String,
+        action: Action,
     },
     /// As many streams as there may be.
     Full(Full),
@@ -102,6 +107,7 @@ impl IntoResponse for Failure {
                 problem.detail(detail).with("header", header).into_response()
             }
             Self::NotAcceptable { offered } => not_acceptable(&offered).into_response(),
+            Self::Forbidden { what, action } => Problem::needs_scope(&what, action).into_response(),
             Self::Full(full) => too_many_streams(full).into_response(),
             Self::NotFound { path, seen } => {
                 let problem = Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here");

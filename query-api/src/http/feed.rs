@@ -7,11 +7,13 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use foldline_core::Timestamp;
+use foldline_service::Action;
 use foldline_views::{FeedPage, FeedPlace, FeedQuery, HISTORY, HistoryEvent, Snapshot, StoreError};
 use http::HeaderName;
 use http::request::Parts;
 
 use super::accept::Format;
+use super::access::Sight;
 use super::body::PageLinks;
 use super::call::{Call, set};
 use super::events;
@@ -95,7 +97,8 @@ fn json(event: &HistoryEvent) -> String {
 
 /// What is asked for, where all of it ends now, and what the history has seen.
 async fn open(api: &Arc<Api>, call: &Call) -> Result<(Feed, FeedPlace, foldline_core::Token), Failure> {
-    let (aggregates, types) = filters(api, &call.params)?;
+    let sight = Sight::new(api, &call.caller);
+    let (aggregates, types) = filters(api, &call.params, &sight)?;
     let scope = Scope {
         projection: HISTORY.to_owned(),
         aggregates: aggregates.clone(),
@@ -136,6 +139,7 @@ async fn open(api: &Arc<Api>, call: &Call) -> Result<(Feed, FeedPlace, foldline_
     let feed = Feed {
         api: Arc::clone(api),
         scope,
+        sight,
         here,
         cluster,
         // Told at once, so that a client that begins now and is cut off before the first event misses nothing.
@@ -161,8 +165,8 @@ fn time(call: &Call, name: &str) -> Result<Option<Timestamp>, BadParameter> {
     time.map_err(|error: foldline_core::InvalidTimestamp| bad(name, error.to_string(), Vec::new()))
 }
 
-/// The aggregate types, all if none is named, and the types of events.
-fn filters(api: &Api, params: &Params) -> Result<(Vec<String>, Vec<String>), BadParameter> {
+/// The aggregate types, all that the caller may see if none is named, and the types of events.
+fn filters(api: &Api, params: &Params, sight: &Sight) -> Result<(Vec<String>, Vec<String>), Failure> {
     let named = |name: &str| -> BTreeSet<&String> {
         let values = params.iter().filter(|(key, _)| key == name);
         values.map(|(_, value)| value).collect()
@@ -174,23 +178,29 @@ fn filters(api: &Api, params: &Params) -> Result<(Vec<String>, Vec<String>), Bad
         .find(|name| all().all(|history| history.aggregate != ***name))
     {
         let names = all().map(|history| history.aggregate.clone()).collect();
-        return Err(bad(
-            "aggregate",
-            format!("there is no aggregate {unknown:?}"),
-            names,
-        ));
+        let detail = format!("there is no aggregate {unknown:?}");
+        return Err(bad("aggregate", detail, names).into());
+    }
+    let mut unseen = all().filter(|history| !sight.has_some(&history.aggregate));
+    if let Some(history) = unseen.find(|history| aggregates.contains(&history.aggregate)) {
+        let what = history.aggregate.clone();
+        let action = Action::History;
+        return Err(Failure::Forbidden { what, action });
     }
     let chosen: Vec<_> = all()
         .filter(|history| aggregates.is_empty() || aggregates.contains(&history.aggregate))
+        .filter(|history| sight.has_some(&history.aggregate))
         .collect();
+    if let (true, Some(history)) = (chosen.is_empty(), all().next()) {
+        let what = history.aggregate.clone();
+        let action = Action::History;
+        return Err(Failure::Forbidden { what, action });
+    }
     let has = |name: &String| chosen.iter().any(|history| history.types.contains(name));
     if let Some(unknown) = types.iter().find(|name| !has(name)) {
         let names = chosen.iter().flat_map(|history| history.types.clone()).collect();
-        return Err(bad(
-            "type",
-            format!("there is no event {unknown:?} in what is asked for"),
-            names,
-        ));
+        let detail = format!("there is no event {unknown:?} in what is asked for");
+        return Err(bad("type", detail, names).into());
     }
     let chosen = chosen.iter().map(|history| history.aggregate.clone());
     Ok((chosen.collect(), types.into_iter().cloned().collect()))
@@ -199,6 +209,7 @@ fn filters(api: &Api, params: &Params) -> Result<(Vec<String>, Vec<String>), Bad
 struct Feed {
     api: Arc<Api>,
     scope: Scope,
+    sight: Sight,
     cluster: String,
     here: Whereabouts,
     query: FeedQuery,
@@ -222,12 +233,16 @@ impl Feed {
     fn look(
         &self,
     ) -> impl Fn(&dyn Snapshot) -> Result<Option<FeedPage>, StoreError> + Clone + Send + 'static + use<> {
-        let (query, cluster) = (self.query.clone(), self.cluster.clone());
+        let (query, cluster, sight) = (self.query.clone(), self.cluster.clone(), self.sight.clone());
         move |snapshot| {
             if snapshot.cluster_id()? != cluster {
                 return Ok(None);
             }
-            snapshot.feed(&query).map(Some)
+            let mut page = snapshot.feed(&query)?;
+            // What is another's is left out, and the place behind it is told.
+            let mut owners = sight.owners(snapshot);
+            page.events = owners.only_seen(page.events, |event| (&event.aggregate, &event.id))?;
+            Ok(Some(page))
         }
     }
 

@@ -7,7 +7,7 @@ use foldline_service::openapi::{OpenApi, Operation, parameter};
 use serde_json::{Value, json};
 
 use super::accept::Format;
-use super::feed;
+use super::{access, feed};
 use crate::api::{Api, HistoryResource, ViewResource};
 
 const READS: &str = "reads";
@@ -65,6 +65,7 @@ fn add_view(document: &mut OpenApi, view: &ViewResource) {
     let row = document.schema(&name, &view.info.schema);
     let row = json!({ "allOf": [row, { "type": "object", "properties": { "links": links() } }] });
     let list = Operation::new(&format!("{name}.list"), &name, "A list of them.")
+        .needs(to_read(view))
         .takes(list_parameters(&view.fields, Format::TABLE).chain([past::at("at")]))
         .fails(past::LIST_FAILURES);
     document.add(
@@ -76,6 +77,7 @@ fn add_view(document: &mut OpenApi, view: &ViewResource) {
         json!({ "allOf": [row, { "type": "object", "properties": { "explained": past::explained() } }] });
     let one = Operation::new(&format!("{name}.one"), &name, "One of them.")
         .description("As server-sent events: what it is, and what it becomes.")
+        .needs(to_read(view))
         .takes([past::at("at"), past::explain(), if_none_match()])
         .takes(followed(Format::FOLLOWED))
         .answers(304, "It is as the client has it.", [], &ROW_HEADERS)
@@ -85,13 +87,14 @@ fn add_view(document: &mut OpenApi, view: &ViewResource) {
         &format!("{path}/{{id}}"),
         reading(one, explained, &row, Format::FOLLOWED, &ROW_HEADERS),
     );
-    past::add_difference(document, &name, path);
+    past::add_difference(document, view, &name);
     for (list, fields) in view.info.lists {
         let items = document
             .kept(&name)
             .map(|row| row["properties"][*list]["items"].clone());
         let entry = items.filter(|items| !items.is_null()).unwrap_or(json!({}));
         let all = Operation::new(&format!("{name}.{list}"), &name, &format!("The {list} of one."))
+            .needs(to_read(view))
             .takes(list_parameters(fields, Format::TABLE).chain([past::at("at"), if_none_match()]))
             .answers(304, "It is as the client has it.", [], &ROW_HEADERS)
             .fails(past::FAILURES);
@@ -106,6 +109,7 @@ fn add_view(document: &mut OpenApi, view: &ViewResource) {
             &name,
             &format!("One of the {list}."),
         )
+        .needs(to_read(view))
         .takes([past::at("at"), if_none_match(), format_parameter(Format::ONE)])
         .answers(304, "It is as the client has it.", [], &ROW_HEADERS)
         .fails(past::FAILURES);
@@ -133,6 +137,7 @@ fn add_history(document: &mut OpenApi, api: &Api, history: &HistoryResource, eve
         &tag,
         "The history of one, oldest first.",
     )
+    .needs(to_see(name))
     .takes(
         [after, limit()]
             .into_iter()
@@ -172,6 +177,11 @@ fn add_feed(document: &mut OpenApi, api: &Api, event: &Value) {
     )
     .description(
         "The events of one aggregate come in their order; between aggregates there is none that counts.",
+    )
+    .needs(
+        api.histories
+            .iter()
+            .flat_map(|history| to_see(&history.aggregate)),
     )
     .takes([
         parameter(
@@ -229,6 +239,17 @@ fn time() -> Value {
 
 fn moment() -> Value {
     "2025-01-01T12:00:00Z".into()
+}
+
+/// The scopes with which a view may be read.
+fn to_read(view: &ViewResource) -> [String; 2] {
+    let name = access::name_of(view);
+    ["read", "read-own"].map(|action| format!("{name}:{action}"))
+}
+
+/// The scopes with which the history of aggregates may be read.
+fn to_see(aggregate: &str) -> [String; 2] {
+    ["history", "history-own"].map(|action| format!("{aggregate}:{action}"))
 }
 
 /// What every read takes and answers. `one` is what a line of NDJSON holds.

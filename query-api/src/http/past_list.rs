@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::accept::Format;
+use super::access;
 use super::body::{PageLinks, query, with_member};
 use super::call::Call;
 use super::export::{PAGE, Page, Pages, export};
@@ -33,7 +34,8 @@ pub(super) async fn list(
     };
     // A place in the list of one moment is none in that of another.
     let path = format!("{}?at={}", view.info.path, call.value("at").unwrap_or_default());
-    let request = list_request(&path, &call.params, &view.fields, extent)?;
+    let mut request = list_request(&path, &call.params, &view.fields, extent)?;
+    access::restrict(view, &call.caller, &mut request.query)?;
     let deadline = Instant::now() + call.asked.wait;
     let (list, seen) = list_at(api, view, &call, at, deadline).await?;
     if call.format != Format::Json {

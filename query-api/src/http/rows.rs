@@ -13,7 +13,7 @@ use super::body::{PageLinks, row_links, with_member};
 use super::call::Call;
 use super::export::{PAGE, Page, Pages, export};
 use super::failure::Failure;
-use super::{past, past_list, row_stream};
+use super::{access, past, past_list, row_stream};
 use crate::api::{Api, ViewResource};
 use crate::consistency::{Asked, ReadError, Shown};
 use crate::cursor;
@@ -31,7 +31,8 @@ pub(super) async fn list(
     if call.format != Format::Json {
         return table(&api, &view, call).await;
     }
-    let request = list_request(view.info.path, &call.params, &view.fields, Extent::Page)?;
+    let mut request = list_request(view.info.path, &call.params, &view.fields, Extent::Page)?;
+    access::restrict(&view, &call.caller, &mut request.query)?;
     let (name, query) = (view.info.name, request.query);
     let read = move |snapshot: &dyn Snapshot| snapshot.list(name, &query);
     let Shown { value: page, token } = api.consistent.read(&view.scope, &call.asked, read).await?;
@@ -50,7 +51,8 @@ fn item(view: &ViewResource, row: &Row) -> String {
 }
 
 async fn table(api: &Arc<Api>, view: &Arc<ViewResource>, call: Call) -> Result<Response, Failure> {
-    let request = list_request(view.info.path, &call.params, &view.fields, Extent::Everything)?;
+    let mut request = list_request(view.info.path, &call.params, &view.fields, Extent::Everything)?;
+    access::restrict(view, &call.caller, &mut request.query)?;
     let pages = Rows {
         api: Arc::clone(api),
         view: Arc::clone(view),

@@ -11,7 +11,7 @@ use foldline_core::{
     Timestamp, Token, from, schemars,
 };
 use foldline_query_api::{Api, ApiOptions, PastOptions, StreamOptions, documents, router};
-use foldline_service::{Health, HttpSettings, Shutdown, app};
+use foldline_service::{Auth, Health, HttpSettings, Shutdown, app};
 use foldline_views::{
     Batch, CheckpointKey, CheckpointMove, HistoryEvent, NewRow, Position, RowChange, SqliteStore, ViewStore,
     ViewWriter,
@@ -236,7 +236,7 @@ impl Fixture {
     fn in_folder(folder: TempDir, domains: &Domains, streams: StreamOptions) -> Self {
         let shutdown = Shutdown::new();
         let api = api(folder.path(), domains, streams, &shutdown);
-        let routes = router(&api).unwrap().merge(documents(&api));
+        let routes = Auth::none().guard(router(&api).unwrap()).merge(documents(&api));
         let health = Health::new(&shutdown, move || api.missing());
         Self {
             routes: routes.clone().merge(health.clone().routes()),

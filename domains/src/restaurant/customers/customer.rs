@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use foldline_core::{Aggregate, Context, Unique};
+use foldline_core::{Aggregate, AggregateId, Context, Unique};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +64,15 @@ impl Aggregate for Customer {
             value: folded(&profile.email),
         };
         self.profile().map(held).into_iter().collect()
+    }
+
+    /// The customer.
+    fn owner(&self, id: &AggregateId) -> Option<String> {
+        self.profile().is_ok().then(|| id.to_string())
+    }
+
+    fn named_owner(id: &AggregateId, command: &CustomerCommand) -> Option<String> {
+        matches!(command, CustomerCommand::SignUp { .. }).then(|| id.to_string())
     }
 
     fn possible(&self) -> Vec<&'static str> {

@@ -46,6 +46,10 @@ impl Projection for Customers {
 
     type View = CustomerView;
 
+    fn owned(owner: &str) -> Option<(&'static str, String)> {
+        Some(("id", owner.to_owned()))
+    }
+
     fn sources() -> Vec<Source<CustomerView>> {
         vec![from::<Customer, _>(
             |event| vec![event.meta.aggregate_id.clone()],

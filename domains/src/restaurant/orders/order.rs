@@ -100,6 +100,23 @@ impl Aggregate for Order {
         };
     }
 
+    /// The customer who ordered.
+    fn owner(&self, _: &AggregateId) -> Option<String> {
+        match self {
+            Self::Unknown => None,
+            Self::Open(contents) | Self::Placed(contents) | Self::Cancelled(contents) => {
+                Some(contents.customer_id.to_string())
+            }
+        }
+    }
+
+    fn named_owner(_: &AggregateId, command: &OrderCommand) -> Option<String> {
+        match command {
+            OrderCommand::OpenOrder { customer } => customer.id().map(|id| id.to_string()),
+            _ => None,
+        }
+    }
+
     fn possible(&self) -> Vec<&'static str> {
         let contents = match self {
             Self::Unknown => return vec!["OpenOrder"],

@@ -101,6 +101,10 @@ impl Projection for Orders {
 
     type View = OrderView;
 
+    fn owned(owner: &str) -> Option<(&'static str, String)> {
+        Some(("customer", Link::<ToCustomer>::to([owner]).to_string()))
+    }
+
     fn sources() -> Vec<Source<OrderView>> {
         vec![from::<Order, _>(
             |event| vec![event.meta.aggregate_id.clone()],

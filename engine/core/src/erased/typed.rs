@@ -17,8 +17,8 @@ use crate::records::{command_fields, event_fields};
 use crate::schema::{SchemaError, Variant, variants_of};
 use crate::upcast::{OldPayload, Revisions, Upcaster, upcast};
 use crate::{
-    Aggregate, CommandMeta, Context, DecodeError, DomainError, EncodeError, EventMeta, FormErrors, Payload,
-    RecordCodec, Refusal, Rejection, Unique, Writer,
+    Aggregate, AggregateId, CommandMeta, Context, DecodeError, DomainError, EncodeError, EventMeta,
+    FormErrors, Payload, RecordCodec, Refusal, Rejection, Unique, Writer,
 };
 
 pub(crate) struct Typed<A: Aggregate> {
@@ -239,6 +239,14 @@ impl<A: Aggregate> AggregateType for Typed<A> {
         Self::state(state).unique()
     }
 
+    fn owner(&self, state: &State, id: &AggregateId) -> Option<String> {
+        Self::state(state).owner(id)
+    }
+
+    fn named_owner(&self, id: &AggregateId, command: &AnyCommand) -> Option<String> {
+        A::named_owner(id, Self::commands(command).first()?)
+    }
+
     fn possible(&self, state: &State) -> Vec<&'static str> {
         Self::state(state).possible()
     }
@@ -267,6 +275,16 @@ impl<A: Aggregate> AggregateType for Typed<A> {
         let name = commands.first().map(|(name, _)| name.clone()).unwrap_or_default();
         let commands: Vec<A::Command> = commands.into_iter().map(|(_, command)| command).collect();
         Ok((name, AnyCommand(Box::new(commands))))
+    }
+
+    fn command_types(&self, command: &AnyCommand) -> Vec<String> {
+        let of = |command: &A::Command| match serde_json::to_value(command) {
+            Ok(Value::Object(tagged)) => tagged.into_iter().next().map(|(name, _)| name),
+            _ => None,
+        };
+        let types = Self::commands(command).iter().map(of);
+        // A payload is an enum of struct variants, so each has a type.
+        types.map(Option::unwrap_or_default).collect()
     }
 
     fn decode_command(&self, datum: &[u8]) -> Result<DecodedCommand, DecodeError> {

@@ -84,10 +84,14 @@ impl OpenApi {
                 "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
             },
             "servers": [{ "url": "/", "description": "The service that this document comes from." }],
-            "security": [],
+            "security": [{ operation::BEARER: [] }],
             "tags": self.tags,
             "paths": paths,
-            "components": { "schemas": self.schemas, "headers": headers },
+            "components": {
+                "schemas": self.schemas,
+                "headers": headers,
+                "securitySchemes": { operation::BEARER: shared::bearer() },
+            },
         })
     }
 }

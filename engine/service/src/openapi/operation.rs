@@ -6,6 +6,10 @@ use crate::Page;
 
 /// What any route may answer with.
 const ALWAYS: [&str; 2] = ["internal", "rate-limited"];
+/// And what one may that asks who its callers are.
+const GUARDED: [&str; 2] = ["unauthenticated", "keys-unavailable"];
+/// The security scheme of the document.
+pub(super) const BEARER: &str = "bearer";
 /// What a rule without a page may answer with.
 const RULES: [u16; 3] = [400, 409, 422];
 
@@ -16,6 +20,7 @@ pub struct Operation {
     parameters: Vec<Value>,
     answers: BTreeMap<u16, Value>,
     codes: Vec<String>,
+    is_open: bool,
 }
 
 /// A parameter in `place`: `query` or `header`. `Null` for no example.
@@ -51,7 +56,23 @@ impl Operation {
             parameters: Vec::new(),
             answers: BTreeMap::new(),
             codes: Vec::new(),
+            is_open: false,
         }
+    }
+
+    /// Nobody is asked who they are: it is not behind [`Auth::guard`](crate::Auth::guard).
+    pub fn open(mut self) -> Self {
+        self.is_open = true;
+        self.fields.insert("security".to_owned(), json!([]));
+        self
+    }
+
+    /// The caller needs one of these scopes.
+    pub fn needs(mut self, scopes: impl IntoIterator<Item = String>) -> Self {
+        let any = scopes.into_iter().map(|scope| json!({ BEARER: [scope] }));
+        let any: Vec<Value> = any.collect();
+        self.fields.insert("security".to_owned(), any.into());
+        self.fails(["forbidden"])
     }
 
     /// More about it.
@@ -114,6 +135,9 @@ impl Operation {
             self.fields.insert("parameters".to_owned(), parameters.into());
         }
         self.codes.extend(ALWAYS.map(str::to_owned));
+        if !self.is_open {
+            self.codes.extend(GUARDED.map(str::to_owned));
+        }
         for (status, codes) in by_status(&self.codes) {
             self.answers.insert(status, problems(status, &codes));
         }
@@ -188,6 +212,7 @@ fn problems(status: u16, codes: &[&str]) -> Value {
     }
     let headers: &[&str] = match status {
         429 => &["Retry-After", "RateLimit", "RateLimit-Policy"],
+        401 => &["WWW-Authenticate"],
         503 => &["Retry-After"],
         _ => &[],
     };

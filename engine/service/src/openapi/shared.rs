@@ -12,15 +12,18 @@ pub(super) fn add_routes(document: &mut OpenApi) {
     document.tag(HEALTH, "For whoever runs it.");
     let text = json!({ "type": "string" });
     let html = |id: &str, summary: &str| {
-        Operation::new(id, DOCUMENTS, summary).answers(200, "The page.", [("text/html", text.clone())], &[])
+        let page = Operation::new(id, DOCUMENTS, summary).open();
+        page.answers(200, "The page.", [("text/html", text.clone())], &[])
     };
     let page = |id: &str, summary: &str| {
         let forms = [("text/markdown", text.clone()), ("text/html", text.clone())];
-        Operation::new(id, DOCUMENTS, summary).answers(200, "Markdown, or HTML for browsers.", forms, &[])
+        let page = Operation::new(id, DOCUMENTS, summary).open();
+        page.answers(200, "Markdown, or HTML for browsers.", forms, &[])
     };
     let file = |id: &str, summary: &str| {
         let json = [("application/json", json!({ "type": "object" }))];
-        Operation::new(id, DOCUMENTS, summary).answers(200, "The document.", json, &[])
+        let file = Operation::new(id, DOCUMENTS, summary).open();
+        file.answers(200, "The document.", json, &[])
     };
     document.add(
         "get",
@@ -32,7 +35,8 @@ pub(super) fn add_routes(document: &mut OpenApi) {
     let one = page("problem", "What a problem means, and what helps.").fails(["not-found"]);
     document.add("get", "/problems/{code}", one);
     let health = |id: &str, summary: &str| {
-        Operation::new(id, HEALTH, summary).answers(200, "It is so.", [("text/plain", text.clone())], &[])
+        let health = Operation::new(id, HEALTH, summary).open();
+        health.answers(200, "It is so.", [("text/plain", text.clone())], &[])
     };
     document.add("get", "/livez", health("livez", "Whether the process runs."));
     let verbose = parameter(
@@ -46,6 +50,16 @@ pub(super) fn add_routes(document: &mut OpenApi) {
     document.add("get", "/readyz", ready.fails(["not-ready"]));
     let metrics = health("metrics", "Its metrics, as Prometheus reads them.");
     document.add("get", "/metrics", metrics);
+}
+
+pub(super) fn bearer() -> Value {
+    json!({
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A token of the issuer that the service is set to (`--auth jwt`), with one of the scopes that \
+            an operation names, where it names any. A service with `--auth none` asks nobody.",
+    })
 }
 
 pub(super) fn schemas() -> Map<String, Value> {
@@ -125,6 +139,8 @@ pub(super) fn headers() -> Value {
         "Consistency-Token": text("How far this answer has seen: send it with reads and commands that must not be \
             answered from before it.", "1.Q2x1c3Rlcg.b3JkZXJz"),
         "ETag": text("The sequence of what is shown, for If-Match and If-None-Match.", "\"7\""),
+        "WWW-Authenticate": text("What is wrong with the token, if there is one (RFC 6750).",
+            "Bearer realm=\"foldline\", error=\"invalid_token\", error_description=\"the token has expired\""),
         "Location": text("Where the outcome, or what was made, is found.", "/orders/8659a0d6"),
         "Preference-Applied": text("What of `Prefer` was followed.", "wait=3"),
         "Event-Position": text("The place in the feed behind what the answer shows: go on from there with `after`.", "1.AAE"),

@@ -108,7 +108,10 @@ async fn a_connection_past_the_maximum_is_served_when_another_ends() {
 #[tokio::test]
 async fn a_taken_port_is_named() {
     let served = Served::start(HttpSettings::default()).await;
-    let error = bind(served.address).await.unwrap_err();
+    let error = bind(served.address, &HttpSettings::default())
+        .await
+        .err()
+        .unwrap();
     assert!(matches!(error, ServeError::Taken { .. }));
     assert!(
         error

@@ -7,6 +7,7 @@ mod answers;
 mod connections;
 mod documents;
 mod limits;
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -73,7 +74,7 @@ impl Served {
             .route("/slow", slow);
         let file = ("/openapi.json", openapi::OpenApi::new("toy", "A toy.").finish());
         let routes = routes.merge(documents(vec![file], vec!["coat-lost".to_owned()]));
-        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let listener = bind("127.0.0.1:0".parse().unwrap(), &settings).await.unwrap();
         let address = listener.local_addr().unwrap();
         let app = app(routes, health, &settings);
         let stop = shutdown.clone();

@@ -3,8 +3,8 @@
 use foldline_service::openapi::{OpenApi, Operation, parameter};
 use serde_json::{Value, json};
 
-use super::{HEADERS, ROW_HEADERS, format_parameter, if_none_match, reading};
-use crate::api::HistoryResource;
+use super::{HEADERS, ROW_HEADERS, format_parameter, if_none_match, reading, to_read, to_see};
+use crate::api::{HistoryResource, ViewResource};
 use crate::http::accept::Format;
 
 /// What a moment that has no answer is.
@@ -77,7 +77,7 @@ pub(super) fn log() -> Value {
     })
 }
 
-pub(super) fn add_difference(document: &mut OpenApi, name: &str, path: &str) {
+pub(super) fn add_difference(document: &mut OpenApi, view: &ViewResource, name: &str) {
     let end = json!({
         "type": ["object", "null"],
         "description": "What was there at this end; null if nothing was.",
@@ -104,10 +104,11 @@ pub(super) fn add_difference(document: &mut OpenApi, name: &str, path: &str) {
         "What is other at one moment than at another.",
     )
     .description("Operations of a JSON Patch (RFC 6902), with what was there before. Without `from`, nothing was; without `to`, it is now.")
+    .needs(to_read(view))
     .takes([at("from"), at("to"), format_parameter(Format::ONE)])
     .fails(FAILURES);
     let operation = reading(operation, body.clone(), &body, Format::ONE, &HEADERS);
-    document.add("get", &format!("{path}/{{id}}/diff"), operation);
+    document.add("get", &format!("{}/{{id}}/diff", view.info.path), operation);
 }
 
 pub(super) fn add_state(document: &mut OpenApi, history: &HistoryResource, tag: &str) {
@@ -128,6 +129,7 @@ pub(super) fn add_state(document: &mut OpenApi, history: &HistoryResource, tag: 
         tag,
         "The state that decisions are taken on.",
     )
+    .needs(to_see(&history.aggregate))
     .takes([at("at"), if_none_match(), format_parameter(Format::ONE)])
     .answers(304, "It is as the client has it.", [], &ROW_HEADERS)
     .fails(FAILURES);
@@ -185,6 +187,7 @@ pub(super) fn add_audit(document: &mut OpenApi, history: &HistoryResource, tag: 
         tag,
         "What was asked of one and what became of it: events, with the command behind each, and refusals.",
     )
+    .needs(to_see(&history.aggregate))
     .takes([after, super::limit(), format_parameter(Format::TABLE)]);
     let operation = reading(
         operation,
