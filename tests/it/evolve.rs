@@ -244,7 +244,7 @@ async fn refused_by_registry(kafka: &KafkaSettings, candidate: &Candidate) -> bo
         topic_prefix: format!("{}-", stack::unique_name("verdict")),
         ..kafka.clone()
     };
-    let registry = Registry::new(&kafka.schema_registry).unwrap();
+    let registry = Registry::new(&kafka).unwrap();
     let of = |domains: &Domains| subjects(&kafka.topics(), domains);
     let (older, running) = (
         of(&domains::<Older>().unwrap()),

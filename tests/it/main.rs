@@ -16,6 +16,9 @@ mod faults;
 mod fuzzing;
 mod guides;
 mod kafka_door;
+mod kafka_security;
+#[cfg(feature = "kafka-tls")]
+mod kafka_tls;
 mod kills;
 mod late_commits;
 mod limits;

@@ -61,7 +61,7 @@ async fn what_the_registry_has_and_would_refuse_is_said_before_a_deployment() {
     assert!(said(&fine).contains(has), "{}", said(&fine));
 
     // Somebody adds a field by hand, and lets everything in from then on.
-    let registry = Registry::new(&kafka.schema_registry).unwrap();
+    let registry = Registry::new(&kafka).unwrap();
     let orders = events_of_orders(&kafka);
     let by_hand = json!({"name": "tenant", "type": ["null", "string"], "default": null});
     registry.register(&with_field(&orders, &by_hand)).await.unwrap();

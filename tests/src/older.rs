@@ -40,7 +40,7 @@ impl OtherWriter {
             schema: serde_json::from_str(&kept).expect("JSON"),
             compatibility: Compatibility::FullTransitive,
         };
-        let registry = Registry::new(&kafka.schema_registry).expect("a client");
+        let registry = Registry::new(kafka).expect("a client");
         let registered = registry.register(&subject).await.expect("it fits");
         Self {
             ours: Schema::parse(aggregate.event_codec().schema()).expect("our schema"),

@@ -135,7 +135,7 @@ pub fn meta(id: &str, command_id: Uuid) -> CommandMeta {
 
 /// The id of the schema of a topic, as the registry has it.
 pub async fn schema_id(kafka: &KafkaSettings, topic: &str) -> u32 {
-    let registry = Registry::new(&kafka.schema_registry).expect("a client of the registry");
+    let registry = Registry::new(kafka).expect("a client of the registry");
     let name = format!("{topic}-value");
     let subjects = subjects(&kafka.topics(), &domains());
     let subject = subjects.iter().find(|subject| subject.name == name);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use foldline_core::Domains;
-use foldline_kafka::{KafkaSettings, TopicPlan, apply_topics, register_schemas};
+use foldline_kafka::{KafkaSettings, SecuritySettings, TopicPlan, apply_topics, register_schemas};
 use foldline_stack::{Port, Quiet, Stack, StackOptions};
 use tokio::sync::OnceCell;
 
@@ -28,6 +28,9 @@ pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// A machine that runs much else may need so long to start a broker.
+const START_MAX: Duration = Duration::from_secs(300);
+
 /// The shared broker and registry. The first to ask starts them; they end with this process.
 pub async fn shared() -> &'static Stack {
     STACK
@@ -38,7 +41,8 @@ pub async fn shared() -> &'static Stack {
                 .with_env_filter(filter)
                 .with_test_writer()
                 .try_init();
-            let stack = StackOptions::new(workspace().join(".foldline/cache"), folder().join("stack"));
+            let mut stack = StackOptions::new(workspace().join(".foldline/cache"), folder().join("stack"));
+            stack.start_max = START_MAX;
             Stack::start(stack, &Quiet)
                 .await
                 .expect("the broker and the registry start")
@@ -75,6 +79,7 @@ pub async fn kafka(test: &str, domains: &Domains) -> KafkaSettings {
 pub async fn own(test: &str, configure: impl FnOnce(&mut StackOptions)) -> (Stack, KafkaSettings) {
     let data = folder().join(unique_name(test));
     let mut options = StackOptions::new(workspace().join(".foldline/cache"), data);
+    options.start_max = START_MAX;
     configure(&mut options);
     let stack = Stack::start(options, &Quiet)
         .await
@@ -125,6 +130,7 @@ async fn prepared(stack: &Stack, topic_prefix: String, domains: &Domains) -> Kaf
         schema_registry: stack.registry_url().to_owned(),
         topic_prefix,
         kafka_properties: Vec::new(),
+        security: SecuritySettings::default(),
     };
     let plan = TopicPlan {
         partitions: PARTITIONS,

@@ -13,7 +13,7 @@ use crate::client::Client;
 use crate::killed_at::KILLED_AT;
 use crate::{domains, domains_with_bar, stack};
 
-const READY_MAX: Duration = Duration::from_secs(60);
+const READY_MAX: Duration = Duration::from_secs(180);
 
 /// One of the three services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,6 +63,8 @@ pub struct System {
     handler: HandlerOptions,
     /// How services know their callers.
     auth: Vec<String>,
+    /// How Kafka and the registry know those that ask them.
+    identity: Vec<String>,
 }
 
 /// What of the command handler a test may choose.
@@ -138,6 +140,25 @@ impl System {
         Self::started(Self { auth, ..system }).await
     }
 
+    /// As [`start_guarded`](Self::start_guarded), on a broker of the test's own to which services say who they are, and
+    /// with all that they can log.
+    pub async fn start_secured(
+        kafka: KafkaSettings,
+        test: &str,
+        program: &str,
+        auth: Vec<String>,
+        identity: Vec<String>,
+    ) -> Self {
+        let system = Self::open_on(kafka, test, program).await;
+        Self::started(Self {
+            auth,
+            identity,
+            log_level: Some("trace"),
+            ..system
+        })
+        .await
+    }
+
     async fn started(mut system: Self) -> Self {
         for service in Service::ALL {
             system.launch(service);
@@ -170,6 +191,7 @@ impl System {
             killed_at: None,
             handler: HandlerOptions::default(),
             auth: vec!["--auth".to_owned(), "none".to_owned()],
+            identity: Vec::new(),
             log_level: None,
         }
     }
@@ -223,6 +245,9 @@ impl System {
         }
         if service != Service::Projector {
             arguments.extend(self.auth.clone());
+        }
+        if service != Service::QueryApi {
+            arguments.extend(self.identity.clone());
         }
         if service == Service::CommandHandler {
             arguments.extend(self.handler.arguments.clone());

@@ -57,7 +57,7 @@ impl Topic {
             .iter()
             .find(|subject| subject.name == format!("{topic}-value"));
         let subject = subject.with_context(|| format!("{topic} has no subject"))?;
-        let schema_id = Registry::new(&kafka.schema_registry)?.id_of(subject).await?;
+        let schema_id = Registry::new(&kafka)?.id_of(subject).await?;
         let cluster = foldline_kafka::check_topics(&kafka, domains).await?;
         let partitions = cluster.partitions.get(&aggregate.info().qualified_name());
         Ok(Self {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use foldline_core::Domains;
-use foldline_kafka::{KafkaSettings, TopicPlan, apply_topics, register_schemas};
+use foldline_kafka::{KafkaSettings, SecuritySettings, TopicPlan, apply_topics, register_schemas};
 use foldline_stack::{Child, Port, Stack, StackOptions};
 use tempfile::TempDir;
 
@@ -65,6 +65,7 @@ impl System {
             schema_registry: stack.registry_url().to_owned(),
             topic_prefix: String::new(),
             kafka_properties: Vec::new(),
+            security: SecuritySettings::default(),
         };
         doing.next("making topics and registering schemas");
         apply_topics(&kafka, domains, &TopicPlan::default()).await?;

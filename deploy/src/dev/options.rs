@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use foldline_kafka::KafkaSettings;
+use foldline_kafka::{KafkaSettings, SecuritySettings};
 use foldline_stack::Port;
 
 /// What of `dev` can be chosen.
@@ -143,6 +143,7 @@ impl DevOptions {
             schema_registry: schema_registry.to_owned(),
             topic_prefix: self.topic_prefix.clone(),
             kafka_properties: self.kafka_properties.iter().map(pair).collect::<Result<_, _>>()?,
+            security: SecuritySettings::default(),
         })
     }
 }

@@ -172,7 +172,7 @@ fn variables(name: &str, settings: &Settings) -> Vec<std::ffi::OsString> {
 #[cfg(test)]
 mod tests {
     use clap::{CommandFactory, FromArgMatches};
-    use foldline_kafka::KafkaSettings;
+    use foldline_kafka::{KafkaSettings, SecuritySettings};
     use foldline_service::parse_layered;
 
     use super::{SERVICES, settings, write};
@@ -186,6 +186,7 @@ mod tests {
             schema_registry: "http://127.0.0.1:2".to_owned(),
             topic_prefix: "a \"quoted\" one-".to_owned(),
             kafka_properties: vec![("security.protocol".to_owned(), "ssl".to_owned())],
+            security: SecuritySettings::default(),
         };
         let addresses = SERVICES.map(|name| (name, "http://127.0.0.1:3".to_owned()));
         for name in SERVICES {

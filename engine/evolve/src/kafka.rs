@@ -42,7 +42,7 @@ impl KafkaLog {
     /// schemas of this program need not be registered: it has not been deployed.
     pub(crate) async fn open(kafka: &KafkaSettings, domains: &Domains) -> Result<Self, EvolveError> {
         let cluster = find_topics(kafka, domains).await?;
-        let registry = Registry::new(&kafka.schema_registry)?;
+        let registry = Registry::new(kafka)?;
         let names = kafka.topics();
         let mut readers = HashMap::new();
         for aggregate in domains.aggregates() {

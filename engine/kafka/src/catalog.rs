@@ -61,7 +61,7 @@ impl Catalog {
         domains: &Domains,
         cluster: &Cluster,
     ) -> Result<Self, RegistryError> {
-        let registry = Registry::new(&kafka.schema_registry)?;
+        let registry = Registry::new(kafka)?;
         let names = kafka.topics();
         let mut types = Vec::new();
         for (index, aggregate) in domains.aggregates().iter().enumerate() {

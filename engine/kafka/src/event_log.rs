@@ -140,7 +140,7 @@ impl EventLog {
         start: impl Fn(&str, i32) -> i64,
     ) -> Result<Self, EventLogError> {
         let names = kafka.topics();
-        let registry = Registry::new(&kafka.schema_registry)?;
+        let registry = Registry::new(kafka)?;
         let (mut topics, mut starts) = (HashMap::new(), HashMap::new());
         for aggregate in aggregates {
             let name = names.events(aggregate.info());

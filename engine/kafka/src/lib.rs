@@ -34,6 +34,7 @@ mod registry;
 mod result_log;
 mod runtime;
 mod scan;
+mod security;
 mod seldom;
 mod settings;
 mod snapshots;
@@ -57,6 +58,7 @@ pub use registry::{
 };
 pub use result_log::{ResultBatch, ResultLog, ResultRecord};
 pub use scan::{Scan, ScanError, ScannedRecord};
+pub use security::{Secret, SecuritySettings};
 pub use settings::KafkaSettings;
 pub use snapshots::{CurrentSnapshots, DamagedSnapshot, SnapshotsError, read_snapshots};
 pub use status::{CommandStatus, StatusError};

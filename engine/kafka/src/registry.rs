@@ -12,6 +12,7 @@ use foldline_core::{
     AggregateType, DecodeError, DecodedEvent, Domains, RecordCodec, Writer, result_codec, snapshot_codec,
 };
 use reqwest::StatusCode;
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use schema_registry_converter::async_impl::schema_registry::{SrSettings, get_schema_by_id, post_schema};
 use schema_registry_converter::error::SRCError;
 use schema_registry_converter::schema_registry_common::{SchemaType, SuppliedSchema};
@@ -20,6 +21,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 pub use self::inspect::{Accepts, Inspected};
+use crate::security::SecuritySettings;
 use crate::{KafkaSettings, TopicNames};
 
 const REQUEST_MAX: Duration = Duration::from_secs(10);
@@ -133,7 +135,7 @@ pub async fn register_schemas(
     kafka: &KafkaSettings,
     domains: &Domains,
 ) -> Result<Vec<Registered>, RegistryError> {
-    let registry = Registry::new(&kafka.schema_registry)?;
+    let registry = Registry::new(kafka)?;
     let mut registered = Vec::new();
     for subject in subjects(&kafka.topics(), domains) {
         registered.push(registry.register(&subject).await?);
@@ -151,15 +153,17 @@ pub struct Registry {
 
 impl Registry {
     /// A client; nothing is asked yet.
-    pub fn new(url: &str) -> Result<Self, RegistryError> {
-        let url = url.trim_end_matches('/').to_owned();
+    pub fn new(kafka: &KafkaSettings) -> Result<Self, RegistryError> {
+        let url = kafka.schema_registry.trim_end_matches('/').to_owned();
         let unusable = |reason: String| RegistryError::Unavailable {
             url: url.clone(),
             reason,
         };
-        let http = reqwest::Client::builder().timeout(REQUEST_MAX).no_proxy().build();
+        let client = || client(&kafka.security).map_err(unusable);
+        let http = client()?.timeout(REQUEST_MAX).no_proxy().build();
         let mut converter = SrSettings::new_builder(url.clone());
-        let converter = converter.no_proxy().set_timeout(REQUEST_MAX).build();
+        let converter = converter.no_proxy().set_timeout(REQUEST_MAX);
+        let converter = converter.build_with(client()?);
         Ok(Self {
             http: http.map_err(|error| unusable(error.to_string()))?,
             converter: converter.map_err(|error| unusable(error.to_string()))?,
@@ -290,6 +294,25 @@ impl Registry {
             reason: error.to_string(),
         }
     }
+}
+
+/// A client that shows who this process is, and trusts whom it is to.
+fn client(security: &SecuritySettings) -> Result<reqwest::ClientBuilder, String> {
+    let mut client = reqwest::Client::builder();
+    if let Some(path) = &security.registry_ca {
+        let unusable = |error: &dyn std::fmt::Display| format!("cannot use {}: {error}", path.display());
+        let pem = std::fs::read(path).map_err(|error| unusable(&error))?;
+        let known = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| unusable(&error))?;
+        client = client.tls_certs_merge(known);
+    }
+    if let Some(authorization) = security.registry_authorization() {
+        let value = HeaderValue::from_str(&authorization);
+        let mut value =
+            value.map_err(|_| "the registry's password or token is not of a header".to_owned())?;
+        value.set_sensitive(true);
+        client = client.default_headers([(AUTHORIZATION, value)].into_iter().collect());
+    }
+    Ok(client)
 }
 
 /// A value that is not a record of ours.

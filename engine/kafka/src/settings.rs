@@ -1,6 +1,8 @@
 use clap::Args;
 use rdkafka::ClientConfig;
 
+use crate::security::{SecuritySettings, check_property};
+
 /// Where Kafka and the schema registry are.
 #[derive(Debug, Clone, Args)]
 pub struct KafkaSettings {
@@ -18,6 +20,7 @@ pub struct KafkaSettings {
         long,
         env = "FOLDLINE_SCHEMA_REGISTRY",
         default_value = "http://127.0.0.1:8085/apis/ccompat/v7",
+        value_parser = without_password,
         value_name = "URL"
     )]
     pub schema_registry: String,
@@ -30,11 +33,29 @@ pub struct KafkaSettings {
     /// librdkafka's CONFIGURATION.md.
     #[arg(long = "kafka", env = "FOLDLINE_KAFKA", value_name = "KEY=VALUE", value_delimiter = ';', value_parser = key_value)]
     pub kafka_properties: Vec<(String, String)>,
+
+    /// Who this process is, and whom it trusts.
+    #[command(flatten)]
+    pub security: SecuritySettings,
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("must be KEY=VALUE")?;
+    check_property(key.trim())?;
     Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// A password in a URL would stand in every error that names it.
+fn without_password(text: &str) -> Result<String, String> {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let host = rest.split('/').next().unwrap_or_default();
+    if host.contains('@') {
+        return Err(
+            "must have no password in it: give it with --registry-username and --registry-password-file"
+                .to_owned(),
+        );
+    }
+    Ok(text.to_owned())
 }
 
 impl KafkaSettings {
@@ -48,6 +69,7 @@ impl KafkaSettings {
         for (key, value) in &self.kafka_properties {
             config.set(key, value);
         }
+        self.security.apply(&mut config);
         config.set("bootstrap.servers", &self.bootstrap_servers);
         // The first connection to a broker that is just starting must not wait for seconds.
         config

@@ -65,7 +65,7 @@ async fn a_record_that_has_become_readable_is_handed_in_again_and_decided_once()
     let system = System::start_bar("letters", PROGRAM, GOOD).await;
     let upstream = Upstream::to(&system.kafka, NAME).await;
     let cli = system.cli();
-    let registry = Registry::new(&system.kafka.schema_registry).expect("a client");
+    let registry = Registry::new(&system.kafka).expect("a client");
     let mut schema = upstream.aggregate.command_codec().schema().clone();
     schema["doc"] = format!("As a producer has it, {}.", Uuid::now_v7()).into();
 

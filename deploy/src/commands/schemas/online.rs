@@ -12,7 +12,7 @@ pub(super) async fn check(
     domains: &Domains,
     read: impl Fn(&Path) -> Option<String>,
 ) -> anyhow::Result<Vec<String>> {
-    let registry = Registry::new(&kafka.schema_registry)?;
+    let registry = Registry::new(kafka)?;
     let contracts = contracts(domains);
     let mut problems = Vec::new();
     for subject in subjects(&kafka.topics(), domains) {

@@ -111,7 +111,7 @@ impl DeadLetters {
             Ok(split) => split,
             Err(error) => return Ok(Content::Bytes(error.to_string())),
         };
-        let registry = Registry::new(&self.kafka.schema_registry)?;
+        let registry = Registry::new(&self.kafka)?;
         let schema = Handle::current().block_on(registry.schema(id))?;
         let Some(schema) = schema else {
             return Ok(Content::Bytes(format!("the registry has no schema {id}")));

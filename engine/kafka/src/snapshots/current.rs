@@ -53,7 +53,7 @@ pub async fn read_snapshots(
     let info = aggregate.info();
     let topic = kafka.topics().snapshots(info);
     let codec = snapshot_codec(info);
-    let registry = Registry::new(&kafka.schema_registry)?;
+    let registry = Registry::new(kafka)?;
     let reader = RecordReader::of_topic(&registry, &topic, &codec).await?;
     let partitions = cluster
         .partitions

@@ -1,0 +1,270 @@
+//! How this process shows Kafka and the registry who it is, and how it knows them. Secrets come from files: an argument
+//! and an environment variable can be read by others on the machine.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use clap::Args;
+use rdkafka::ClientConfig;
+
+/// Certificates and passwords of the connections to Kafka and to the registry.
+#[derive(Debug, Clone, Default, Args)]
+pub struct SecuritySettings {
+    /// How connections to Kafka are secured: plaintext, ssl, sasl_plaintext or sasl_ssl. The default is plaintext.
+    #[arg(long, env = "FOLDLINE_KAFKA_PROTOCOL", value_name = "NAME", value_parser = protocol)]
+    pub kafka_protocol: Option<String>,
+    /// The authorities that vouch for the brokers: a PEM file. Without it, those that the machine knows.
+    #[arg(long, env = "FOLDLINE_KAFKA_CA", value_name = "FILE")]
+    pub kafka_ca: Option<PathBuf>,
+    /// The certificate by which brokers know this process: a PEM file.
+    #[arg(
+        long,
+        env = "FOLDLINE_KAFKA_CERT",
+        value_name = "FILE",
+        requires = "kafka_key"
+    )]
+    pub kafka_cert: Option<PathBuf>,
+    /// The private key of that certificate: a PEM file.
+    #[arg(
+        long,
+        env = "FOLDLINE_KAFKA_KEY",
+        value_name = "FILE",
+        requires = "kafka_cert"
+    )]
+    pub kafka_key: Option<PathBuf>,
+    /// How brokers check the password: SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN.
+    #[arg(long, env = "FOLDLINE_KAFKA_MECHANISM", value_name = "NAME", value_parser = mechanism, requires = "kafka_username")]
+    pub kafka_mechanism: Option<String>,
+    /// The name that brokers know this process by.
+    #[arg(
+        long,
+        env = "FOLDLINE_KAFKA_USERNAME",
+        value_name = "TEXT",
+        requires = "kafka_password_file"
+    )]
+    pub kafka_username: Option<String>,
+    /// A file with the password for it.
+    #[arg(long, env = "FOLDLINE_KAFKA_PASSWORD_FILE", value_name = "FILE", value_parser = Secret::in_file, requires = "kafka_mechanism")]
+    pub kafka_password_file: Option<Secret>,
+
+    /// The authorities that vouch for the registry, beside those that the machine knows: a PEM file.
+    #[arg(long, env = "FOLDLINE_REGISTRY_CA", value_name = "FILE")]
+    pub registry_ca: Option<PathBuf>,
+    /// The name that the registry knows this process by (basic authentication).
+    #[arg(
+        long,
+        env = "FOLDLINE_REGISTRY_USERNAME",
+        value_name = "TEXT",
+        requires = "registry_password_file"
+    )]
+    pub registry_username: Option<String>,
+    /// A file with the password for it.
+    #[arg(long, env = "FOLDLINE_REGISTRY_PASSWORD_FILE", value_name = "FILE", value_parser = Secret::in_file, requires = "registry_username")]
+    pub registry_password_file: Option<Secret>,
+    /// A file with a bearer token for the registry.
+    #[arg(long, env = "FOLDLINE_REGISTRY_TOKEN_FILE", value_name = "FILE", value_parser = Secret::in_file, conflicts_with = "registry_username")]
+    pub registry_token_file: Option<Secret>,
+}
+
+/// What must not be seen: it is not in what `Debug` writes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Reads it from a file, in which a line may end behind it.
+    fn in_file(file: &str) -> Result<Self, String> {
+        let text = std::fs::read_to_string(file).map_err(|error| format!("cannot read {file}: {error}"))?;
+        match text.trim_end_matches(['\r', '\n']) {
+            "" => Err(format!("{file} is empty")),
+            secret => Ok(Self(secret.to_owned())),
+        }
+    }
+
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Secret")
+    }
+}
+
+/// Whether this program was built with TLS to Kafka: librdkafka needs OpenSSL for it.
+const HAS_TLS: bool = cfg!(feature = "tls");
+
+fn protocol(text: &str) -> Result<String, String> {
+    match text.to_ascii_lowercase().as_str() {
+        name @ ("plaintext" | "sasl_plaintext") => Ok(name.to_owned()),
+        name @ ("ssl" | "sasl_ssl") => with_tls(name),
+        _ => Err("must be plaintext, ssl, sasl_plaintext or sasl_ssl".to_owned()),
+    }
+}
+
+fn mechanism(text: &str) -> Result<String, String> {
+    match text.to_ascii_uppercase().as_str() {
+        "PLAIN" => Ok("PLAIN".to_owned()),
+        name @ ("SCRAM-SHA-256" | "SCRAM-SHA-512") => with_tls(name),
+        _ => Err("must be SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN".to_owned()),
+    }
+}
+
+fn with_tls(name: &str) -> Result<String, String> {
+    if HAS_TLS {
+        Ok(name.to_owned())
+    } else {
+        Err("needs a program that was built with OpenSSL: `cargo build --features kafka-tls`".to_owned())
+    }
+}
+
+/// Refuses a secret among librdkafka's settings: they are arguments, and are shown.
+pub(crate) fn check_property(key: &str) -> Result<(), String> {
+    let instead = match key {
+        "sasl.password" => "give it in a file: --kafka-password-file",
+        "ssl.key.password" | "ssl.keystore.password" | "ssl.key.pem" | "sasl.oauthbearer.client.secret" => {
+            "it is a secret, and would be seen: use --kafka-key with a file that only this process can read"
+        }
+        _ => return Ok(()),
+    };
+    Err(format!("{key} cannot be set so; {instead}"))
+}
+
+impl SecuritySettings {
+    /// Sets what every client of Kafka needs.
+    pub(crate) fn apply(&self, config: &mut ClientConfig) {
+        let file = |path: &Option<PathBuf>| path.as_deref().map(|path: &Path| path.display().to_string());
+        let settings = [
+            ("security.protocol", self.kafka_protocol.clone()),
+            ("ssl.ca.location", file(&self.kafka_ca)),
+            ("ssl.certificate.location", file(&self.kafka_cert)),
+            ("ssl.key.location", file(&self.kafka_key)),
+            ("sasl.mechanism", self.kafka_mechanism.clone()),
+            ("sasl.username", self.kafka_username.clone()),
+            (
+                "sasl.password",
+                self.kafka_password_file
+                    .as_ref()
+                    .map(|secret| secret.expose().to_owned()),
+            ),
+        ];
+        for (key, value) in settings {
+            if let Some(value) = value {
+                config.set(key, value);
+            }
+        }
+    }
+}
+
+impl SecuritySettings {
+    /// What the registry is to see in `Authorization`.
+    pub(crate) fn registry_authorization(&self) -> Option<String> {
+        if let Some(token) = &self.registry_token_file {
+            return Some(format!("Bearer {}", token.expose()));
+        }
+        let (name, password) = (
+            self.registry_username.as_ref()?,
+            self.registry_password_file.as_ref()?,
+        );
+        let pair = BASE64_STANDARD.encode(format!("{name}:{}", password.expose()));
+        Some(format!("Basic {pair}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use clap::Parser;
+
+    use crate::KafkaSettings;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(flatten)]
+        kafka: KafkaSettings,
+    }
+
+    fn parsed(args: &[&str]) -> Result<KafkaSettings, String> {
+        let args = ["program"].iter().chain(args);
+        let program = Program::try_parse_from(args).map_err(|error| error.to_string())?;
+        Ok(program.kafka)
+    }
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_password_comes_from_a_file_and_goes_to_the_client_alone() {
+        let password = file("kestrel-canary\n");
+        let path = password.path().to_str().unwrap();
+        let settings = parsed(&[
+            "--kafka-protocol=SASL_PLAINTEXT",
+            "--kafka-mechanism=plain",
+            "--kafka-username=ada",
+            "--kafka-password-file",
+            path,
+        ])
+        .unwrap();
+        let client = settings.client();
+        assert_eq!(client.get("sasl.password"), Some("kestrel-canary"));
+        assert_eq!(client.get("sasl.username"), Some("ada"));
+        assert_eq!(client.get("security.protocol"), Some("sasl_plaintext"));
+        for shown in [
+            format!("{settings:?}"),
+            format!("{settings:#?}"),
+            format!("{client:?}"),
+        ] {
+            assert!(!shown.contains("canary"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn half_of_an_identity_is_refused() {
+        let password = file("x");
+        let path = password.path().to_str().unwrap();
+        for (args, said) in [
+            (vec!["--kafka-username=ada"], "--kafka-password-file"),
+            (vec!["--kafka-password-file", path], "--kafka-mechanism"),
+            (vec!["--kafka-cert=a.pem"], "--kafka-key"),
+            (vec!["--registry-username=ada"], "--registry-password-file"),
+            (vec!["--kafka-password-file", "/nowhere"], "cannot read /nowhere"),
+            (vec!["--kafka-protocol=tls"], "must be plaintext"),
+        ] {
+            let error = parsed(&args).unwrap_err();
+            assert!(error.contains(said), "{args:?}: {error}");
+        }
+        let empty = file("\n");
+        let error = parsed(&["--kafka-password-file", empty.path().to_str().unwrap()]).unwrap_err();
+        assert!(error.contains("is empty"), "{error}");
+    }
+
+    #[test]
+    fn a_secret_is_no_argument() {
+        let error = parsed(&["--kafka", "sasl.password=kestrel-canary"]).unwrap_err();
+        assert!(error.contains("--kafka-password-file"), "{error}");
+        let error = parsed(&["--schema-registry", "http://ada:kestrel@127.0.0.1/apis"]).unwrap_err();
+        assert!(error.contains("--registry-password-file"), "{error}");
+    }
+
+    #[test]
+    fn what_needs_openssl_says_how_to_build_it() {
+        let asked = [["--kafka-protocol", "ssl"], ["--kafka-protocol", "sasl_ssl"]];
+        for args in asked {
+            match parsed(&args) {
+                Ok(settings) => {
+                    assert!(super::HAS_TLS && settings.client().get("security.protocol").is_some())
+                }
+                Err(error) => assert!(
+                    !super::HAS_TLS && error.contains("--features kafka-tls"),
+                    "{error}"
+                ),
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! A broker that knows its clients by their passwords, and secrets that nobody reads in a log.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use foldline_kafka::KafkaSettings;
+use foldline_tests::client::eventually;
+use foldline_tests::handler::Handler;
+use foldline_tests::issuer::Issuer;
+use foldline_tests::stack;
+use foldline_tests::system::{Service, System};
+use reqwest::Method;
+use serde_json::json;
+
+use crate::PROGRAM;
+
+/// Secrets that stand nowhere else.
+const KAFKA_SECRET: &str = "kestrel-canary-4711";
+const REGISTRY_SECRET: &str = "wagtail-canary-4712";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Settings of a broker with one more listener, at this port, where clients have names and passwords.
+fn listener(port: u16) -> Vec<(String, String)> {
+    let users = format!("user_foldline=\"{KAFKA_SECRET}\"");
+    let login = format!("org.apache.kafka.common.security.plain.PlainLoginModule required {users};");
+    let settings = [
+        (
+            "listeners",
+            format!(
+                "BROKER://127.0.0.1:@port@,SECURE://127.0.0.1:{port},CONTROLLER://127.0.0.1:@controller_port@"
+            ),
+        ),
+        (
+            "advertised.listeners",
+            format!("BROKER://127.0.0.1:@port@,SECURE://127.0.0.1:{port}"),
+        ),
+        (
+            "listener.security.protocol.map",
+            "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_PLAINTEXT".to_owned(),
+        ),
+        ("listener.name.secure.sasl.enabled.mechanisms", "PLAIN".to_owned()),
+        ("listener.name.secure.plain.sasl.jaas.config", login),
+    ];
+    settings.map(|(key, value)| (key.to_owned(), value)).into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_knows_services_by_their_passwords_which_are_in_no_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let (_stack, kafka) = stack::own("secured", |options| options.broker_config.extend(listener(port))).await;
+    let secured = KafkaSettings {
+        bootstrap_servers: format!("127.0.0.1:{port}"),
+        ..kafka
+    };
+    let file = |name: &str, secret: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, secret).unwrap();
+        path.display().to_string()
+    };
+    let identity = |password: &str| {
+        let arguments = [
+            ["--kafka-protocol", "sasl_plaintext"],
+            ["--kafka-mechanism", "PLAIN"],
+            ["--kafka-username", "foldline"],
+            ["--kafka-password-file", password],
+            ["--registry-username", "foldline"],
+            ["--registry-password-file", &file("registry", REGISTRY_SECRET)],
+            ["--kafka", "debug=all"],
+        ];
+        let arguments = arguments.as_flattened().iter();
+        arguments.map(|text| (*text).to_owned()).collect::<Vec<_>>()
+    };
+    let issuer = Issuer::new(folder.path());
+    let token = issuer.token("chef", "restaurant.menu:write restaurant.menu:read");
+    let (right, wrong) = (file("right", KAFKA_SECRET), file("wrong", "siskin-canary-4713"));
+    let system = System::start_secured(
+        secured.clone(),
+        "secured",
+        PROGRAM,
+        issuer.arguments(),
+        identity(&right),
+    )
+    .await;
+
+    let soup =
+        json!({"type": "AddMenuItem", "description": "Soup", "price": {"amount": 5, "currency": "EUR"}});
+    let write = system.write();
+    let add = write
+        .request(Method::POST, "/menu/items/soup/commands")
+        .bearer_auth(&token);
+    let added = write.send(add.json(&soup)).await.expect(201);
+    let seen = added.header("consistency-token").unwrap().to_owned();
+    let read = system.read();
+    let get = read
+        .request(Method::GET, "/menu/items/soup")
+        .header("Consistency-Token", seen);
+    read.send(get.header("Prefer", "wait=30").bearer_auth(&token))
+        .await
+        .expect(200);
+
+    let identity = identity(&wrong);
+    let more = identity.iter().map(String::as_str);
+    let more: Vec<&str> = more.chain(["--log-level", "trace"]).collect();
+    let refused = Handler::launch_with(&secured, "refused", PROGRAM, &more).await;
+    let said = async || refused.log().contains("cannot start yet").then_some(());
+    eventually("who has the wrong password comes to nothing", PATIENCE, said).await;
+    assert!(!refused.write().is_ready().await);
+
+    let basic = "Zm9sZGxpbmU6d2FndGFpbC1jYW5hcnktNDcxMg";
+    let signature = token.rsplit('.').next().unwrap();
+    let logs = Service::ALL.map(|service| system.log_of(service));
+    for log in logs.iter().chain([&refused.log()]) {
+        assert!(log.contains("TRACE") || log.contains("DEBUG"), "it says little");
+        for secret in ["canary-471", basic, signature] {
+            assert!(!log.contains(secret), "{secret} is in a log");
+        }
+    }
+}
