@@ -62,7 +62,9 @@ impl Client {
 
     /// Serves it on a port, for as long as the test runs.
     pub async fn served(&self) -> SocketAddr {
-        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let listener = bind("127.0.0.1:0".parse().unwrap(), &HttpSettings::default())
+            .await
+            .unwrap();
         let address = listener.local_addr().unwrap();
         let app = self.app.clone();
         tokio::spawn(async move { serve(listener, app, &Shutdown::new(), &HttpSettings::default()).await });

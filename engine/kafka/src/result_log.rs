@@ -64,7 +64,7 @@ impl ResultLog {
         start: impl Fn(&str, i32) -> i64,
     ) -> Result<Self, EventLogError> {
         let names = kafka.topics();
-        let registry = Registry::new(&kafka)?;
+        let registry = Registry::new(kafka)?;
         let (mut topics, mut starts) = (HashMap::new(), HashMap::new());
         for aggregate in aggregates {
             let (name, codec) = (names.results(aggregate.info()), result_codec(aggregate.info()));

@@ -130,7 +130,7 @@ pub async fn verify_logs(
     expected: Option<&LogReport>,
     progress: impl Fn(VerifyProgress) + Send + Sync + 'static,
 ) -> Result<LogReport, VerifyError> {
-    let registry = Registry::new(&kafka)?;
+    let registry = Registry::new(kafka)?;
     let mut topics = Vec::new();
     for aggregate in aggregates {
         let name = aggregate.info().qualified_name();
