@@ -152,7 +152,10 @@ impl Api {
 
     /// What keeps reads from being answered, for people.
     pub fn missing(&self) -> Vec<String> {
-        match self.readers.read_here(|snapshot| snapshot.missing(&self.domains)) {
+        match self
+            .readers
+            .read_here(|snapshot, _| snapshot.missing(&self.domains))
+        {
             Ok(missing) => missing
                 .into_iter()
                 .map(|view| format!("the view {view}, which is not served in the form of this version"))

@@ -7,11 +7,12 @@ use foldline_core::{Token, TokenError};
 use foldline_views::{CheckpointKey, Position, Snapshot, StoreError};
 use tokio::time::{Instant, timeout_at};
 
+use crate::known::{Here, Known, Seen};
 use crate::readers::Readers;
 use crate::watcher::{Following, Watcher};
 
 /// What a read depends on: a projection, and the aggregate types whose positions count for it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Scope {
     pub(crate) projection: String,
     /// By their qualified names.
@@ -31,7 +32,7 @@ pub(crate) struct Asked {
 pub(crate) struct Shown<T> {
     pub(crate) value: T,
     /// What the view had seen when it was read.
-    pub(crate) token: Token,
+    pub(crate) token: Seen,
 }
 
 /// Why it gets nothing.
@@ -43,7 +44,7 @@ pub(crate) enum ReadError {
     Behind {
         projection: String,
         wanted: Token,
-        seen: Token,
+        seen: Seen,
     },
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -58,7 +59,7 @@ pub(crate) struct Consistent {
 /// One attempt.
 enum Attempt<T> {
     Shown(Shown<T>),
-    Behind { wanted: Token, seen: Token },
+    Behind { wanted: Token, seen: Seen },
     Token(TokenError),
 }
 
@@ -76,7 +77,7 @@ impl Consistent {
         self.watcher.follow(scope)
     }
 
-    /// Reads, as soon as the projection has seen what is asked for.
+    /// Reads, as soon as the projection has seen what is asked for. `read` may take its time: it has a thread for it.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         scope: &Scope,
@@ -88,23 +89,53 @@ impl Consistent {
             let (at, tokens, read) = (scope.clone(), asked.tokens.clone(), read.clone());
             let attempt = self
                 .readers
-                .read(move |snapshot| attempt(snapshot, &at, &tokens, read));
-            let (wanted, seen) = match attempt.await? {
-                Attempt::Shown(shown) => return Ok(shown),
-                Attempt::Token(error) => return Err(error.into()),
-                Attempt::Behind { wanted, seen } => (wanted, seen),
-            };
-            if !self.reaches(scope, &wanted, deadline).await {
-                metrics::counter!("query_reads_behind_total", "projection" => scope.projection.clone())
-                    .increment(1);
-                let projection = scope.projection.clone();
-                return Err(ReadError::Behind {
-                    projection,
-                    wanted,
-                    seen,
-                });
+                .read(move |snapshot, known| attempt(snapshot, known, &at, &tokens, &read));
+            if let Some(shown) = self.settle(attempt.await?, scope, deadline).await? {
+                return Ok(shown);
             }
         }
+    }
+
+    /// The same for what is found by a key. It is read at once: see [`Readers::read_here`].
+    pub(crate) async fn look_up<T>(
+        &self,
+        scope: &Scope,
+        asked: &Asked,
+        read: impl Fn(&dyn Snapshot) -> Result<T, StoreError>,
+    ) -> Result<Shown<T>, ReadError> {
+        let deadline = Instant::now() + asked.wait;
+        loop {
+            let attempt = self
+                .readers
+                .read_here(|snapshot, known| attempt(snapshot, known, scope, &asked.tokens, &read))?;
+            if let Some(shown) = self.settle(attempt, scope, deadline).await? {
+                return Ok(shown);
+            }
+        }
+    }
+
+    /// What an attempt has shown; `None` if another one is due now, because the projection has come as far.
+    async fn settle<T>(
+        &self,
+        attempt: Attempt<T>,
+        scope: &Scope,
+        deadline: Instant,
+    ) -> Result<Option<Shown<T>>, ReadError> {
+        let (wanted, seen) = match attempt {
+            Attempt::Shown(shown) => return Ok(Some(shown)),
+            Attempt::Token(error) => return Err(error.into()),
+            Attempt::Behind { wanted, seen } => (wanted, seen),
+        };
+        if self.reaches(scope, &wanted, deadline).await {
+            return Ok(None);
+        }
+        let projection = scope.projection.clone();
+        metrics::counter!("query_reads_behind_total", "projection" => projection.clone()).increment(1);
+        Err(ReadError::Behind {
+            projection,
+            wanted,
+            seen,
+        })
     }
 
     /// Waits until the projection has seen it. False if the time is up first.
@@ -124,12 +155,12 @@ impl Consistent {
 
 fn attempt<T>(
     snapshot: &dyn Snapshot,
+    known: &mut Known,
     scope: &Scope,
     tokens: &[String],
     read: impl Fn(&dyn Snapshot) -> Result<T, StoreError>,
 ) -> Result<Attempt<T>, StoreError> {
-    let cluster = snapshot.cluster_id()?;
-    let seen = scope.seen(&cluster, &snapshot.positions(&scope.projection)?);
+    let Here { cluster, seen } = known.here(snapshot, scope)?;
     let mut wanted = Token::new(&cluster);
     for text in tokens {
         match Token::parse(text, &cluster) {
@@ -156,7 +187,7 @@ impl Scope {
     }
 
     /// What the projection has seen.
-    fn seen(&self, cluster: &str, positions: &[(CheckpointKey, Position)]) -> Token {
+    pub(crate) fn seen(&self, cluster: &str, positions: &[(CheckpointKey, Position)]) -> Token {
         let mut token = Token::new(cluster);
         for (key, position) in positions {
             // Before its first event, a partition has seen nothing.

@@ -17,6 +17,7 @@ mod consistency;
 mod cursor;
 mod entries;
 mod http;
+mod known;
 mod params;
 mod past;
 mod position;

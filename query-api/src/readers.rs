@@ -4,14 +4,23 @@ use foldline_views::{Snapshot, StoreError, ViewReader, ViewStore};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-/// A bounded number of readers, opened when they are first needed.
+use crate::known::Known;
+
+/// Readers of the store, opened when they are first needed.
 pub(crate) struct Readers {
     store: Box<dyn ViewStore>,
-    idle: Mutex<Vec<Box<dyn ViewReader>>>,
+    idle: Mutex<Vec<Reader>>,
     places: Arc<Semaphore>,
 }
 
+/// A reader, and what has been made of the version that it showed last.
+struct Reader {
+    reader: Box<dyn ViewReader>,
+    known: Known,
+}
+
 impl Readers {
+    /// `most` of them may block at once.
     pub(crate) fn new(store: Box<dyn ViewStore>, most: usize) -> Self {
         Self {
             store,
@@ -23,7 +32,7 @@ impl Readers {
     /// Reads one snapshot, on a thread that may block.
     pub(crate) async fn read<T: Send + 'static>(
         self: &Arc<Self>,
-        read: impl FnOnce(&dyn Snapshot) -> Result<T, StoreError> + Send + 'static,
+        read: impl FnOnce(&dyn Snapshot, &mut Known) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let place = Arc::clone(&self.places).acquire_owned().await;
         let place = place.expect("the semaphore is never closed");
@@ -37,18 +46,26 @@ impl Readers {
             .unwrap_or_else(|failed| Err(StoreError::Database(failed.into())))
     }
 
-    /// Reads one snapshot on this thread.
+    /// Reads one snapshot on this thread. On one of the runtime's, only what is found by a key: to hand that to another
+    /// thread and back costs more than to find it, and anything longer would keep other requests waiting.
     pub(crate) fn read_here<T>(
         &self,
-        read: impl FnOnce(&dyn Snapshot) -> Result<T, StoreError>,
+        read: impl FnOnce(&dyn Snapshot, &mut Known) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = idle().pop();
         let mut reader = match kept {
             Some(reader) => reader,
-            None => self.store.reader()?,
+            None => Reader {
+                reader: self.store.reader()?,
+                known: Known::default(),
+            },
         };
-        let result = reader.snapshot().and_then(|snapshot| read(&*snapshot));
+        let Reader { reader: of, known } = &mut reader;
+        let result = of.snapshot().and_then(|snapshot| {
+            known.is_of(snapshot.version());
+            read(&*snapshot, known)
+        });
         // One that failed is not kept: the next read opens the file again.
         if !matches!(result, Err(StoreError::Database(_))) {
             idle().push(reader);

@@ -1,6 +1,7 @@
 //! One task that knows where all projections stand, for all who wait for that or follow it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use foldline_views::{CheckpointKey, Position};
@@ -11,8 +12,9 @@ use tokio::time::sleep;
 use crate::consistency::Scope;
 use crate::readers::Readers;
 
-/// How often the positions are read while a read waits for them, for all who wait together.
-const PAUSE: Duration = Duration::from_millis(3);
+/// How often it is looked whether something was committed while a read waits for it, for all who wait together. Where
+/// nothing was, that is all that a look costs.
+const PAUSE: Duration = Duration::from_millis(1);
 /// How often while nobody waits and somebody follows. What moves within it is told once.
 const PAUSE_LIVE: Duration = Duration::from_millis(20);
 
@@ -21,8 +23,10 @@ pub(crate) type Positions = Vec<(CheckpointKey, Position)>;
 
 /// Reads the positions for as long as somebody wants to know them, and sleeps otherwise.
 pub(crate) struct Watcher {
-    /// Whatever is read.
+    /// What is read for those who wait: when they come, and whenever it is other than before.
     read: watch::Sender<Arc<Positions>>,
+    /// How many have begun to wait since it was read last.
+    newcomers: Arc<AtomicUsize>,
     /// What is other than before.
     moved: watch::Sender<Arc<Positions>>,
     somebody: Arc<Notify>,
@@ -43,18 +47,27 @@ impl Watcher {
     pub(crate) fn new(readers: Arc<Readers>) -> Self {
         let (read, moved) = (watch::Sender::default(), watch::Sender::default());
         let somebody = Arc::new(Notify::new());
-        let task = watch(readers, read.clone(), moved.clone(), Arc::clone(&somebody));
+        let newcomers = Arc::new(AtomicUsize::new(0));
+        let watching = Watching {
+            readers,
+            read: read.clone(),
+            moved: moved.clone(),
+            newcomers: Arc::clone(&newcomers),
+            somebody: Arc::clone(&somebody),
+        };
         Self {
             read,
+            newcomers,
             moved,
             somebody,
-            task: tokio::spawn(task),
+            task: tokio::spawn(watching.run()),
         }
     }
 
-    /// Everything that is read from now on.
+    /// What is read once from now on, and whenever it is other than before.
     pub(crate) fn reads(&self) -> watch::Receiver<Arc<Positions>> {
         let receiver = self.read.subscribe();
+        self.newcomers.fetch_add(1, Ordering::SeqCst);
         self.somebody.notify_one();
         receiver
     }
@@ -117,37 +130,54 @@ impl Following {
     }
 }
 
-async fn watch(
+/// The task of a [`Watcher`].
+struct Watching {
     readers: Arc<Readers>,
     read: watch::Sender<Arc<Positions>>,
     moved: watch::Sender<Arc<Positions>>,
+    newcomers: Arc<AtomicUsize>,
     somebody: Arc<Notify>,
-) {
-    let mut last = None;
-    loop {
-        somebody.notified().await;
-        while read.receiver_count() + moved.receiver_count() > 0 {
-            match readers.read(|snapshot| snapshot.all_positions()).await {
-                Ok(positions) => {
-                    let positions = Arc::new(positions);
-                    if last.as_ref() != Some(&positions) {
-                        moved.send_replace(Arc::clone(&positions));
-                        last = Some(Arc::clone(&positions));
-                    }
-                    read.send_replace(positions);
-                }
-                Err(error) => {
-                    // Those who wait get it from their own read when their time is up; those who follow go on when
-                    // there is something to read again.
-                    tracing::debug!(%error, "cannot read the positions");
-                    last = None;
+}
+
+impl Watching {
+    async fn run(self) {
+        let mut last = None;
+        loop {
+            self.somebody.notified().await;
+            while self.read.receiver_count() + self.moved.receiver_count() > 0 {
+                self.look(&mut last);
+                if self.read.receiver_count() > 0 {
+                    sleep(PAUSE).await;
+                } else {
+                    // Who begins to wait now does not wait for us.
+                    let _ = tokio::time::timeout(PAUSE_LIVE, self.somebody.notified()).await;
                 }
             }
-            if read.receiver_count() > 0 {
-                sleep(PAUSE).await;
-            } else {
-                // Who begins to wait now does not wait for us.
-                let _ = tokio::time::timeout(PAUSE_LIVE, somebody.notified()).await;
+        }
+    }
+
+    fn look(&self, last: &mut Option<Arc<Positions>>) {
+        // Before the read: what it shows is news to whoever came before it.
+        let has_newcomers = self.newcomers.swap(0, Ordering::SeqCst) > 0;
+        match self
+            .readers
+            .read_here(|snapshot, known| known.positions(snapshot))
+        {
+            Ok(positions) => {
+                let is_other = last.as_ref() != Some(&positions);
+                if is_other {
+                    self.moved.send_replace(Arc::clone(&positions));
+                    *last = Some(Arc::clone(&positions));
+                }
+                if is_other || has_newcomers {
+                    self.read.send_replace(positions);
+                }
+            }
+            Err(error) => {
+                // Those who wait get it from their own read when their time is up; those who follow go on when
+                // there is something to read again.
+                tracing::debug!(%error, "cannot read the positions");
+                *last = None;
             }
         }
     }

@@ -78,7 +78,7 @@ pub(crate) struct BenchOptions {
 enum Part {
     /// Commands over HTTP.
     Http,
-    /// Queries by id.
+    /// Queries by id, and pages of a list.
     Queries,
     /// From a command's answer to the view that shows it.
     Visible,
@@ -234,8 +234,9 @@ async fn queries(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let queries = Queries::prepare(bench).await?;
     let mut rows = Vec::new();
     for connections in [1, MANY_READERS] {
-        rows.push(queries.measure(bench, connections).await?);
+        rows.push(queries.by_id.measure(bench, connections).await?);
     }
+    rows.push(queries.page.measure(bench, MANY_READERS).await?);
     Ok(rows)
 }
 

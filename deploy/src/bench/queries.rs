@@ -1,4 +1,4 @@
-//! Reads of one order by its id.
+//! Reads of one order by its id, and of a page of them.
 
 use std::net::SocketAddr;
 
@@ -16,13 +16,24 @@ use super::system::{Service, cpu_per_100k};
 use super::visible::get_after;
 
 const FLOOR: &str = "a bare axum server that has the same bytes ready";
-/// Among which each client goes round.
+/// Among which each client goes round; a page has them all.
 const ORDERS: usize = 50;
 
-/// Orders that are in the view, and a server that answers as the query API does.
+/// Orders that are in the view.
 pub(crate) struct Queries {
-    orders: Vec<String>,
+    pub(crate) by_id: Reads,
+    pub(crate) page: Reads,
+}
+
+/// What is read, and a server that answers as the query API does.
+pub(crate) struct Reads {
+    what: &'static str,
+    unit: &'static str,
+    /// Each client goes round among them.
+    paths: Vec<String>,
     floor: Server,
+    /// The least of the floor's rate that many connections are to have.
+    goal: f64,
 }
 
 impl Queries {
@@ -44,17 +55,35 @@ impl Queries {
             shown = Some(read.ask(ask).await?.successful()?);
             orders.push(guest.order().to_owned());
         }
-        let Answer { headers, body, .. } = shown.expect("there are orders");
-        let floor = Server::start(without_framing(headers), body)?;
-        Ok(Self { orders, floor })
+        let one = shown.expect("there are orders");
+        let path = format!("/orders?limit={ORDERS}");
+        let page = read.ask(get(&path)).await?.successful()?;
+        Ok(Self {
+            by_id: Reads {
+                what: "query by id",
+                unit: "queries",
+                paths: orders,
+                floor: floor("/orders/{id}", one)?,
+                goal: 0.6,
+            },
+            page: Reads {
+                what: "page of 50 rows",
+                unit: "pages",
+                paths: vec![path],
+                floor: floor("/orders", page)?,
+                goal: 0.2,
+            },
+        })
     }
+}
 
+impl Reads {
     /// Over so many connections.
     pub(crate) async fn measure(&self, bench: &Bench, connections: usize) -> anyhow::Result<Row> {
         let ours = bench.system.address(Service::QueryApi);
         let run =
             |address: SocketAddr, length| closed_loop(address, connections, length, |at| self.reader(at));
-        let what = format!("query by id, {}", bench.clients(connections));
+        let what = format!("{}, {}", self.what, bench.clients(connections));
         bench.doing.next(&format!("{what}: warming up"));
         run(ours, bench.plan.warm_up).await?;
         run(self.floor.address, bench.plan.warm_up).await?;
@@ -68,17 +97,22 @@ impl Queries {
             rounds.ours(sample.figures(), cpu);
             rounds.floor(run(self.floor.address, bench.plan.length).await?.figures());
         }
-        let row = rounds.row(what, "queries", FLOOR);
+        let row = rounds.row(what, self.unit, FLOOR);
         Ok(match connections {
             1 => row,
-            _ => row.aims(&[(Measure::RatePerFloor, Bound::AtLeast(0.6))]),
+            _ => row.aims(&[(Measure::RatePerFloor, Bound::AtLeast(self.goal))]),
         })
     }
 
     fn reader(&self, start: usize) -> impl FnMut() -> Ask + Send + use<> {
-        let mut orders = self.orders.clone().into_iter().cycle().skip(start);
-        move || get(&orders.next().expect("a cycle does not end"))
+        let mut paths = self.paths.clone().into_iter().cycle().skip(start);
+        move || get(&paths.next().expect("a cycle does not end"))
     }
+}
+
+/// Has this answer ready at its route.
+fn floor(route: &str, answer: Answer) -> anyhow::Result<Server> {
+    Server::start(route, without_framing(answer.headers), answer.body)
 }
 
 /// Only what a handler says: the server adds the rest.

@@ -20,6 +20,7 @@ macro_rules! view_store_suite {
             an_event_that_the_history_has_is_refused
             an_older_writer_is_fenced
             a_reader_sees_no_half_batch
+            a_version_stands_until_something_is_committed
             a_row_is_loaded_as_it_was_written
             a_row_that_is_removed_is_gone
             a_row_that_is_not_listed_is_loaded_and_not_read

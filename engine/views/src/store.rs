@@ -123,8 +123,21 @@ pub trait ViewReader: Send {
     fn snapshot(&mut self) -> Result<Box<dyn Snapshot + '_>, StoreError>;
 }
 
+/// Which state of the store a [`Snapshot`] shows. It says something beside another one of the same reader only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version {
+    /// How often the reader had to open its file anew.
+    pub(crate) opened: u64,
+    /// Another one after each commit.
+    pub(crate) number: i64,
+}
+
 /// The store at one moment, between two commits.
 pub trait Snapshot {
+    /// The same as an earlier snapshot's of this reader only if nothing was committed in between. What is asked for with
+    /// every read, such as positions, can be kept for as long: to ask for the version costs next to nothing.
+    fn version(&self) -> Version;
+
     /// The Kafka cluster that the events came from.
     fn cluster_id(&self) -> Result<String, StoreError>;
 

@@ -106,7 +106,7 @@ async fn check(api: &Arc<Api>, of: &Guarded, id: &str, request: &Parts) -> Resul
         seen,
     };
     let Ok(id) = id.parse::<AggregateId>() else {
-        return Err(not_found(Token::default()));
+        return Err(not_found(Token::default().into()));
     };
     let asked = asked(api, &request.headers, &request.uri)?;
     let shown = match of.history(api) {

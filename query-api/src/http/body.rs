@@ -1,6 +1,7 @@
 //! Bodies and links.
 
 use foldline_core::AggregateId;
+use foldline_views::Row;
 use http::HeaderValue;
 use http::header::LINK;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -100,10 +101,20 @@ pub(super) fn row_links(view: &ViewResource, id: &AggregateId) -> Map<String, Va
 
 /// The row, with one more member, its last. It is text from its store to the client: nothing is parsed.
 pub(super) fn with_member(doc: &str, name: &str, value: &Value) -> String {
-    let name = Value::from(name);
+    with_text(doc, name, &value.to_string())
+}
+
+/// The row that a list has: it leads to itself. Neither paths nor ids need escapes in JSON.
+pub(super) fn in_list(view: &ViewResource, row: &Row) -> String {
+    let link = format!("{{\"self\":\"{}/{}\"}}", view.info.path, row.id);
+    with_text(&row.doc, "links", &link)
+}
+
+/// `value` is JSON; `name` needs no escapes in it.
+fn with_text(doc: &str, name: &str, value: &str) -> String {
     match doc.trim_end().strip_suffix('}') {
-        Some(empty) if empty.trim() == "{" => format!("{{{name}:{value}}}"),
-        Some(open) if open.starts_with('{') => format!("{open},{name}:{value}}}"),
+        Some(empty) if empty.trim() == "{" => format!("{{\"{name}\":{value}}}"),
+        Some(open) if open.starts_with('{') => format!("{open},\"{name}\":{value}}}"),
         // A view whose rows are no objects has no place for it.
         _ => doc.to_owned(),
     }

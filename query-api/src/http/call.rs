@@ -2,7 +2,6 @@ use std::time::Duration;
 
 use axum::extract::Query;
 use axum::response::{IntoResponse, Response};
-use foldline_core::Token;
 use foldline_service::Caller;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use http::request::Parts;
@@ -12,6 +11,7 @@ use super::accept::Format;
 use super::failure::Failure;
 use crate::api::Api;
 use crate::consistency::Asked;
+use crate::known::Seen;
 use crate::params::{BadParameter, Params, bad};
 use crate::past::{At, at};
 
@@ -103,7 +103,7 @@ impl Call {
     }
 
     /// The answer: 304 if the client has it already.
-    pub(super) fn respond(&self, token: &Token, etag: Option<&str>, body: String) -> Response {
+    pub(super) fn respond(&self, token: &Seen, etag: Option<&str>, body: String) -> Response {
         let known = etag.is_some_and(|etag| self.knows(etag));
         let mut response = if known {
             StatusCode::NOT_MODIFIED.into_response()

@@ -19,6 +19,7 @@ use super::sse;
 use crate::api::{Api, HistoryResource};
 use crate::columns::Column;
 use crate::consistency::{Asked, ReadError, Shown};
+use crate::known::Seen;
 use crate::params::{Extent, only};
 use crate::position::{PositionError, Whereabouts};
 
@@ -100,7 +101,7 @@ async fn look(
     call: &Call,
     id: &str,
     limit: usize,
-) -> Result<(Look, History, foldline_core::Token), Failure> {
+) -> Result<(Look, History, Seen), Failure> {
     let parsed: Option<AggregateId> = id.parse().ok();
     let (aggregate, wanted) = (resource.aggregate.clone(), parsed.clone());
     let after = call.goes_on().map(|(_, text)| text.to_owned());

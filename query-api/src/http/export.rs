@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
-use foldline_core::Token;
 use futures_util::stream;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue};
@@ -17,6 +16,7 @@ use super::failure::Failure;
 use crate::api::Api;
 use crate::columns::Column;
 use crate::consistency::{Asked, ReadError};
+use crate::known::Seen;
 use crate::streams::StreamPlace;
 
 /// How many rows are read at once, and are in memory.
@@ -32,7 +32,7 @@ pub(super) trait Pages: Send + 'static {
 pub(super) struct Page {
     pub(super) rows: Vec<String>,
     /// What the view had seen when they were read.
-    pub(super) token: Token,
+    pub(super) token: Seen,
 }
 
 /// Rows that are all there.

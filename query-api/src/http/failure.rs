@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::call::{CONSISTENCY_TOKEN, Call, set};
 use crate::consistency::ReadError;
+use crate::known::Seen;
 use crate::params::BadParameter;
 use crate::past::PastError;
 use crate::streams::Full;
@@ -39,12 +40,12 @@ pub(super) enum Failure {
         parameter: &'static str,
         path: String,
         error: Box<PastError>,
-        seen: Token,
+        seen: Seen,
     },
     /// Nothing is at this path, in a store that has seen this.
     NotFound {
         path: String,
-        seen: Token,
+        seen: Seen,
     },
 }
 
@@ -68,7 +69,7 @@ impl From<Full> for Failure {
 
 impl Failure {
     /// What was asked of the past with this parameter, in a history that has seen this.
-    pub(super) fn past(call: &Call, parameter: &'static str, error: PastError, seen: Token) -> Self {
+    pub(super) fn past(call: &Call, parameter: &'static str, error: PastError, seen: Seen) -> Self {
         let path = call.path.clone();
         match error {
             PastError::Nothing => Self::NotFound { path, seen },

@@ -24,6 +24,7 @@ use super::sse;
 use crate::api::Api;
 use crate::columns::Column;
 use crate::consistency::{Asked, ReadError, Scope, Shown};
+use crate::known::Seen;
 use crate::params::{BadParameter, Extent, Params, bad, only};
 use crate::position::{PositionError, Whereabouts};
 
@@ -96,7 +97,7 @@ fn json(event: &HistoryEvent) -> String {
 }
 
 /// What is asked for, where all of it ends now, and what the history has seen.
-async fn open(api: &Arc<Api>, call: &Call) -> Result<(Feed, FeedPlace, foldline_core::Token), Failure> {
+async fn open(api: &Arc<Api>, call: &Call) -> Result<(Feed, FeedPlace, Seen), Failure> {
     let sight = Sight::new(api, &call.caller);
     let (aggregates, types) = filters(api, &call.params, &sight)?;
     let scope = Scope {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use foldline_core::{AggregateId, Sequence, Token};
+use foldline_core::{AggregateId, Sequence};
 use foldline_views::{HistoryCommand, HistoryEvent, Snapshot, StoreError};
 use http::request::Parts;
 use serde_json::{Value, json};
@@ -19,6 +19,7 @@ use super::log;
 use crate::api::{Api, HistoryResource};
 use crate::columns::Column;
 use crate::consistency::{Asked, ReadError, Shown};
+use crate::known::Seen;
 use crate::params::{Extent, bad, only};
 
 /// Columns of an entry as a line of a table; what is deeper is JSON.
@@ -108,12 +109,12 @@ pub(super) async fn list(
             bad("after", detail, Vec::new())
         })?,
     };
-    let not_found = |seen: Token| Failure::NotFound {
+    let not_found = |seen: Seen| Failure::NotFound {
         path: call.path.clone(),
         seen,
     };
     let Ok(id) = id.parse() else {
-        return Err(not_found(Token::default()));
+        return Err(not_found(Seen::default()));
     };
     let reading = Reading { api, of, id, place };
     let first = reading.clone();

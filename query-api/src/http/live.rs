@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
-use foldline_core::Token;
 use futures_util::stream;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
 use http::{HeaderName, HeaderValue};
@@ -16,6 +15,7 @@ use super::failure::Failure;
 use super::sse;
 use crate::api::Api;
 use crate::consistency::{ReadError, Scope};
+use crate::known::Seen;
 use crate::streams::StreamPlace;
 use crate::watcher::Following;
 
@@ -66,7 +66,7 @@ pub(super) fn follow<F: Followed>(
     api: &Arc<Api>,
     scope: &Scope,
     followed: F,
-    token: &Token,
+    token: &Seen,
 ) -> Result<Response, Failure> {
     let live = Live {
         _place: api.streams.enter("live")?,

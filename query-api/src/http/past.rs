@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use foldline_core::{AggregateId, Token};
+use foldline_core::AggregateId;
 use foldline_views::{Row, Snapshot};
 use http::request::Parts;
 use serde_json::{Map, Value, json};
@@ -16,6 +16,7 @@ use super::failure::Failure;
 use super::log;
 use crate::api::{Api, HistoryResource, ViewResource};
 use crate::consistency::{Asked, Scope, Shown};
+use crate::known::Seen;
 use crate::params::only;
 use crate::past::{At, PastError, RowThen, StateThen, diff, explain, row_at, state_at};
 
@@ -26,7 +27,7 @@ pub(super) async fn read<T: Send + 'static>(
     call: &Call,
     moments: &[&Option<At>],
     fold: impl Fn(&dyn Snapshot) -> Result<T, PastError> + Clone + Send + 'static,
-) -> Result<(Result<T, PastError>, Token), Failure> {
+) -> Result<(Result<T, PastError>, Seen), Failure> {
     let tokens = moments.iter().filter_map(|at| at.as_ref()?.token());
     let mut asked: Asked = call.asked.clone();
     asked.tokens.extend(tokens.map(str::to_owned));
@@ -42,7 +43,7 @@ pub(super) async fn find(
     call: &Call,
     id: &str,
     at: At,
-) -> Result<(Row, Token), Failure> {
+) -> Result<(Row, Seen), Failure> {
     let id = id_of(call, id)?;
     let (of, at) = (Arc::clone(view), Some(at));
     let asked = at.clone();
@@ -61,7 +62,7 @@ pub(super) async fn explained(
     call: &Call,
     id: &str,
     at: Option<At>,
-) -> Result<(Row, Value, Token), Failure> {
+) -> Result<(Row, Value, Seen), Failure> {
     let id = id_of(call, id)?;
     let (of, with, asked) = (Arc::clone(view), Arc::clone(api), at.clone());
     let fold = move |snapshot: &dyn Snapshot| {
@@ -178,7 +179,7 @@ fn end(row: Option<&RowThen>) -> Value {
 fn id_of(call: &Call, id: &str) -> Result<AggregateId, Failure> {
     id.parse().map_err(|_| Failure::NotFound {
         path: call.path.clone(),
-        seen: Token::default(),
+        seen: Seen::default(),
     })
 }
 

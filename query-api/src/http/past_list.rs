@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use foldline_core::Token;
 use foldline_views::{ListQuery, Page as Rows, Snapshot};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
@@ -18,6 +17,7 @@ use super::past::read;
 use crate::api::{Api, ViewResource};
 use crate::consistency::{Asked, ReadError};
 use crate::cursor;
+use crate::known::{Known, Seen};
 use crate::params::{Extent, list_request};
 use crate::past::{At, PastList, no_sequence};
 
@@ -72,7 +72,7 @@ async fn list_at(
     call: &Call,
     at: At,
     deadline: Instant,
-) -> Result<(Arc<PastList>, Token), Failure> {
+) -> Result<(Arc<PastList>, Seen), Failure> {
     let sources = view.past.sources.clone();
     let at = Some(at);
     let asked = at.clone();
@@ -98,7 +98,7 @@ async fn list_at(
 
 async fn rows(list: &PastList, name: &'static str, query: &ListQuery) -> Result<Rows, ReadError> {
     let query = query.clone();
-    let read = move |snapshot: &dyn Snapshot| snapshot.list(name, &query);
+    let read = move |snapshot: &dyn Snapshot, _: &mut Known| snapshot.list(name, &query);
     Ok(list.readers.read(read).await?)
 }
 
@@ -107,7 +107,7 @@ struct Table {
     list: Arc<PastList>,
     name: &'static str,
     query: ListQuery,
-    seen: Token,
+    seen: Seen,
     left: usize,
     has_more: bool,
 }

@@ -14,6 +14,7 @@ use super::rows::{body, version};
 use super::sse;
 use crate::api::{Api, ViewResource};
 use crate::consistency::{Asked, ReadError, Shown};
+use crate::known::Seen;
 use crate::params::only;
 
 /// The version of a row that is not there any more.
@@ -22,7 +23,7 @@ const GONE: &str = "gone";
 /// What a client has of a row. As text: the version, `@`, and the consistency token of what the view had seen.
 struct Had {
     version: String,
-    seen: Token,
+    seen: Seen,
 }
 
 impl Had {
@@ -30,7 +31,7 @@ impl Had {
         let (version, seen) = text.split_once('@').ok_or(TokenError::Malformed)?;
         Ok(Self {
             version: version.to_owned(),
-            seen: Token::parse(seen, cluster)?,
+            seen: Seen::from(Token::parse(seen, cluster)?),
         })
     }
 }

@@ -2,14 +2,13 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use foldline_core::{AggregateId, Token};
+use foldline_core::AggregateId;
 use foldline_views::{ListQuery, Row, Snapshot};
 use http::request::Parts;
-use serde_json::Map;
 
 use super::Resource;
 use super::accept::Format;
-use super::body::{PageLinks, row_links, with_member};
+use super::body::{PageLinks, in_list, row_links, with_member};
 use super::call::Call;
 use super::export::{PAGE, Page, Pages, export};
 use super::failure::Failure;
@@ -17,6 +16,7 @@ use super::{access, past, past_list, row_stream};
 use crate::api::{Api, ViewResource};
 use crate::consistency::{Asked, ReadError, Shown};
 use crate::cursor;
+use crate::known::Seen;
 use crate::params::{Extent, list_request, only};
 
 /// `GET /orders`
@@ -39,15 +39,8 @@ pub(super) async fn list(
 
     let next = page.next.map(|place| cursor::encode(request.fingerprint, &place));
     let links = PageLinks::new(&call.path, &call.params, "cursor", next);
-    let items: Vec<String> = page.rows.iter().map(|row| item(&view, row)).collect();
+    let items: Vec<String> = page.rows.iter().map(|row| in_list(&view, row)).collect();
     Ok(links.add_to(call.respond(&token, None, links.body(&items))))
-}
-
-/// A row in a list leads to itself.
-fn item(view: &ViewResource, row: &Row) -> String {
-    let mut links = Map::new();
-    links.insert("self".to_owned(), format!("{}/{}", view.info.path, row.id).into());
-    with_member(&row.doc, "links", &links.into())
 }
 
 async fn table(api: &Arc<Api>, view: &Arc<ViewResource>, call: Call) -> Result<Response, Failure> {
@@ -132,18 +125,18 @@ pub(super) async fn find(
     view: &Arc<ViewResource>,
     call: &Call,
     id: &str,
-) -> Result<(Row, Token), Failure> {
+) -> Result<(Row, Seen), Failure> {
     if let Some(at) = call.moment("at")? {
         return past::find(api, view, call, id, at).await;
     }
     // What is no id is no row's id.
     let id: Option<AggregateId> = id.parse().ok();
     let name = view.info.name;
-    let read = move |snapshot: &dyn Snapshot| match &id {
+    let read = |snapshot: &dyn Snapshot| match &id {
         Some(id) => snapshot.get(name, id),
         None => Ok(None),
     };
-    let Shown { value, token } = api.consistent.read(&view.scope, &call.asked, read).await?;
+    let Shown { value, token } = api.consistent.look_up(&view.scope, &call.asked, read).await?;
     match value {
         Some(row) => Ok((row, token)),
         None => Err(Failure::NotFound {

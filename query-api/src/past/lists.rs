@@ -212,7 +212,7 @@ impl Build {
         let store = SqliteStore::new(folder.path().join("past.db"));
         let (cluster, parked) = self
             .history
-            .read_here(|snapshot| Ok((snapshot.cluster_id()?, parked_in(snapshot, name)?)))?;
+            .read_here(|snapshot, _| Ok((snapshot.cluster_id()?, parked_in(snapshot, name)?)))?;
         let writer = store.writer(&self.domains, &cluster);
         let mut writer = writer.map_err(|error| StoreError::Database(error.into()))?;
         let mut query = FeedQuery {
@@ -222,7 +222,7 @@ impl Build {
             ..FeedQuery::default()
         };
         loop {
-            let page = self.history.read_here(|snapshot| {
+            let page = self.history.read_here(|snapshot, _| {
                 let same = snapshot.cluster_id()? == cluster;
                 same.then(|| snapshot.feed(&query)).transpose()
             })?;

@@ -169,3 +169,33 @@ async fn clients_that_do_not_read_cost_little_and_are_dropped() {
     drop(clients);
     served.task.await.unwrap();
 }
+
+/// What a table costs while it is sent, whether its client takes it or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_is_never_in_memory_as_a_whole() {
+    const CLIENTS: usize = 20;
+    const EVENTS: i64 = 10_000;
+    let fixture = Fixture::with_streams(CLIENTS, HOUR);
+    write(&mut *fixture.writer(), EVENTS, 4_000);
+    for uri in ["/events?format=ndjson", "/cloakroom/coats/7/events?format=ndjson"] {
+        let before = memory();
+        let mut streams = Vec::new();
+        for _ in 0..CLIENTS {
+            let mut stream = fixture.open(uri, &[]).await;
+            stream.part().await.unwrap().unwrap();
+            streams.push(stream);
+        }
+        let mut most = memory().saturating_sub(before);
+        let (mut first, mut bytes) = (streams.remove(0), 0);
+        while let Some(part) = first.part().await {
+            bytes += part.unwrap().len();
+            most = most.max(memory().saturating_sub(before));
+        }
+        println!(
+            "{uri}: {CLIENTS} clients, one of which takes {bytes} bytes: {} KiB",
+            most / 1024
+        );
+        // All of them together would be 800 MB.
+        assert!(most < 160 << 20, "{uri}: {} MiB", most >> 20);
+    }
+}

@@ -1,6 +1,6 @@
 //! Lists, histories and feeds as tables.
 
-use foldline_views::{Batch, HISTORY};
+use foldline_views::{Batch, HISTORY, RowChange};
 use serde_json::{Value, json};
 
 use crate::toy::{COATS, Fixture, applied, commit, event, put};
@@ -144,6 +144,26 @@ async fn a_history_and_a_feed_are_tables_too() {
     let rest = text(&fixture, &format!("/events?format=ndjson&after={position}")).await;
     assert_eq!(lines(&rest)[0]["sequence"], 1_001);
     assert_eq!(lines(&rest).len(), 1);
+}
+
+#[tokio::test]
+async fn a_table_is_read_no_further_than_its_client_has_come() {
+    for format in ["ndjson", "csv"] {
+        let (fixture, mut writer) = many(1_000);
+        let mut stream = fixture
+            .open(&format!("/cloakroom/coats?format={format}"), &[])
+            .await;
+        stream.part().await.unwrap().unwrap();
+        // Had the rows been collected before the first was sent, this one would still be among them.
+        let gone = RowChange {
+            row: None,
+            ..put("coats", "000999", "")
+        };
+        commit(&mut *writer, vec![gone], vec![]);
+        let rest = stream.rest().await.unwrap();
+        assert!(rest.contains("000998"), "{format}");
+        assert!(!rest.contains("000999"), "{format}");
+    }
 }
 
 #[tokio::test]

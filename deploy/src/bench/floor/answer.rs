@@ -14,13 +14,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Answers with this, as often as it is asked.
-    pub(crate) fn start(headers: HeaderMap, body: Bytes) -> anyhow::Result<Self> {
+    /// Answers with this at this route, as often as it is asked.
+    pub(crate) fn start(route: &str, headers: HeaderMap, body: Bytes) -> anyhow::Result<Self> {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").context("a port for the floor's server")?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let answer = move || std::future::ready((headers.clone(), body.clone()));
-        let app = Router::new().route("/orders/{id}", get(answer));
+        let app = Router::new().route(route, get(answer));
         let runtime = Builder::new_multi_thread().enable_all().build()?;
         runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener)?;

@@ -55,8 +55,10 @@ const TUNING: [(&str, &str); 6] = [
     ("fetch.min.bytes", "1"),
     // By default a full queue stops the fetching for a second.
     ("fetch.queue.backoff.ms", "10"),
-    ("fetch.message.max.bytes", "4194304"),
-    ("queued.max.messages.kbytes", "131072"),
+    // What is fetched ahead is memory, of each of a projector's two readers. A fetch may bring the first of each
+    // partition, whatever there is room for.
+    ("fetch.message.max.bytes", "1048576"),
+    ("queued.max.messages.kbytes", "16384"),
     ("statistics.interval.ms", "1000"),
 ];
 

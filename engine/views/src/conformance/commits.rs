@@ -113,6 +113,31 @@ pub(crate) fn a_reader_sees_no_half_batch(fixture: &Fixture) {
     });
 }
 
+pub(crate) fn a_version_stands_until_something_is_committed(fixture: &Fixture) {
+    let mut writer = fixture.writer();
+    writer.commit(&batch(0, 5, "{}")).unwrap();
+    let mut reader = fixture.store.reader().unwrap();
+    let first = reader.snapshot().unwrap().version();
+    assert_eq!(reader.snapshot().unwrap().version(), first);
+
+    // What is committed while a snapshot lives is no part of it, nor of its version.
+    let snapshot = reader.snapshot().unwrap();
+    writer.commit(&batch(5, 6, "{\"late\":true}")).unwrap();
+    assert_eq!(snapshot.version(), first);
+    assert_eq!(snapshot.get(VIEW, &id("1")).unwrap().unwrap().doc, "{}");
+    drop(snapshot);
+    let second = reader.snapshot().unwrap().version();
+    assert_ne!(second, first);
+
+    // A checkpoint alone is a change too: it is what tokens are made of.
+    let moved = Batch {
+        moves: vec![step(6, 7)],
+        ..Batch::default()
+    };
+    writer.commit(&moved).unwrap();
+    assert_ne!(reader.snapshot().unwrap().version(), second);
+}
+
 pub(crate) fn a_row_is_loaded_as_it_was_written(fixture: &Fixture) {
     let mut writer = fixture.writer();
     let written = |doc: &str, sequence, version| RowChange {

@@ -9,11 +9,11 @@ use super::{database, generations, reader};
 use crate::{FieldValue, Filter, ID, ListQuery, Page, Place, Row, Sort, StoreError, Test};
 
 /// Where the rows are read from.
-struct Source<'a> {
-    connection: &'a Connection,
-    place: &'a str,
-    view: &'a str,
-    generation: i64,
+pub(super) struct Source<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) place: &'a str,
+    pub(super) view: &'a str,
+    pub(super) generation: i64,
 }
 
 /// A row and its place in the order.
@@ -26,21 +26,7 @@ struct Conditions {
     values: Vec<Value>,
 }
 
-pub(super) fn page(
-    connection: &Connection,
-    place: &str,
-    view: &str,
-    query: &ListQuery,
-) -> Result<Page, StoreError> {
-    let source = Source {
-        connection,
-        place,
-        view,
-        generation: match query.generation {
-            Some(generation) => generation,
-            None => reader::served(connection, view)?,
-        },
-    };
+pub(super) fn page(source: &Source<'_>, query: &ListQuery) -> Result<Page, StoreError> {
     let order = order_of(query);
     let wanted = query.limit.saturating_add(1); // One more tells whether there is another page.
     let mut found: Vec<Placed> = Vec::new();
@@ -49,7 +35,7 @@ pub(super) fn page(
         query.filters.iter().for_each(|filter| conditions.filter(filter));
         conditions.and(stretch);
         let limit = wanted - found.len();
-        found.extend(read(&source, query, &order, conditions, limit)?);
+        found.extend(read(source, query, &order, conditions, limit)?);
         if found.len() >= wanted {
             break;
         }

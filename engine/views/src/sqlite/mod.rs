@@ -148,6 +148,7 @@ mod tests {
         drop(store.writer(&domains, "before").unwrap());
         let mut reader = store.reader().unwrap();
         assert_eq!(reader.snapshot().unwrap().cluster_id().unwrap(), "before");
+        let before = reader.snapshot().unwrap().version();
 
         for file in fs::read_dir(folder.path()).unwrap() {
             fs::remove_file(file.unwrap().path()).unwrap();
@@ -155,5 +156,6 @@ mod tests {
         assert!(matches!(reader.snapshot().err(), Some(StoreError::NotThere(_))));
         let _writer = store.writer(&domains, "after").unwrap();
         assert_eq!(reader.snapshot().unwrap().cluster_id().unwrap(), "after");
+        assert_ne!(reader.snapshot().unwrap().version(), before);
     }
 }

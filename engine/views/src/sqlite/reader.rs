@@ -1,9 +1,12 @@
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use foldline_core::{AggregateId, Domains, Sequence, Timestamp};
-use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, ToSql, Transaction, params};
+use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, ToSql, params};
 use uuid::Uuid;
 
 use super::columns::table;
@@ -11,7 +14,7 @@ use super::history::Growing;
 use super::{commands, connect, database, feed, generations, history, list, schema};
 use crate::{
     CheckpointKey, Conversation, FeedPage, FeedQuery, Generation, HistoryCommand, HistoryEvent, ListQuery,
-    Page, Parked, ParkedEntry, Position, Row, Snapshot, StoreError, StoredRow, ViewReader,
+    Page, Parked, ParkedEntry, Position, Row, Snapshot, StoreError, StoredRow, Version, ViewReader,
 };
 
 /// Reads the file that stands at the path, also when another one is put there.
@@ -20,7 +23,14 @@ pub(super) struct SqliteReader {
     path: PathBuf,
     place: String,
     file: FileId,
+    /// How often the file was another one.
+    opened: u64,
+    /// What is served, in the version that was read last.
+    served: (Option<Version>, OnceCell<Served>),
 }
+
+/// The generation of each view that clients see.
+type Served = BTreeMap<String, i64>;
 
 /// Tells a file from the one that stood at its path before.
 type FileId = (u64, u64);
@@ -45,6 +55,8 @@ impl SqliteReader {
             path: path.to_owned(),
             place,
             file,
+            opened: 0,
+            served: (None, OnceCell::new()),
         })
     }
 }
@@ -52,12 +64,25 @@ impl SqliteReader {
 impl ViewReader for SqliteReader {
     fn snapshot(&mut self) -> Result<Box<dyn Snapshot + '_>, StoreError> {
         if file_id(&self.path)? != self.file {
-            *self = Self::open(&self.path)?;
+            let opened = self.opened + 1;
+            *self = Self {
+                opened,
+                ..Self::open(&self.path)?
+            };
         }
-        let transaction = self.connection.transaction().map_err(database)?;
+        let transaction = Reading::begin(&self.connection).map_err(database)?;
+        let version = Version {
+            opened: self.opened,
+            number: transaction.version().map_err(database)?,
+        };
+        if self.served.0 != Some(version) {
+            self.served = (Some(version), OnceCell::new());
+        }
         Ok(Box::new(SqliteSnapshot {
             transaction,
+            version,
             place: &self.place,
+            served: &self.served.1,
         }))
     }
 }
@@ -68,12 +93,67 @@ fn file_id(path: &Path) -> Result<FileId, StoreError> {
 }
 
 /// A read transaction: SQLite shows it one state of the file, from its first read on.
+///
+/// `rusqlite` has one, which compiles `BEGIN` and `ROLLBACK` each time: that costs as much as finding a row.
+struct Reading<'a>(&'a Connection);
+
+impl<'a> Reading<'a> {
+    fn begin(connection: &'a Connection) -> rusqlite::Result<Self> {
+        connection.prepare_cached("BEGIN")?.execute([])?;
+        Ok(Self(connection))
+    }
+
+    /// The first read: from here on nothing changes. SQLite counts what other connections commit.
+    fn version(&self) -> rusqlite::Result<i64> {
+        self.prepare_cached("PRAGMA data_version")?
+            .query_row([], |row| row.get(0))
+    }
+}
+
+impl Deref for Reading<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.0
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        // Where it fails, the next one cannot begin, and its reader is not used again.
+        let _ = self
+            .prepare_cached("COMMIT")
+            .and_then(|mut statement| statement.execute([]));
+    }
+}
+
 struct SqliteSnapshot<'a> {
-    transaction: Transaction<'a>,
+    transaction: Reading<'a>,
+    version: Version,
     place: &'a str,
+    served: &'a OnceCell<Served>,
+}
+
+impl SqliteSnapshot<'_> {
+    /// The generation of a view that clients see: looked up once for each version.
+    fn served(&self, view: &str) -> Result<i64, StoreError> {
+        let served = match self.served.get() {
+            Some(served) => served,
+            None => {
+                let read = generations::served_numbers(&self.transaction).map_err(database)?;
+                self.served.get_or_init(|| read)
+            }
+        };
+        let found = served.get(view).copied();
+        found.ok_or_else(|| StoreError::NoView(view.to_owned()))
+    }
 }
 
 impl Snapshot for SqliteSnapshot<'_> {
+    fn version(&self) -> Version {
+        self.version
+    }
+
     fn cluster_id(&self) -> Result<String, StoreError> {
         schema::meta(&self.transaction, "cluster_id").map_err(database)
     }
@@ -171,7 +251,7 @@ impl Snapshot for SqliteSnapshot<'_> {
     }
 
     fn get(&self, view: &str, id: &AggregateId) -> Result<Option<Row>, StoreError> {
-        let generation = served(&self.transaction, view)?;
+        let generation = self.served(view)?;
         let table = table(view, generation);
         let sql = format!(
             "SELECT id, doc, sequence, version, {generation} FROM {table} WHERE id = ?1 AND listed = 1"
@@ -183,7 +263,17 @@ impl Snapshot for SqliteSnapshot<'_> {
     }
 
     fn list(&self, view: &str, query: &ListQuery) -> Result<Page, StoreError> {
-        list::page(&self.transaction, self.place, view, query)
+        let generation = match query.generation {
+            Some(generation) => generation,
+            None => self.served(view)?,
+        };
+        let source = list::Source {
+            connection: &self.transaction,
+            place: self.place,
+            view,
+            generation,
+        };
+        list::page(&source, query)
     }
 
     fn events(
@@ -293,12 +383,6 @@ pub(super) fn event(row: &rusqlite::Row<'_>, place: &str) -> Result<HistoryEvent
         })
     };
     event().map_err(database)
-}
-
-/// The generation of a view that clients see.
-pub(super) fn served(connection: &Connection, view: &str) -> Result<i64, StoreError> {
-    let served = generations::served_number(connection, view).map_err(database)?;
-    served.ok_or_else(|| StoreError::NoView(view.to_owned()))
 }
 
 /// Where a projection stands, or every one; views as they are served.
