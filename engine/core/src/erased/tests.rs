@@ -100,16 +100,12 @@ fn a_length_that_no_record_has_is_refused_before_memory_is_taken_for_it() {
     // The length of the first text, 36, becomes 400 MiB: 25 << 24, zigzag, in seven bits a byte.
     assert_eq!(bytes[0], 72);
     bytes.splice(..1, [0x80, 0x80, 0x80, 0x90, 0x03]);
-    for read in [
-        claims.decode_event(&bytes).map(drop),
-        claims
-            .event_codec()
-            .transcode(claims.event_codec().own(), &bytes)
-            .map(drop),
-    ] {
-        let error = read.unwrap_err().to_string();
-        assert!(error.contains("maximum allowed"), "{error}");
-    }
+    // Of our own schema, a text is a part of the record, or there is none; what is read by apache-avro has a bound.
+    let own = claims.decode_event(&bytes).err().unwrap().to_string();
+    assert!(own.contains("end of slice"), "{own}");
+    let codec = claims.event_codec();
+    let other = codec.transcode(codec.own(), &bytes).err().unwrap().to_string();
+    assert!(other.contains("maximum allowed"), "{other}");
 }
 
 #[test]
