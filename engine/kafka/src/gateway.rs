@@ -202,8 +202,13 @@ impl Pending {
     }
 
     /// Waits for the outcome. `None` if it has not come by then: it will, and can be asked for by its id.
-    pub async fn wait(mut self, at_most: Duration) -> Option<CommandResult> {
-        tokio::time::timeout(at_most, &mut self.answer).await.ok()?.ok()
+    pub async fn wait(self, at_most: Duration) -> Option<CommandResult> {
+        tokio::time::timeout(at_most, self.answered()).await.ok()?
+    }
+
+    /// Waits for the outcome for as long as it takes. `None` if this process ends before.
+    pub(crate) async fn answered(mut self) -> Option<CommandResult> {
+        (&mut self.answer).await.ok()
     }
 }
 

@@ -16,8 +16,8 @@ pub(crate) trait Runtime: Send + Sync {
 
     fn sleep(&self, time: Duration);
 
-    /// Waits for a future. Not to be called on a thread of the asynchronous runtime.
-    fn block_on(&self, future: Pin<&mut dyn Future<Output = ()>>);
+    /// Waits for a future, for so long at most. Not to be called on a thread of the asynchronous runtime.
+    fn block_on(&self, at_most: Duration, future: Pin<&mut dyn Future<Output = ()>>);
 
     /// Does all of it, and returns when the last is done; the first error, if there is one.
     fn side_by_side(&self, jobs: Vec<Job<'_>>) -> Result<(), FollowError>;
@@ -42,8 +42,11 @@ impl Runtime for Threads {
         std::thread::sleep(time);
     }
 
-    fn block_on(&self, future: Pin<&mut dyn Future<Output = ()>>) {
-        self.0.block_on(future);
+    fn block_on(&self, at_most: Duration, future: Pin<&mut dyn Future<Output = ()>>) {
+        // What it was to do is seen by what it has done, so that it was too late is no news.
+        let _ = self
+            .0
+            .block_on(async { tokio::time::timeout(at_most, future).await });
     }
 
     fn side_by_side(&self, jobs: Vec<Job<'_>>) -> Result<(), FollowError> {

@@ -80,6 +80,7 @@ impl Worker {
         }
         // The loop ends when each has been decided.
         let mut decisions: Vec<Decision> = decisions.into_iter().flatten().collect();
+        deciding.keep_what_was_taken_back(batch, &mut decisions);
         deciding.state_tokens(batch, &mut decisions)?;
         Ok(Decided {
             decisions,
@@ -209,6 +210,9 @@ impl<'a> Deciding<'a> {
             self.put_back(key, loaded);
             return Ok(made(self.refuse(taken, command, sequence, refusal)));
         }
+        if !command.meta.dry_run {
+            self.reservations.accepted(&key, &held, &holds);
+        }
         let released = held.into_iter().filter(|value| !holds.contains(value)).collect();
         let (mut made_of_it, tip) = self.accept(taken, command, &loaded.known, events, released)?;
         if command.meta.dry_run {
@@ -273,6 +277,19 @@ impl<'a> Deciding<'a> {
             self.states.insert(key, loaded.known);
         } else {
             self.cache.put(key, loaded.known);
+        }
+    }
+
+    /// An aggregate that gives a value up and takes it back in one batch has never let go of it.
+    fn keep_what_was_taken_back(&self, batch: &[Taken], decisions: &mut [Decision]) {
+        for (taken, decision) in batch.iter().zip(decisions) {
+            let Decision::Made(made) = decision else { continue };
+            // What a refused command was granted is none of its aggregate's, and given back in any case.
+            if !made.events.is_empty() {
+                let key = (taken.slice.index, made.result.aggregate_id.clone());
+                made.released
+                    .retain(|value| self.reservations.is_given_up(&key, value));
+            }
         }
     }
 

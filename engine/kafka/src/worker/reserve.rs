@@ -3,7 +3,7 @@
 //! A reservation that was granted is never lost: the command that asked is decided again after any crash, and
 //! asks again under the same id, so it gets the same answer.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use foldline_core::{
 use futures_util::future::try_join_all;
 use uuid::Uuid;
 
+use super::decide::Key;
 use super::{BatchError, Shared};
 use crate::catalog::Installed;
 
@@ -34,6 +35,8 @@ pub(super) struct Want {
 #[derive(Default)]
 pub(super) struct Reservations {
     granted: HashMap<Want, bool>,
+    /// What aggregates have given up in this batch: still theirs, because it is released when the batch is committed.
+    given_up: HashSet<(Key, Unique)>,
 }
 
 impl Reservations {
@@ -45,11 +48,29 @@ impl Reservations {
         before: &[Unique],
         after: &[Unique],
     ) -> Vec<Want> {
+        let key = (installed.index, command.meta.aggregate_id.clone());
+        let is_theirs = |value: &Unique| self.given_up.contains(&(key.clone(), value.clone()));
         let wants = wants(installed, &command.meta, before, after);
         wants
             .into_iter()
-            .filter(|want| !self.granted.contains_key(want))
+            .filter(|want| !self.granted.contains_key(want) && !is_theirs(&want.value))
             .collect()
+    }
+
+    /// Takes note of what an accepted command has changed.
+    pub(super) fn accepted(&mut self, key: &Key, held: &[Unique], holds: &[Unique]) {
+        for value in holds {
+            self.given_up.remove(&(key.clone(), value.clone()));
+        }
+        let gone = held.iter().filter(|value| !holds.contains(value));
+        self.given_up
+            .extend(gone.map(|value| (key.clone(), value.clone())));
+    }
+
+    /// Whether an aggregate has given a value up, and has not taken it back in the same batch: its claim would hear of
+    /// the release last, and give to another what is held.
+    pub(super) fn is_given_up(&self, key: &Key, value: &Unique) -> bool {
+        self.given_up.contains(&(key.clone(), value.clone()))
     }
 
     /// The no to a command that would take what somebody else holds.
@@ -108,8 +129,8 @@ impl Reservations {
         let mut answers = None;
         shared
             .runtime
-            .block_on(pin!(async { answers = Some(asked.await) }));
-        // The future has ended, so it has set them.
+            .block_on(ANSWER_MAX, pin!(async { answers = Some(asked.await) }));
+        // None if they have not come in time.
         let answers = answers.unwrap_or(Err(BatchError::Unreserved))?;
         for (want, answer) in wants.into_iter().zip(answers) {
             self.granted
@@ -147,7 +168,7 @@ async fn ask_for(shared: &Shared, want: &Want) -> Result<CommandResult, BatchErr
         .sender
         .submit(claims.aggregate.as_ref(), meta, &command, None)
         .await?;
-    pending.wait(ANSWER_MAX).await.ok_or(BatchError::Unreserved)
+    pending.answered().await.ok_or(BatchError::Unreserved)
 }
 
 /// The command that gives a value up: appended in the transaction of the command that does.
