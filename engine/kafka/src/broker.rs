@@ -3,6 +3,8 @@
 //!
 //! Errors are Kafka's own, because what is to be done about one depends on its code.
 
+#[cfg(test)]
+pub(crate) mod conformance;
 mod kafka;
 mod member;
 mod reader;

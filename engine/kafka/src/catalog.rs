@@ -104,6 +104,38 @@ impl Catalog {
         }
     }
 
+    /// Without a registry: each topic has the next id. `salt` tells the keys of its local store from those of others.
+    #[cfg(test)]
+    pub(crate) fn offline(registry: &Registry, domains: &Domains, partitions: i32, salt: u8) -> Self {
+        let mut ids = 1..;
+        let mut topic = |name: String, what: &str| Topic {
+            name: format!("{name}.{what}"),
+            reader: RecordReader::new(registry, ids.next().unwrap_or_default()),
+        };
+        let install = |(index, aggregate): (usize, &Arc<dyn AggregateType>)| {
+            let info = aggregate.info();
+            let name = info.qualified_name();
+            let [a, b, c, d] = tag(&name);
+            Arc::new(Installed {
+                index,
+                tag: [a, b, c, d ^ salt],
+                aggregate: Arc::clone(aggregate),
+                partitions,
+                commands: topic(name.clone(), "commands"),
+                events: topic(name.clone(), "events"),
+                results: topic(name.clone(), "results"),
+                snapshots: topic(name.clone(), "snapshots"),
+                dead_letters: format!("{name}.commands.dlt"),
+                event_source: "/".to_owned(),
+                result_codec: result_codec(info),
+                snapshot_codec: snapshot_codec(info),
+                name,
+            })
+        };
+        let types = domains.aggregates().iter().enumerate().map(install).collect();
+        Self::new("simulated".to_owned(), types)
+    }
+
     pub(crate) fn types(&self) -> &[Arc<Installed>] {
         &self.types
     }

@@ -252,7 +252,11 @@ impl Engine {
 }
 
 /// Starts until it succeeds or cannot: Kafka may be away just now.
-fn work(shared: &Arc<Shared>, post: &Post, has_joined: &Arc<AtomicBool>) -> Result<(), WorkerError> {
+pub(crate) fn work(
+    shared: &Arc<Shared>,
+    post: &Post,
+    has_joined: &Arc<AtomicBool>,
+) -> Result<(), WorkerError> {
     // A member of the group is given partitions, and those would wait for the whole restore.
     while !shared.follower.is_restored() && !shared.is_stopped.load(Ordering::SeqCst) {
         shared.runtime.sleep(RESTORED_LOOK);

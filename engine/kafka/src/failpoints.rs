@@ -23,11 +23,11 @@ pub const OF_A_TAKE_OVER: [&str; 2] = ["offsets-asked", "caught-up"];
 /// Those of the projector's step.
 pub const OF_THE_PROJECTOR: [&str; 2] = ["before-view-commit", "view-committed"];
 
-#[cfg(feature = "failpoints")]
+#[cfg(any(test, feature = "failpoints"))]
 static AT_EACH: std::sync::OnceLock<Box<dyn Fn(&'static str) + Send + Sync>> = std::sync::OnceLock::new();
 
 /// Has this called at each point, by the thread that reaches it. The first call counts.
-#[cfg(feature = "failpoints")]
+#[cfg(any(test, feature = "failpoints"))]
 pub fn at_each(call: impl Fn(&'static str) + Send + Sync + 'static) {
     let _ = AT_EACH.set(Box::new(call));
 }
@@ -35,10 +35,10 @@ pub fn at_each(call: impl Fn(&'static str) + Send + Sync + 'static) {
 /// A point is reached.
 #[inline]
 pub fn reached(point: &'static str) {
-    #[cfg(feature = "failpoints")]
+    #[cfg(any(test, feature = "failpoints"))]
     if let Some(call) = AT_EACH.get() {
         call(point);
     }
-    #[cfg(not(feature = "failpoints"))]
+    #[cfg(not(any(test, feature = "failpoints")))]
     let _ = point;
 }

@@ -291,6 +291,15 @@ impl Follower {
         Ok((self.broker.follow(&from)?, assigned))
     }
 
+    /// Whether somebody has a lock that others may want.
+    #[cfg(test)]
+    pub(crate) fn is_locked(&self) -> bool {
+        use std::sync::TryLockError::WouldBlock;
+
+        matches!(self.followed.try_lock(), Err(WouldBlock))
+            || matches!(self.reading.try_lock(), Err(WouldBlock))
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashSet<Slice>> {
         self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -37,6 +37,8 @@ mod scan;
 mod security;
 mod seldom;
 mod settings;
+#[cfg(test)]
+mod sim;
 mod snapshots;
 mod status;
 mod store;

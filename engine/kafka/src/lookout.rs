@@ -96,6 +96,14 @@ impl Lookout {
         Self { questions }
     }
 
+    /// One that nobody answers.
+    #[cfg(test)]
+    pub(crate) fn closed() -> Self {
+        Self {
+            questions: channel().0,
+        }
+    }
+
     pub(crate) async fn look_for(&self, command_id: Uuid) -> Answer {
         let (answer, answered) = oneshot::channel();
         if self.questions.send((command_id, answer)).is_err() {

@@ -1,0 +1,71 @@
+//! What runs one after the other share: codecs, which are kept for ever once they are made, and real stores.
+
+use std::sync::{Arc, OnceLock};
+
+use foldline_core::{Domain, Domains};
+use foldline_domains::restaurant::customers::Customer;
+use tempfile::TempDir;
+use tokio::runtime::{Builder, EnterGuard, Runtime};
+
+use crate::catalog::Catalog;
+use crate::store::Store;
+use crate::{KafkaSettings, Registry, SecuritySettings};
+
+/// Catalogs that differ in the keys of the local store alone: each start without local disk takes the next one, which
+/// has nothing in the store yet.
+const CATALOGS: u8 = 64;
+
+pub(super) struct Fixture {
+    /// Futures that wait need a runtime around them.
+    _entered: EnterGuard<'static>,
+    catalogs: Vec<Arc<Catalog>>,
+    used: usize,
+    open: Option<(TempDir, Store)>,
+}
+
+impl Fixture {
+    pub(super) fn new() -> Self {
+        static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+        let runtime = || Builder::new_current_thread().enable_time().build().unwrap();
+        let entered = RUNTIME.get_or_init(runtime).enter();
+        let restaurant = Domain::new("restaurant").aggregate::<Customer>();
+        let domains = Domains::new([restaurant]).unwrap();
+        // Records are read with the ids of our own schemas alone, so it is never asked.
+        let registry = Registry::new(&KafkaSettings {
+            bootstrap_servers: String::new(),
+            schema_registry: "http://nowhere.invalid".to_owned(),
+            topic_prefix: String::new(),
+            kafka_properties: Vec::new(),
+            security: SecuritySettings::default(),
+        })
+        .unwrap();
+        let catalogs = (0..CATALOGS).map(|salt| Arc::new(Catalog::offline(&registry, &domains, 2, salt)));
+        let catalogs = catalogs.collect();
+        Self {
+            _entered: entered,
+            catalogs,
+            used: 0,
+            open: None,
+        }
+    }
+
+    pub(super) fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalogs[0]
+    }
+
+    /// A store with nothing in it, and what it is used with.
+    pub(super) fn store(&mut self) -> (Arc<Catalog>, Store) {
+        let number = self.used % self.catalogs.len();
+        self.used += 1;
+        if number == 0 {
+            self.open = None;
+        }
+        let catalog = Arc::clone(&self.catalogs[number]);
+        let (_, store) = self.open.get_or_insert_with(|| {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Store::open(folder.path(), &catalog).unwrap();
+            (folder, store)
+        });
+        (catalog, store.clone())
+    }
+}

@@ -1,0 +1,384 @@
+//! A member of a simulated group, with its transactions: what librdkafka makes of what the cluster answers, and of what
+//! it does not.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::broker::{fetch, hand_over, owned};
+use super::bugs::Bug;
+use super::cluster::{Cluster, Fenced, Place, Stored, TransactionId};
+use super::group::{Generation, Group, Heard};
+use super::world::{Turn, World};
+use crate::broker::{self, Changes, Isolation, Member, Message, Record, Seat};
+use crate::producer::TransactionError;
+
+/// As in `producer.rs`.
+const INIT_MAX: Duration = Duration::from_secs(30);
+const CALL_MAX: Duration = Duration::from_secs(15);
+const REQUEST_MAX: Duration = Duration::from_secs(10);
+
+pub(super) struct SimMember {
+    world: World,
+    group: String,
+    name: String,
+    topics: BTreeSet<String>,
+    is_careful: bool,
+    incarnation: u64,
+    positions: BTreeMap<Place, i64>,
+    paused: BTreeSet<Place>,
+    changes: Changes,
+    epoch: u32,
+    is_troubled: bool,
+    sending: Sending,
+    /// With [`Bug::AnswersBeforeCommit`], a commit that is still to be asked for.
+    is_unsent: bool,
+}
+
+/// The transaction, as the client has it.
+#[derive(Default)]
+struct Sending {
+    generation: Option<Generation>,
+    /// What it is for the cluster, once a record was sent.
+    transaction: Option<TransactionId>,
+    places: BTreeSet<Place>,
+    delivered: HashMap<usize, i64>,
+}
+
+fn group<'a>(cluster: &'a mut Cluster, name: &str) -> &'a mut Group {
+    cluster.groups.entry(name.to_owned()).or_default()
+}
+
+fn place((topic, partition): broker::Place<'_>) -> Place {
+    (topic.to_owned(), partition)
+}
+
+fn timed_out() -> KafkaError {
+    KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut)
+}
+
+fn fenced() -> KafkaError {
+    KafkaError::MessageProduction(RDKafkaErrorCode::ProducerFenced)
+}
+
+impl SimMember {
+    pub(super) fn join(world: &World, seat: Seat<'_>) -> Result<Self, KafkaError> {
+        let topics: BTreeSet<String> = seat.topics.iter().map(|topic| (*topic).to_owned()).collect();
+        let epoch = world.retried(INIT_MAX, |cluster| cluster.init_producer(seat.member));
+        let epoch = epoch.ok_or_else(timed_out)?;
+        let incarnation = group(&mut world.cluster(), seat.group).join(seat.member, topics.clone());
+        Ok(Self {
+            world: world.clone(),
+            group: seat.group.to_owned(),
+            name: seat.member.to_owned(),
+            topics,
+            is_careful: seat.is_careful,
+            incarnation,
+            positions: BTreeMap::new(),
+            paused: BTreeSet::new(),
+            changes: Changes::default(),
+            epoch,
+            is_troubled: false,
+            sending: Sending::default(),
+            is_unsent: false,
+        })
+    }
+
+    /// Hears what the group has decided.
+    fn hear(&mut self, cluster: &mut Cluster) -> Result<(), KafkaError> {
+        let (assigned, revoked) = match group(cluster, &self.group).hear(&self.name, self.incarnation) {
+            Heard::Changes(assigned, revoked) => (assigned, revoked),
+            Heard::Replaced => {
+                return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::FencedInstanceId));
+            }
+            Heard::Evicted => {
+                cluster.note("member evicted");
+                self.incarnation = group(cluster, &self.group).join(&self.name, self.topics.clone());
+                (BTreeSet::new(), self.positions.keys().cloned().collect())
+            }
+        };
+        for gone in &revoked {
+            self.positions.remove(gone);
+        }
+        if !cluster.has(Bug::OverlooksRevocation) {
+            self.changes.assigned.retain(|place| !revoked.contains(place));
+            self.changes.revoked.extend(revoked);
+        }
+        for place in &assigned {
+            let committed = group(cluster, &self.group).committed(place);
+            self.positions.insert(place.clone(), committed.unwrap_or(0));
+            self.paused.insert(place.clone());
+        }
+        self.changes.assigned.extend(assigned);
+        Ok(())
+    }
+
+    /// The transaction that records and offsets go to now. The first of them begins it, for the cluster too.
+    fn transaction(&mut self) -> Result<TransactionId, TransactionError> {
+        let (name, epoch) = (self.name.clone(), self.epoch);
+        let begun = self
+            .world
+            .retried(CALL_MAX, |cluster| match cluster.open(&name, epoch) {
+                Ok(Some(open)) => Some(Ok(open)),
+                Ok(None) => cluster.begin(&name, epoch).transpose(),
+                Err(Fenced) => Some(Err(Fenced)),
+            });
+        match begun {
+            Some(Ok(transaction)) => {
+                self.sending.transaction = Some(transaction);
+                Ok(transaction)
+            }
+            Some(Err(Fenced)) => Err(self.fenced()),
+            None => Err(self.abort(timed_out())),
+        }
+    }
+
+    fn fenced(&mut self) -> TransactionError {
+        self.is_troubled = true;
+        TransactionError::Fenced(fenced())
+    }
+
+    fn unknown(&mut self) -> TransactionError {
+        self.is_troubled = true;
+        TransactionError::Unknown(timed_out())
+    }
+
+    fn abort(&mut self, cause: KafkaError) -> TransactionError {
+        World::point();
+        let world = self.world.clone();
+        let mut cluster = world.cluster();
+        if cluster.fails(30) {
+            self.is_troubled = true;
+            cluster.end_transaction_late(&self.name, self.epoch, false);
+        }
+        if cluster.fails(30) {
+            return self.unknown();
+        }
+        match cluster.end_transaction(&self.name, self.epoch, false) {
+            Ok(()) => TransactionError::Aborted(cause),
+            Err(Fenced) => self.fenced(),
+        }
+    }
+
+    /// Asks the cluster to commit. The answer may not come, nor the question.
+    fn end(&mut self) -> Result<(), TransactionError> {
+        let world = self.world.clone();
+        let mut cluster = world.cluster();
+        let trouble = cluster.fails(12).then(|| cluster.rng.u32(0..6));
+        let ended = match trouble {
+            Some(0) => {
+                cluster.note("EndTxn held up");
+                // By then it may have been asked for again, and held up again.
+                cluster.end_transaction_late(&self.name, self.epoch, true);
+                cluster.end_transaction_late(&self.name, self.epoch, true);
+                return self.doubt(&cluster);
+            }
+            Some(1) => {
+                cluster.note("EndTxn lost");
+                return self.doubt(&cluster);
+            }
+            Some(2..=4) => {
+                // The client connects again and asks again, and the first question is still under way.
+                cluster.note("EndTxn asked twice");
+                self.is_troubled = true;
+                cluster.end_transaction_late(&self.name, self.epoch, true);
+                cluster.end_transaction(&self.name, self.epoch, true)
+            }
+            _ => cluster.end_transaction(&self.name, self.epoch, true),
+        };
+        if trouble == Some(5) {
+            cluster.note("EndTxn unanswered");
+            return self.doubt(&cluster);
+        }
+        match (ended, self.sending.transaction) {
+            (Ok(()), Some(transaction)) if cluster.is_committed(transaction) => Ok(()),
+            (Ok(()), _) => Err(self.unknown()),
+            (Err(Fenced), _) => Err(self.fenced()),
+        }
+    }
+
+    fn doubt(&mut self, cluster: &Cluster) -> Result<(), TransactionError> {
+        if cluster.has(Bug::BelievesUnknownCommit) {
+            return Ok(());
+        }
+        if cluster.has(Bug::AbortsUnknownCommit) {
+            return Err(TransactionError::Aborted(timed_out()));
+        }
+        Err(self.unknown())
+    }
+
+    fn send_unsent(&mut self) {
+        if std::mem::take(&mut self.is_unsent) {
+            // Nobody asks what becomes of it any more.
+            let _ = self.end();
+        }
+    }
+}
+
+impl Member for SimMember {
+    fn take(
+        &mut self,
+        at_most: Duration,
+        each: &mut dyn FnMut(&Message<'_>) -> ControlFlow<()>,
+    ) -> Result<(), KafkaError> {
+        World::give(Turn::Next);
+        self.send_unsent();
+        let world = self.world.clone();
+        let deadline = world.now() + at_most;
+        loop {
+            let found = {
+                let mut cluster = world.cluster();
+                self.hear(&mut cluster)?;
+                let awake = self
+                    .positions
+                    .iter()
+                    .filter(|(place, _)| !self.paused.contains(*place));
+                fetch(&mut cluster, awake)
+            };
+            let has_changed = !self.changes.assigned.is_empty() || !self.changes.revoked.is_empty();
+            if !found.is_empty() || has_changed || world.now() >= deadline {
+                hand_over(found, &mut self.positions, each);
+                return Ok(());
+            }
+            World::give(Turn::Look(deadline));
+        }
+    }
+
+    fn changes(&mut self) -> Changes {
+        std::mem::take(&mut self.changes)
+    }
+
+    fn committed(&self, places: &[broker::Place<'_>]) -> Result<Vec<Option<i64>>, KafkaError> {
+        let places: Vec<Place> = places.iter().map(|found| place(*found)).collect();
+        let committed = self.world.retried(REQUEST_MAX, |cluster| {
+            let takes_any = cluster.has(Bug::ReadsUnstableOffsets);
+            let group = group(cluster, &self.group);
+            let is_stable = takes_any || !places.iter().any(|place| group.is_unstable(place));
+            is_stable.then(|| places.iter().map(|place| group.committed(place)).collect())
+        });
+        committed.ok_or(KafkaError::OffsetFetch(RDKafkaErrorCode::RequestTimedOut))
+    }
+
+    fn seek(&mut self, to: &[(broker::Place<'_>, Option<i64>)]) -> Result<(), KafkaError> {
+        World::give(Turn::Next);
+        if self.world.cluster().has(Bug::SeeksNowhere) {
+            return Ok(());
+        }
+        for (found, offset) in to {
+            let Some(position) = self.positions.get_mut(&place(*found)) else {
+                return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::UnknownPartition));
+            };
+            *position = offset.unwrap_or(0);
+        }
+        Ok(())
+    }
+
+    fn resume(&mut self, places: &[broker::Place<'_>]) -> Result<(), KafkaError> {
+        for found in places {
+            self.paused.remove(&place(*found));
+        }
+        Ok(())
+    }
+
+    fn end_of(&self, found: broker::Place<'_>) -> Result<i64, KafkaError> {
+        Ok(self.world.cluster().end(&place(found), Isolation::ReadCommitted))
+    }
+
+    fn begin(&mut self) -> Result<(), TransactionError> {
+        self.send_unsent();
+        if self.is_careful && self.is_troubled {
+            self.renew().map_err(TransactionError::Aborted)?;
+        }
+        let generation = group(&mut self.world.cluster(), &self.group).generation(self.incarnation);
+        self.sending = Sending {
+            generation: Some(generation),
+            ..Sending::default()
+        };
+        Ok(())
+    }
+
+    fn send(&mut self, record: Record<'_>) -> Result<(), TransactionError> {
+        if self.world.cluster().fails(400) {
+            return Err(self.abort(timed_out()));
+        }
+        World::point();
+        let before = self.sending.transaction;
+        let transaction = self.transaction()?;
+        let place = (record.topic.to_owned(), record.partition);
+        if before != Some(transaction) && self.sending.places.contains(&place) {
+            // The partition is none of this transaction's, of which the client does not know.
+            return Err(self.abort(KafkaError::MessageProduction(
+                RDKafkaErrorCode::InvalidTransactionalState,
+            )));
+        }
+        let stored = Stored {
+            key: record.key,
+            value: record.value,
+            headers: record.headers.map(owned).unwrap_or_default(),
+        };
+        let offset = self.world.cluster().append(&place, stored, Some(transaction));
+        self.sending.places.insert(place);
+        self.sending.delivered.insert(record.number, offset);
+        Ok(())
+    }
+
+    fn commit(&mut self, offsets: &[(broker::Place<'_>, i64)]) -> Result<(), TransactionError> {
+        let offsets: BTreeMap<Place, i64> = offsets
+            .iter()
+            .map(|(found, offset)| (place(*found), *offset))
+            .collect();
+        let transaction = self.transaction()?;
+        let is_refused = {
+            let mut cluster = self.world.cluster();
+            let (is_outside, is_nobodys) = (
+                cluster.has(Bug::CommitsOffsetsOutside),
+                cluster.has(Bug::CommitsInNobodysName),
+            );
+            let group = group(&mut cluster, &self.group);
+            let is_ours = self
+                .sending
+                .generation
+                .is_some_and(|of| group.accepts(&self.name, of));
+            let is_refused = !is_ours && !is_nobodys;
+            if !is_refused && is_outside {
+                group.set(offsets);
+            } else if !is_refused {
+                group.add(transaction, offsets);
+                cluster.add_group(transaction, &self.group);
+            }
+            if is_refused {
+                cluster.note("commit refused by the group");
+            }
+            is_refused
+        };
+        if is_refused {
+            return Err(self.abort(KafkaError::MessageProduction(RDKafkaErrorCode::IllegalGeneration)));
+        }
+        if self.world.cluster().has(Bug::AnswersBeforeCommit) {
+            self.is_unsent = true;
+            return Ok(());
+        }
+        World::point();
+        self.end()?;
+        World::point();
+        Ok(())
+    }
+
+    fn delivered(&self, number: usize) -> Option<i64> {
+        self.sending.delivered.get(&number).copied()
+    }
+
+    fn renew(&mut self) -> Result<(), KafkaError> {
+        if !self.world.cluster().has(Bug::RenewsWithoutEpoch) {
+            let epoch = self
+                .world
+                .retried(INIT_MAX, |cluster| cluster.init_producer(&self.name));
+            self.epoch = epoch.ok_or_else(timed_out)?;
+        }
+        self.is_troubled = false;
+        Ok(())
+    }
+}
