@@ -2,7 +2,7 @@
 //!
 //! What runs is the real thing, worker, follower and local store; only what stands behind [`Broker`](crate::broker::Broker)
 //! and [`Runtime`](crate::runtime::Runtime) is not. A run that fails says its seed, and `FOLDLINE_SEED=N cargo test -p
-//! foldline-kafka one_seed -- --nocapture` replays it turn by turn.
+//! foldline-kafka one_seed -- --nocapture` replays it.
 
 mod alone;
 mod broker;
