@@ -380,7 +380,7 @@ fn accepted() -> Value {
         "type": "object",
         "description": "The outcome of a command that was accepted.",
         "required": ["command_id", "command_type", "status", "aggregate", "sequence", "events", "consistency_token",
-            "decided_at", "replayed", "links"],
+            "correlation_id", "decided_at", "replayed", "links"],
         "properties": {
             "command_id": id("The command."),
             "command_type": text("Its type."),

@@ -3,6 +3,7 @@
 //!
 //! Errors are Kafka's own, because what is to be done about one depends on its code.
 
+mod committer;
 #[cfg(test)]
 pub(crate) mod conformance;
 mod kafka;
@@ -102,10 +103,21 @@ pub(crate) trait Member: Send {
 
     fn send(&mut self, record: Record<'_>) -> Result<(), TransactionError>;
 
-    /// Commits what was sent together with the group's offsets. Refused, if the group has given the places to another.
-    fn commit(&mut self, offsets: &[(Place<'_>, i64)]) -> Result<(), TransactionError>;
+    /// Has what was sent committed together with the group's offsets. What becomes of it, [`end_commit`](Self::end_commit)
+    /// says; until then nothing is begun.
+    fn begin_commit(&mut self, offsets: &[(Place<'_>, i64)]) -> Result<(), TransactionError>;
 
-    /// The highest offset of the records that were sent with this number in the last transaction.
+    /// Waits for the commit that was begun. Refused, if the group has given the places to another.
+    fn end_commit(&mut self) -> Result<(), TransactionError>;
+
+    /// The two at once.
+    #[cfg(test)]
+    fn commit(&mut self, offsets: &[(Place<'_>, i64)]) -> Result<(), TransactionError> {
+        self.begin_commit(offsets)?;
+        self.end_commit()
+    }
+
+    /// The highest offset of the records that were sent with this number in the last transaction that has ended.
     fn delivered(&self, number: usize) -> Option<i64>;
 
     /// Starts anew under the same name: what was open is settled when this returns, and what is still under way of it
@@ -118,6 +130,19 @@ pub(crate) trait Member: Send {
 pub(crate) struct Changes {
     pub(crate) assigned: Vec<(String, i32)>,
     pub(crate) revoked: Vec<(String, i32)>,
+}
+
+impl Changes {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.assigned.is_empty() && self.revoked.is_empty()
+    }
+
+    /// Adds what has come and gone since.
+    pub(crate) fn add(&mut self, later: Self) {
+        self.assigned.retain(|place| !later.revoked.contains(place));
+        self.revoked.extend(later.revoked);
+        self.assigned.extend(later.assigned);
+    }
 }
 
 /// Reads committed records.

@@ -27,6 +27,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 const RESTORED_LOOK: Duration = Duration::from_millis(5);
 const PULSE_EVERY: Duration = Duration::from_secs(1);
 const PULSE_MAX: Duration = Duration::from_secs(2);
+/// A transaction costs Kafka as much as hundreds of commands: fewer than these had better wait for more.
+const AHEAD_MIN: usize = 500;
 
 /// How the write side of a process works.
 #[derive(Debug, Clone, Args)]
@@ -176,6 +178,7 @@ impl Engine {
                 member: name(what, slot),
                 types: types.map(|installed| installed.index).collect(),
                 batch_max: settings.batch_max.max(1),
+                ahead_min: AHEAD_MIN.min(settings.batch_max),
                 cache_max: settings.cache_max,
                 snapshot_every: settings.snapshot_every,
                 is_careful: !settings.trust_broken_connections,

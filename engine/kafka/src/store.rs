@@ -114,8 +114,8 @@ pub(crate) struct Store {
 }
 
 /// Changes that are applied together.
-pub(crate) struct Changes<'a> {
-    store: &'a Store,
+pub(crate) struct Changes {
+    store: Store,
     batch: OwnedWriteBatch,
 }
 
@@ -339,9 +339,9 @@ impl Store {
         self.unread.prefix(prefix(installed, slice)).map(read).collect()
     }
 
-    pub(crate) fn changes(&self) -> Changes<'_> {
+    pub(crate) fn changes(&self) -> Changes {
         Changes {
-            store: self,
+            store: self.clone(),
             batch: self.database.batch(),
         }
     }
@@ -355,7 +355,7 @@ impl Store {
     }
 }
 
-impl Changes<'_> {
+impl Changes {
     pub(crate) fn state(&mut self, installed: &Installed, id: &AggregateId, known: &Known) {
         let mut value = postcard::to_stdvec(&(known.sequence, known.tip)).expect("a number and a hash");
         value.extend(installed.aggregate.encode_state(&known.state));

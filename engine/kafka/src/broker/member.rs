@@ -11,6 +11,7 @@ use rdkafka::producer::BaseRecord;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 use rdkafka::{ClientConfig, TopicPartitionList};
 
+use super::committer::{Committer, Sent};
 use super::reader::message;
 use super::turns::Turns;
 use super::{Changes, Member, Message, Place, Record, Seat, is_fenced};
@@ -23,6 +24,7 @@ const REQUEST_MAX: Duration = Duration::from_secs(10);
 pub(super) struct KafkaMember {
     consumer: BaseConsumer<Group>,
     producers: Turns,
+    committer: Committer,
     /// Who we were in the group when the open transaction began.
     metadata: Option<ConsumerGroupMetadata>,
 }
@@ -35,6 +37,7 @@ impl KafkaMember {
         Ok(Self {
             consumer: consumer(kafka, seat)?,
             producers,
+            committer: Committer::start(),
             metadata: None,
         })
     }
@@ -110,7 +113,7 @@ impl Member for KafkaMember {
 
     fn begin(&mut self) -> Result<(), TransactionError> {
         self.metadata = self.consumer.group_metadata();
-        self.producers.next().begin()
+        self.producers.next().lock().begin()
     }
 
     fn send(&mut self, record: Record<'_>) -> Result<(), TransactionError> {
@@ -118,29 +121,39 @@ impl Member for KafkaMember {
         sent.key = record.key.as_deref();
         sent.payload = record.value.as_deref();
         sent.headers = record.headers;
-        self.producers.current().send(sent)
+        self.producers.current().lock().send(sent)
     }
 
-    fn commit(&mut self, offsets: &[(Place<'_>, i64)]) -> Result<(), TransactionError> {
+    fn begin_commit(&mut self, offsets: &[(Place<'_>, i64)]) -> Result<(), TransactionError> {
         let offsets = list_with(
             offsets
                 .iter()
                 .map(|(place, offset)| (*place, Offset::Offset(*offset))),
         );
-        let producer = self.producers.current_mut();
-        match (offsets, &self.metadata) {
-            (Ok(offsets), Some(metadata)) => producer.commit(&offsets, metadata),
-            (Err(error), _) => Err(producer.abort(error)),
-            (_, None) => Err(producer.abort(KafkaError::Canceled)),
-        }
+        let producer = self.producers.current().clone();
+        let (offsets, metadata) = match (offsets, self.metadata.take()) {
+            (Ok(offsets), Some(metadata)) => (offsets, metadata),
+            (Err(error), _) => return Err(producer.lock().abort(error)),
+            (_, None) => return Err(producer.lock().abort(KafkaError::Canceled)),
+        };
+        self.committer.begin(Sent {
+            producer,
+            offsets,
+            metadata,
+        });
+        Ok(())
+    }
+
+    fn end_commit(&mut self) -> Result<(), TransactionError> {
+        self.committer.end()
     }
 
     fn delivered(&self, number: usize) -> Option<i64> {
-        self.producers.current().delivered(number)
+        self.producers.current().lock().delivered(number)
     }
 
     fn renew(&mut self) -> Result<(), KafkaError> {
-        self.producers.current_mut().renew()
+        self.producers.current().lock().renew()
     }
 }
 

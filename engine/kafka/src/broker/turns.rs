@@ -5,20 +5,35 @@
 //! all the rest. The next transaction of another producer is not held up. Nothing runs beside anything else: a
 //! transaction begins when the one before it has ended.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use rdkafka::error::KafkaError;
 
 use crate::KafkaSettings;
 use crate::producer::TransactionalProducer;
 
 pub(super) struct Turns {
-    producers: [TransactionalProducer; 2],
+    producers: [Shared; 2],
     turn: usize,
+}
+
+/// A producer that its member and the thread that commits have by turns; nobody ever waits for the other.
+#[derive(Clone)]
+pub(super) struct Shared(Arc<Mutex<TransactionalProducer>>);
+
+impl Shared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, TransactionalProducer> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Turns {
     /// Settles what an earlier self has left open under either of the two ids.
     pub(super) fn new(kafka: &KafkaSettings, id: &str, is_careful: bool) -> Result<Self, KafkaError> {
-        let of = |id: &str| TransactionalProducer::new(kafka, id, is_careful);
+        let of = |id: &str| {
+            let producer = TransactionalProducer::new(kafka, id, is_careful)?;
+            Ok::<_, KafkaError>(Shared(Arc::new(Mutex::new(producer))))
+        };
         Ok(Self {
             producers: [of(id)?, of(&format!("{id}-b"))?],
             turn: 0,
@@ -26,17 +41,13 @@ impl Turns {
     }
 
     /// The one whose turn it is for the next transaction.
-    pub(super) fn next(&mut self) -> &mut TransactionalProducer {
+    pub(super) fn next(&mut self) -> &Shared {
         self.turn = 1 - self.turn;
-        self.current_mut()
+        self.current()
     }
 
     /// That of the last transaction.
-    pub(super) fn current(&self) -> &TransactionalProducer {
+    pub(super) fn current(&self) -> &Shared {
         &self.producers[self.turn]
-    }
-
-    pub(super) fn current_mut(&mut self) -> &mut TransactionalProducer {
-        &mut self.producers[self.turn]
     }
 }

@@ -154,6 +154,11 @@ impl Cluster {
         self.is_rough && self.rng.u32(0..one_in) == 0
     }
 
+    /// One of two, as the seed will have it.
+    pub(super) fn flips(&mut self) -> bool {
+        self.rng.bool()
+    }
+
     /// A time as a network takes it: mostly short, at times very long.
     fn delay(&mut self) -> Duration {
         let most = match self.rng.u32(0..if self.is_rough { 40 } else { 10 }) {

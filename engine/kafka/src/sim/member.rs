@@ -34,6 +34,7 @@ pub(super) struct SimMember {
     epoch: u32,
     is_troubled: bool,
     sending: Sending,
+    commit: Option<Commit>,
     /// With [`Bug::AnswersBeforeCommit`], a commit that is still to be asked for.
     is_unsent: bool,
 }
@@ -46,6 +47,12 @@ struct Sending {
     transaction: Option<TransactionId>,
     places: BTreeSet<Place>,
     delivered: HashMap<usize, i64>,
+}
+
+/// A commit that was asked for, and whose end was not.
+enum Commit {
+    Begun(BTreeMap<Place, i64>),
+    Ended(Result<(), TransactionError>),
 }
 
 fn group<'a>(cluster: &'a mut Cluster, name: &str) -> &'a mut Group {
@@ -81,6 +88,7 @@ impl SimMember {
             paused: BTreeSet::new(),
             changes: Changes::default(),
             epoch,
+            commit: None,
             is_troubled: false,
             sending: Sending::default(),
             is_unsent: false,
@@ -216,6 +224,44 @@ impl SimMember {
             let _ = self.end();
         }
     }
+
+    fn commit_now(&mut self, offsets: BTreeMap<Place, i64>) -> Result<(), TransactionError> {
+        let transaction = self.transaction()?;
+        let is_refused = {
+            let mut cluster = self.world.cluster();
+            let (is_outside, is_nobodys) = (
+                cluster.has(Bug::CommitsOffsetsOutside),
+                cluster.has(Bug::CommitsInNobodysName),
+            );
+            let group = group(&mut cluster, &self.group);
+            let is_ours = self
+                .sending
+                .generation
+                .is_some_and(|of| group.accepts(&self.name, of));
+            let is_refused = !is_ours && !is_nobodys;
+            if !is_refused && is_outside {
+                group.set(offsets);
+            } else if !is_refused {
+                group.add(transaction, offsets);
+                cluster.add_group(transaction, &self.group);
+            }
+            if is_refused {
+                cluster.note("commit refused by the group");
+            }
+            is_refused
+        };
+        if is_refused {
+            return Err(self.abort(KafkaError::MessageProduction(RDKafkaErrorCode::IllegalGeneration)));
+        }
+        if self.world.cluster().has(Bug::AnswersBeforeCommit) {
+            self.is_unsent = true;
+            return Ok(());
+        }
+        World::point();
+        self.end()?;
+        World::point();
+        Ok(())
+    }
 }
 
 impl Member for SimMember {
@@ -325,46 +371,24 @@ impl Member for SimMember {
         Ok(())
     }
 
-    fn commit(&mut self, offsets: &[(broker::Place<'_>, i64)]) -> Result<(), TransactionError> {
-        let offsets: BTreeMap<Place, i64> = offsets
-            .iter()
-            .map(|(found, offset)| (place(*found), *offset))
-            .collect();
-        let transaction = self.transaction()?;
-        let is_refused = {
-            let mut cluster = self.world.cluster();
-            let (is_outside, is_nobodys) = (
-                cluster.has(Bug::CommitsOffsetsOutside),
-                cluster.has(Bug::CommitsInNobodysName),
-            );
-            let group = group(&mut cluster, &self.group);
-            let is_ours = self
-                .sending
-                .generation
-                .is_some_and(|of| group.accepts(&self.name, of));
-            let is_refused = !is_ours && !is_nobodys;
-            if !is_refused && is_outside {
-                group.set(offsets);
-            } else if !is_refused {
-                group.add(transaction, offsets);
-                cluster.add_group(transaction, &self.group);
-            }
-            if is_refused {
-                cluster.note("commit refused by the group");
-            }
-            is_refused
-        };
-        if is_refused {
-            return Err(self.abort(KafkaError::MessageProduction(RDKafkaErrorCode::IllegalGeneration)));
-        }
-        if self.world.cluster().has(Bug::AnswersBeforeCommit) {
-            self.is_unsent = true;
-            return Ok(());
-        }
-        World::point();
-        self.end()?;
-        World::point();
+    /// The thread that commits is given its turn at once, or when its end is waited for.
+    fn begin_commit(&mut self, offsets: &[(broker::Place<'_>, i64)]) -> Result<(), TransactionError> {
+        let offsets = offsets.iter().map(|(found, offset)| (place(*found), *offset));
+        let offsets = offsets.collect();
+        let is_quick = self.world.cluster().flips();
+        self.commit = Some(match is_quick {
+            true => Commit::Ended(self.commit_now(offsets)),
+            false => Commit::Begun(offsets),
+        });
         Ok(())
+    }
+
+    fn end_commit(&mut self) -> Result<(), TransactionError> {
+        match self.commit.take() {
+            Some(Commit::Ended(result)) => result,
+            Some(Commit::Begun(offsets)) => self.commit_now(offsets),
+            None => Err(TransactionError::Unknown(KafkaError::Canceled)),
+        }
     }
 
     fn delivered(&self, number: usize) -> Option<i64> {

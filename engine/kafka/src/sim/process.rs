@@ -71,6 +71,7 @@ impl Process {
                 member: format!("{what}-{name}"),
                 types: types.map(|installed| installed.index).collect(),
                 batch_max: 5,
+                ahead_min: 1,
                 cache_max: NonZeroUsize::new(100).unwrap(),
                 snapshot_every: 0,
                 is_careful: bug != Some(Bug::KeepsTroubledProducer),

@@ -190,7 +190,7 @@ impl Follower {
         installed: &Installed,
         slice: Slice,
         found: &Found,
-        changes: &mut Changes<'_>,
+        changes: &mut Changes,
     ) -> Result<i64, FollowError> {
         let knows_outcomes = self.store.has_begun(installed, slice, Log::Results)?;
         let (mut next, mut command_offset) = (0, -1);
@@ -240,7 +240,7 @@ impl Found {
         &mut self,
         installed: &Installed,
         message: &Message<'_>,
-        changes: &mut Changes<'_>,
+        changes: &mut Changes,
     ) -> Result<bool, FollowError> {
         let key = message.key.unwrap_or_default();
         // The newest record of a key is the one that counts.

@@ -117,7 +117,10 @@ impl Deciding<'_> {
         let lookup = Lookup {
             catalog: &self.shared.catalog,
             store: &self.shared.store,
-            changed: &self.states,
+            changed: [
+                Some(&self.states),
+                self.in_flight.as_ref().map(|in_flight| &in_flight.decided.states),
+            ],
             found: &self.found,
             of: installed,
             failed: RefCell::new(None),
@@ -142,11 +145,11 @@ impl Deciding<'_> {
     }
 }
 
-/// The states that decisions refer to: those of this batch, then those of the store.
+/// The states that decisions refer to: those of this batch, then those of the one in flight, then those of the store.
 struct Lookup<'a> {
     catalog: &'a Catalog,
     store: &'a Store,
-    changed: &'a HashMap<Key, Known>,
+    changed: [Option<&'a HashMap<Key, Known>>; 2],
     found: &'a RefCell<HashMap<Key, Option<Known>>>,
     of: &'a Installed,
     failed: RefCell<Option<StoreError>>,
@@ -156,7 +159,8 @@ impl References for Lookup<'_> {
     fn find(&self, aggregate: &'static str, id: &AggregateId) -> Option<Box<dyn Any>> {
         let installed = self.catalog.sibling(self.of, aggregate)?;
         let key = (installed.index, id.clone());
-        if let Some(known) = self.changed.get(&key) {
+        let mut changed = self.changed.iter().flatten();
+        if let Some(known) = changed.find_map(|changed| changed.get(&key)) {
             return Some(installed.aggregate.clone_state(&known.state));
         }
         let mut found = self.found.borrow_mut();

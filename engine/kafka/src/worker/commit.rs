@@ -8,30 +8,32 @@ use rdkafka::error::KafkaError;
 
 use super::counts::Counts;
 use super::decide::{Decided, Decision};
+use super::in_flight::InFlight;
 use super::intake::Taken;
 use super::records::{number, records};
-use super::{BatchError, Worker};
+use super::{BatchError, Shared, Worker};
 use crate::broker::Place;
 use crate::catalog::Slice;
 use crate::failpoints::reached;
 use crate::fold::is_remembered;
-use crate::store::{Log, Position, StoreError};
+use crate::store::{Changes, Log, Position, StoreError};
 
 impl Worker {
-    /// Commits what was decided, then lets it be known: in the local store, and to who waits for it.
-    pub(super) fn commit(&mut self, batch: &[Taken], mut decided: Decided) -> Result<(), BatchError> {
-        let started_at = self.shared.runtime.now();
+    /// Has committed what was decided, as soon as the batch before it is. [`finish`](Self::finish) waits for it.
+    pub(super) fn commit(&mut self, batch: Vec<Taken>, mut decided: Decided) -> Result<(), BatchError> {
         reached("decided");
         // All are written before the transaction begins: what cannot be written need not be aborted.
         let shared = Arc::clone(&self.shared);
-        let mut records = records(&shared, batch, &mut decided)?;
+        let mut records = records(&shared, &batch, &mut decided)?;
+        self.finish()?;
+        let began_at = self.shared.runtime.now();
         let member = &self.member;
         let end_of = |topic: &str, partition| member.end_of((topic, partition));
         records.extend(self.checkpoints.records(&shared, batch.len(), end_of)?);
         if records.is_empty() {
             return Ok(());
         }
-        let offsets = self.offsets(batch)?;
+        let offsets = self.offsets(&batch)?;
         self.member.begin()?;
         reached("begun");
         for record in records {
@@ -40,14 +42,13 @@ impl Worker {
         reached("records-sent");
         let place = |(slice, offset): (Slice, i64)| (shared.catalog.commands(slice), offset);
         let offsets: Vec<(Place<'_>, i64)> = offsets.into_iter().map(place).collect();
-        self.member.commit(&offsets)?;
-        reached("committed");
-        metrics::histogram!("foldline_append_transaction_duration_seconds")
-            .record(self.shared.runtime.now() - started_at);
-        self.make_known(batch, decided)?;
-        let member = &self.member;
-        self.checkpoints
-            .committed(&shared, |number| member.delivered(number))?;
+        self.member.begin_commit(&offsets)?;
+        self.in_flight = Some(InFlight {
+            changes: changes(&shared, &batch, &decided),
+            batch,
+            decided,
+            began_at,
+        });
         Ok(())
     }
 
@@ -67,61 +68,77 @@ impl Worker {
         }
         Ok(next)
     }
+}
 
-    fn make_known(&mut self, batch: &[Taken], decided: Decided) -> Result<(), StoreError> {
-        let catalog = &self.shared.catalog;
-        let mut changes = self.shared.store.changes();
-        let mut commands: HashMap<(Slice, Log), i64> = HashMap::new();
-        for (taken, decision) in batch.iter().zip(&decided.decisions) {
-            let Decision::Made(made) = decision else { continue };
-            commands.insert((taken.slice, Log::Results), taken.offset);
-            if !made.events.is_empty() {
-                commands.insert((taken.slice, Log::Events), taken.offset);
-            }
-            if is_remembered(&made.result) {
-                changes.result(catalog.get(taken.slice), taken.slice, &made.result);
-            }
+/// What the local store is to know of a batch, but for the positions.
+fn changes(shared: &Shared, batch: &[Taken], decided: &Decided) -> Changes {
+    let catalog = &shared.catalog;
+    let mut changes = shared.store.changes();
+    for (taken, decision) in batch.iter().zip(&decided.decisions) {
+        if let Decision::Made(made) = decision
+            && is_remembered(&made.result)
+        {
+            changes.result(catalog.get(taken.slice), taken.slice, &made.result);
         }
-        for ((index, id), known) in &decided.states {
-            changes.state(&catalog.types()[*index], id, known);
-        }
-        let mut results = HashMap::new();
-        for ((slice, log), command_offset) in commands {
-            // Each had a record in this transaction, and each record has its report.
-            let Some(offset) = self.member.delivered(number(slice, log)) else {
-                continue;
-            };
-            let position = Position {
-                next: offset + 1,
-                command_offset,
-            };
-            changes.position(catalog.get(slice), slice, log, position);
-            if log == Log::Results {
-                results.insert(slice, position);
-            }
-        }
-        changes.apply()?;
-        reached("stored");
-        self.checkpoints.note(batch, &decided, &results);
-        self.cache_and_answer(batch, decided);
-        Ok(())
     }
+    for ((index, id), known) in &decided.states {
+        changes.state(&catalog.types()[*index], id, known);
+    }
+    changes
+}
 
-    fn cache_and_answer(&mut self, batch: &[Taken], decided: Decided) {
-        for (key, known) in decided.states {
-            self.cache.put(key, known);
+/// Lets a committed batch be known: in the local store first, then to who waits for it.
+pub(super) fn make_known(worker: &mut Worker, in_flight: InFlight) -> Result<(), StoreError> {
+    let InFlight {
+        batch,
+        decided,
+        mut changes,
+        ..
+    } = in_flight;
+    let mut commands: HashMap<(Slice, Log), i64> = HashMap::new();
+    for (taken, decision) in batch.iter().zip(&decided.decisions) {
+        let Decision::Made(made) = decision else { continue };
+        commands.insert((taken.slice, Log::Results), taken.offset);
+        if !made.events.is_empty() {
+            commands.insert((taken.slice, Log::Events), taken.offset);
         }
-        reached("before-answer");
-        let mut counts = Counts::default();
-        for (taken, decision) in batch.iter().zip(&decided.decisions) {
-            match decision {
-                Decision::Made(made) => {
-                    self.shared.waiters.answer(&made.result);
-                    counts.decided(taken.slice.index, made);
-                }
-                Decision::DeadLetter => counts.dead_letter(taken.slice.index),
-            }
-        }
-        counts.tell(&self.shared.catalog);
     }
+    let mut results = HashMap::new();
+    for ((slice, log), command_offset) in commands {
+        // Each had a record in this transaction, and each record has its report.
+        let Some(offset) = worker.member.delivered(number(slice, log)) else {
+            continue;
+        };
+        let position = Position {
+            next: offset + 1,
+            command_offset,
+        };
+        changes.position(worker.shared.catalog.get(slice), slice, log, position);
+        if log == Log::Results {
+            results.insert(slice, position);
+        }
+    }
+    changes.apply()?;
+    reached("stored");
+    worker.checkpoints.note(&batch, &decided, &results);
+    for (key, known) in decided.states {
+        worker.cache.put(key, known);
+    }
+    reached("before-answer");
+    answer(&worker.shared, &batch, &decided.decisions);
+    Ok(())
+}
+
+fn answer(shared: &Shared, batch: &[Taken], decisions: &[Decision]) {
+    let mut counts = Counts::default();
+    for (taken, decision) in batch.iter().zip(decisions) {
+        match decision {
+            Decision::Made(made) => {
+                shared.waiters.answer(&made.result);
+                counts.decided(taken.slice.index, made);
+            }
+            Decision::DeadLetter => counts.dead_letter(taken.slice.index),
+        }
+    }
+    counts.tell(&shared.catalog);
 }

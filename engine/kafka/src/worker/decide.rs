@@ -7,6 +7,7 @@ use std::sync::Arc;
 use foldline_core::{AggregateId, AnyEvent, CommandResult, DecodedCommand, Timestamp, Token};
 use uuid::Uuid;
 
+use super::in_flight::InFlight;
 use super::intake::{Content, Taken};
 use super::outcome::{Made, now, repeat};
 use super::reserve::{Reservations, Want};
@@ -24,6 +25,10 @@ pub(super) struct Decided {
     pub(super) decisions: Vec<Decision>,
     /// The aggregates that changed, as they are afterwards.
     pub(super) states: HashMap<Key, Known>,
+    /// Where in the batch an id was decided.
+    pub(super) ids: HashMap<(Slice, Uuid), usize>,
+    /// The last command of each partition that has events.
+    last: HashMap<Slice, i64>,
     /// When it was decided.
     pub(super) now: Timestamp,
 }
@@ -41,11 +46,11 @@ pub(super) enum Step {
 }
 
 impl Worker {
-    /// Decides a batch. What needs a unique value waits, with all that follows it on the same aggregate, until
+    /// Decides a batch, on the one in flight. What needs a unique value waits, with all that follows it on the same aggregate, until
     /// the others are decided; then the values are asked for together.
     pub(super) fn decide(&mut self, batch: &[Taken]) -> Result<Decided, BatchError> {
         let shared = Arc::clone(&self.shared);
-        let mut deciding = Deciding::new(&shared, &mut self.cache);
+        let mut deciding = Deciding::new(&shared, &mut self.cache, self.in_flight.as_mut());
         let mut decisions: Vec<Option<Decision>> = batch.iter().map(|_| None).collect();
         let mut open: Vec<usize> = (0..batch.len()).collect();
         while !open.is_empty() {
@@ -81,19 +86,22 @@ impl Worker {
         // The loop ends when each has been decided.
         let mut decisions: Vec<Decision> = decisions.into_iter().flatten().collect();
         deciding.keep_what_was_taken_back(batch, &mut decisions);
-        deciding.state_tokens(batch, &mut decisions)?;
+        let last = deciding.state_tokens(batch, &mut decisions)?;
         Ok(Decided {
             decisions,
             states: deciding.states,
+            ids: deciding.decided,
+            last,
             now: deciding.now,
         })
     }
 }
 
-/// The decisions of one batch, on top of what is committed.
+/// The decisions of one batch, on top of what is committed and of what is in flight.
 pub(super) struct Deciding<'a> {
     pub(super) shared: &'a Shared,
     cache: &'a mut Cache,
+    pub(super) in_flight: Option<&'a mut InFlight>,
     /// The aggregates that have changed in this batch.
     pub(super) states: HashMap<Key, Known>,
     /// Where in the batch an id was decided.
@@ -109,14 +117,26 @@ pub(super) struct Deciding<'a> {
 /// A state that was taken from where it was, so that nothing is copied; it is put back, or replaced.
 struct Loaded {
     known: Known,
-    has_changed: bool,
+    of: Origin,
+}
+
+/// Where a state belongs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// To what this batch has changed.
+    Batch,
+    /// To what the batch in flight has changed, and this one has not.
+    InFlight,
+    /// To what is committed.
+    Store,
 }
 
 impl<'a> Deciding<'a> {
-    pub(super) fn new(shared: &'a Shared, cache: &'a mut Cache) -> Self {
+    pub(super) fn new(shared: &'a Shared, cache: &'a mut Cache, in_flight: Option<&'a mut InFlight>) -> Self {
         Self {
             shared,
             cache,
+            in_flight,
             states: HashMap::new(),
             decided: HashMap::new(),
             found: RefCell::default(),
@@ -177,7 +197,9 @@ impl<'a> Deciding<'a> {
         let (made_of_it, tip) = self.accept(taken, command, &loaded.known, events, Vec::new())?;
         loaded.known.sequence = made_of_it.result.sequence;
         loaded.known.tip = tip;
-        loaded.has_changed |= !made_of_it.events.is_empty();
+        if !made_of_it.events.is_empty() {
+            loaded.of = Origin::Batch;
+        }
         self.put_back(key, loaded);
         Ok(made(made_of_it))
     }
@@ -250,8 +272,13 @@ impl<'a> Deciding<'a> {
     ) -> Result<Option<CommandResult>, FollowError> {
         let here = self.decided.get(&(slice, command_id));
         match here.and_then(|index| so_far[*index].as_ref()) {
-            Some(Decision::Made(made)) => Ok(Some(made.result.clone())),
-            _ => self.shared.follower.outcome(installed, slice, command_id),
+            Some(Decision::Made(made)) => return Ok(Some(made.result.clone())),
+            _ => {}
+        }
+        let in_flight = self.in_flight.as_ref();
+        match in_flight.and_then(|in_flight| in_flight.outcome(slice, command_id)) {
+            Some(result) => Ok(Some(result.clone())),
+            None => self.shared.follower.outcome(installed, slice, command_id),
         }
     }
 
@@ -259,7 +286,14 @@ impl<'a> Deciding<'a> {
         if let Some(known) = self.states.remove(key) {
             return Ok(Loaded {
                 known,
-                has_changed: true,
+                of: Origin::Batch,
+            });
+        }
+        let in_flight = self.in_flight.as_mut();
+        if let Some(known) = in_flight.and_then(|in_flight| in_flight.decided.states.remove(key)) {
+            return Ok(Loaded {
+                known,
+                of: Origin::InFlight,
             });
         }
         let found = match self.cache.pop(key) {
@@ -268,15 +302,21 @@ impl<'a> Deciding<'a> {
         };
         Ok(Loaded {
             known: found.unwrap_or_else(|| Known::initial(installed)),
-            has_changed: false,
+            of: Origin::Store,
         })
     }
 
     fn put_back(&mut self, key: Key, loaded: Loaded) {
-        if loaded.has_changed {
-            self.states.insert(key, loaded.known);
-        } else {
-            self.cache.put(key, loaded.known);
+        match (loaded.of, &mut self.in_flight) {
+            (Origin::Batch, _) => {
+                self.states.insert(key, loaded.known);
+            }
+            (Origin::InFlight, Some(in_flight)) => {
+                in_flight.decided.states.insert(key, loaded.known);
+            }
+            (Origin::Store | Origin::InFlight, _) => {
+                self.cache.put(key, loaded.known);
+            }
         }
     }
 
@@ -294,9 +334,14 @@ impl<'a> Deciding<'a> {
     }
 
     /// Says in each result what a reader must have seen to see it. Last, because it goes by the order of the
-    /// batch, and the decisions may not have been made in it.
-    pub(super) fn state_tokens(&self, batch: &[Taken], decisions: &mut [Decision]) -> Result<(), StoreError> {
-        let mut seen: HashMap<Slice, i64> = HashMap::new();
+    /// batch, and the decisions may not have been made in it. Returns the last command with events of each partition.
+    pub(super) fn state_tokens(
+        &self,
+        batch: &[Taken],
+        decisions: &mut [Decision],
+    ) -> Result<HashMap<Slice, i64>, StoreError> {
+        let in_flight = self.in_flight.as_ref();
+        let mut seen = in_flight.map_or_else(HashMap::new, |in_flight| in_flight.decided.last.clone());
         for (taken, decision) in batch.iter().zip(decisions) {
             let Decision::Made(made) = decision else { continue };
             let installed = self.shared.catalog.get(taken.slice);
@@ -324,7 +369,7 @@ impl<'a> Deciding<'a> {
                 );
             }
         }
-        Ok(())
+        Ok(seen)
     }
 }
 

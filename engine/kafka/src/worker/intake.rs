@@ -41,11 +41,17 @@ pub(super) struct DeadLetter {
 }
 
 impl Worker {
-    /// Takes what is there, at most a batch of it; nothing, if nothing comes for a while.
-    pub(super) fn take(&mut self) -> Result<Vec<Taken>, BatchError> {
+    /// Takes what is there, as long as it fits into the batch; nothing, if nothing comes for a while. Only if nothing else
+    /// is to be done, it waits for it.
+    pub(super) fn take(&mut self, batch: &mut Vec<Taken>) -> Result<(), BatchError> {
         let (catalog, batch_max) = (&self.shared.catalog, self.post.batch_max);
-        let (mut batch, mut bytes, mut failed) = (Vec::new(), 0, None);
-        self.member.take(LOOK_MAX, &mut |message| {
+        if batch.len() >= batch_max {
+            return Ok(());
+        }
+        let is_idle = batch.is_empty() && self.in_flight.is_none() && self.changes.is_empty();
+        let at_most = if is_idle { LOOK_MAX } else { Duration::ZERO };
+        let (mut bytes, mut failed) = (0, None);
+        self.member.take(at_most, &mut |message| {
             bytes += message.value.map_or(0, <[u8]>::len);
             match read(catalog, message) {
                 Ok(taken) => batch.extend(taken),
@@ -57,7 +63,8 @@ impl Worker {
                 false => ControlFlow::Continue(()),
             }
         })?;
-        failed.map_or(Ok(batch), Err)
+        self.changes.add(self.member.changes());
+        failed.map_or(Ok(()), Err)
     }
 }
 

@@ -1,14 +1,16 @@
 //! The write path: commands in, events and results out, one transaction a batch.
 //!
 //! One loop on one thread. [`run`](Worker::run) takes what is there (`intake`), decides (`decide`, `ask`,
-//! `outcome`, `reserve`), commits (`records`, `commit`), and begins again; while it commits, the next batch gathers in Kafka. Partitions come and go
-//! with the consumer group, and are caught up before anything is decided on them (`take_over`).
+//! `outcome`, `reserve`), commits (`records`, `commit`), and begins again. While a batch is committed, the next one gathers in
+//! Kafka, and if it is large, it is decided too (`in_flight`). Partitions come and go with the consumer group, and are caught up
+//! before anything is decided on them (`take_over`).
 
 mod ask;
 mod checkpoints;
 mod commit;
 mod counts;
 mod decide;
+mod in_flight;
 mod intake;
 mod outcome;
 mod records;
@@ -28,10 +30,11 @@ use lru::LruCache;
 use rdkafka::error::KafkaError;
 
 use self::checkpoints::Checkpoints;
+use self::in_flight::InFlight;
 pub use self::rehearse::Rehearsed;
 pub(crate) use self::rehearse::rehearse;
 use crate::SubmitError;
-use crate::broker::{Broker, Member, Seat, is_fenced};
+use crate::broker::{Broker, Changes, Member, Seat, is_fenced};
 use crate::catalog::{Catalog, Slice};
 use crate::failpoints::reached;
 use crate::follower::{FollowError, Follower};
@@ -75,6 +78,8 @@ pub(crate) struct Post {
     pub(crate) types: Vec<usize>,
     /// Commands in one transaction.
     pub(crate) batch_max: usize,
+    /// So many commands are decided while others are committed; fewer wait, for what comes meanwhile.
+    pub(crate) ahead_min: usize,
     /// Decoded states kept in memory.
     pub(crate) cache_max: NonZeroUsize,
     /// Events or outcomes of a partition between two checkpoints; 0 for no snapshots.
@@ -135,7 +140,11 @@ pub(crate) struct Worker {
     member: Box<dyn Member>,
     /// The partitions that this worker is the one writer of.
     led: BTreeSet<Slice>,
+    /// What the group has decided and was not acted on yet.
+    changes: Changes,
+    /// Aggregates as they are committed.
     cache: Cache,
+    in_flight: Option<InFlight>,
     checkpoints: Checkpoints,
     has_joined: Arc<AtomicBool>,
 }
@@ -162,7 +171,9 @@ impl Worker {
             post,
             member,
             led: BTreeSet::new(),
+            changes: Changes::default(),
             cache,
+            in_flight: None,
             checkpoints,
             has_joined,
         })
@@ -171,7 +182,7 @@ impl Worker {
     /// Works until it is stopped, or cannot go on.
     pub(crate) fn run(mut self) -> Result<(), WorkerError> {
         while !self.shared.is_stopped.load(Ordering::SeqCst) {
-            let batch = match self.take() {
+            let batch = match self.gather() {
                 Ok(batch) => batch,
                 Err(error) => {
                     self.recover(error)?;
@@ -186,10 +197,13 @@ impl Worker {
             reached("taken");
             if let Err(error) = self
                 .decide(&batch)
-                .and_then(|decided| self.commit(&batch, decided))
+                .and_then(|decided| self.commit(batch, decided))
             {
                 self.recover(error)?;
             }
+        }
+        if let Err(error) = self.finish() {
+            self.recover(error)?;
         }
         self.write_last_checkpoints();
         // Static members stay in the group: a restart finds its partitions where they were.
@@ -201,8 +215,10 @@ impl Worker {
         let started_at = self.shared.runtime.now();
         self.checkpoints.all_are_due();
         while self.checkpoints.is_due() && self.shared.runtime.now() - started_at < LAST_CHECKPOINTS_MAX {
-            let written = self.decide(&[]).and_then(|nothing| self.commit(&[], nothing));
-            if let Err(error) = written {
+            let written = self
+                .decide(&[])
+                .and_then(|nothing| self.commit(Vec::new(), nothing));
+            if let Err(error) = written.and_then(|()| self.finish()) {
                 tracing::info!(%error, "stopping without the last snapshots");
                 return;
             }
@@ -215,6 +231,12 @@ impl Worker {
     /// either committed or aborted; then the log is read to its end, and the commands that it has not decided
     /// are decided.
     fn recover(&mut self, error: BatchError) -> Result<(), WorkerError> {
+        // The batch that was in flight comes first: what was decided on it falls with it.
+        let error = match self.finish() {
+            Err(earlier) if !matches!(error, BatchError::Encode(_)) => earlier,
+            _ => error,
+        };
+        self.let_go();
         metrics::counter!("foldline_append_transactions_aborted_total").increment(1);
         match &error {
             BatchError::Transaction(TransactionError::Fenced(_)) => {
@@ -273,6 +295,7 @@ impl Worker {
                 _ => {}
             }
         }
+        self.changes.add(self.member.changes());
         self.follow_the_group()
     }
 

@@ -45,7 +45,7 @@ pub(crate) fn rehearse(
         unreachable!("it was put in above")
     };
     let mut cache = LruCache::new(NonZeroUsize::MIN);
-    let mut deciding = Deciding::new(shared, &mut cache);
+    let mut deciding = Deciding::new(shared, &mut cache, None);
     let made = match deciding
         .step(&taken, command, &[])
         .map_err(|error| error.to_string())?

@@ -10,10 +10,21 @@ use crate::catalog::Slice;
 use crate::failpoints::reached;
 
 impl Worker {
-    /// Acts on what the group has decided since the last batch.
+    /// Acts on what the group has decided since the last batch. Nothing is in flight then.
     pub(super) fn follow_the_group(&mut self) -> Result<(), WorkerError> {
-        let changes = self.member.changes();
-        let revoked = self.slices(&changes.revoked);
+        self.let_go();
+        let assigned = std::mem::take(&mut self.changes.assigned);
+        let assigned = self.slices(&assigned);
+        if !assigned.is_empty() {
+            self.take_over(&assigned)?;
+        }
+        Ok(())
+    }
+
+    /// Leads no more what the group has taken away.
+    pub(super) fn let_go(&mut self) {
+        let revoked = std::mem::take(&mut self.changes.revoked);
+        let revoked = self.slices(&revoked);
         if !revoked.is_empty() {
             tracing::info!(partitions = revoked.len(), "partitions given up");
             revoked.iter().for_each(|slice| {
@@ -23,11 +34,6 @@ impl Worker {
             self.checkpoints.end(&revoked);
             self.shared.follower.take_back(&revoked);
         }
-        let assigned = self.slices(&changes.assigned);
-        if !assigned.is_empty() {
-            self.take_over(&assigned)?;
-        }
-        Ok(())
     }
 
     fn take_over(&mut self, slices: &[Slice]) -> Result<(), WorkerError> {
@@ -84,7 +90,7 @@ impl Worker {
         batch
     }
 
-    fn slices(&self, partitions: &[(String, i32)]) -> Vec<Slice> {
+    pub(super) fn slices(&self, partitions: &[(String, i32)]) -> Vec<Slice> {
         let slice = |(topic, partition): &(String, i32)| {
             let installed = self.shared.catalog.by_command_topic(topic)?;
             Some(installed.slice(*partition))
