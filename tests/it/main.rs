@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod acls;
 mod as_one;
 mod audit;
 mod bad_input;

@@ -63,8 +63,8 @@ pub struct System {
     handler: HandlerOptions,
     /// How services know their callers.
     auth: Vec<String>,
-    /// How Kafka and the registry know those that ask them.
-    identity: Vec<String>,
+    /// How Kafka and the registry know each of those that ask them, in the order of [`Service::ALL`].
+    identities: [Vec<String>; 3],
 }
 
 /// What of the command handler a test may choose.
@@ -147,12 +147,12 @@ impl System {
         test: &str,
         program: &str,
         auth: Vec<String>,
-        identity: Vec<String>,
+        identity: impl Fn(Service) -> Vec<String>,
     ) -> Self {
         let system = Self::open_on(kafka, test, program).await;
         Self::started(Self {
             auth,
-            identity,
+            identities: Service::ALL.map(identity),
             log_level: Some("trace"),
             ..system
         })
@@ -191,7 +191,7 @@ impl System {
             killed_at: None,
             handler: HandlerOptions::default(),
             auth: vec!["--auth".to_owned(), "none".to_owned()],
-            identity: Vec::new(),
+            identities: Default::default(),
             log_level: None,
         }
     }
@@ -247,7 +247,7 @@ impl System {
             arguments.extend(self.auth.clone());
         }
         if service != Service::QueryApi {
-            arguments.extend(self.identity.clone());
+            arguments.extend(self.identities[service.index()].clone());
         }
         if service == Service::CommandHandler {
             arguments.extend(self.handler.arguments.clone());

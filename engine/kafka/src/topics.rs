@@ -373,7 +373,7 @@ async fn metadata(kafka: &KafkaSettings) -> Result<(String, HashMap<String, i32>
         .map_err(unavailable(kafka))
 }
 
-fn admin(kafka: &KafkaSettings) -> Result<AdminClient<DefaultClientContext>, TopicsError> {
+pub(crate) fn admin(kafka: &KafkaSettings) -> Result<AdminClient<DefaultClientContext>, TopicsError> {
     kafka.client().create().map_err(unavailable(kafka))
 }
 
