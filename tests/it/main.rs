@@ -20,6 +20,8 @@ mod kafka_door;
 mod kafka_security;
 #[cfg(feature = "kafka-tls")]
 mod kafka_tls;
+#[cfg(feature = "kafka-tls")]
+mod kafka_tokens;
 mod kills;
 mod late_commits;
 mod limits;

@@ -13,6 +13,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use tokio::task::spawn_blocking;
 
 use crate::KafkaSettings;
+use crate::security::token;
 
 const REQUEST_MAX: Duration = Duration::from_secs(10);
 
@@ -374,7 +375,10 @@ async fn metadata(kafka: &KafkaSettings) -> Result<(String, HashMap<String, i32>
 }
 
 pub(crate) fn admin(kafka: &KafkaSettings) -> Result<AdminClient<DefaultClientContext>, TopicsError> {
-    kafka.client().create().map_err(unavailable(kafka))
+    let config = kafka.client();
+    let admin: AdminClient<_> = config.create().map_err(unavailable(kafka))?;
+    token::introduce(&config, admin.inner()).map_err(unavailable(kafka))?;
+    Ok(admin)
 }
 
 fn options() -> AdminOptions {

@@ -2,9 +2,12 @@
 //! outside.
 //!
 //! - `acl`: access control lists, asked for and made.
+//! - `token`: a client's first OAUTHBEARER token.
 //! - `owned`: what librdkafka gives us to give back.
 
 mod acl;
 mod owned;
+mod token;
 
 pub use acl::{Binding, NativeError, Operation, Pattern, Permission, Resource, create_acls, describe_acls};
+pub use token::set_token;
