@@ -42,6 +42,7 @@ mod security;
 mod snapshots;
 mod tokens;
 mod traces;
+mod unprivileged;
 mod upcasting;
 mod verify;
 mod zombies;
