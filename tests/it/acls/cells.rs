@@ -35,8 +35,8 @@ async fn of_each_cell_of_the_table_a_broker_allows_what_is_in_it_and_refuses_all
     let guarded = Guarded::start("cells").await;
     appoint_all(&guarded).await;
     let domains = domains();
-    let types = domains.aggregates().iter();
-    let internal = types.filter(|one| one.info().is_internal()).next().unwrap();
+    let mut types = domains.aggregates().iter();
+    let internal = types.find(|one| one.info().is_internal()).unwrap();
     let counters: Arc<dyn AggregateType> = aggregate("counter.counters");
     let names = guarded.kafka.topics();
     let (mut tried, mut wrong) = (0, Vec::new());
