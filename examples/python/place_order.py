@@ -64,7 +64,7 @@ def publish(options, registry, topic, commands):
 
 def at_the_end(options, topic):
     """A consumer that sees what is written from now on."""
-    consumer = Consumer({"bootstrap.servers": options.bootstrap_servers, "group.id": "place_order.py",
+    consumer = Consumer({"bootstrap.servers": options.bootstrap_servers, "group.id": f"{options.topic_prefix}producers-place-order",
                          "enable.auto.commit": False})
     partitions = [TopicPartition(topic, number) for number in consumer.list_topics(topic, 10).topics[topic].partitions]
     for partition in partitions:

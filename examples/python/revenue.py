@@ -40,7 +40,7 @@ def events(options, topic):
     """Every event from the first to the last one there is now. The events of an order come in their order."""
     deserialize = AvroDeserializer(SchemaRegistryClient({"url": options.schema_registry}))
     # The default, read_committed, hides what was decided and then taken back.
-    consumer = Consumer({"bootstrap.servers": options.bootstrap_servers, "group.id": "revenue.py",
+    consumer = Consumer({"bootstrap.servers": options.bootstrap_servers, "group.id": f"{options.topic_prefix}analysts-revenue",
                          "enable.auto.commit": False, "enable.partition.eof": True})
     known = consumer.list_topics(topic, 10).topics[topic]
     if known.error:

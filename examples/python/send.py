@@ -68,7 +68,7 @@ def outcome(readers, registry, place, seconds=30):
 
 def at_the_end(options, topic):
     """A consumer that sees what is written from now on."""
-    consumer = Consumer({"bootstrap.servers": options.bootstrap_servers, "group.id": "send.py",
+    consumer = Consumer({"bootstrap.servers": options.bootstrap_servers, "group.id": f"{options.topic_prefix}producers-send",
                          "enable.auto.commit": False, "isolation.level": "read_committed"})
     partitions = [TopicPartition(topic, number) for number in consumer.list_topics(topic, 10).topics[topic].partitions]
     for partition in partitions:

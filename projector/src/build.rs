@@ -9,10 +9,11 @@ mod goal;
 mod switch;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foldline_core::{Domains, ViewInfo};
-use foldline_kafka::{Cluster, EventLog, EventLogError, KafkaSettings, LogRecord};
+use foldline_kafka::{EventLogError, Events, LogRecord, Logs};
 use foldline_views::{
     Build, CommitError, OpenError, ServeError, SqliteStore, StoreError, ViewBuilder, ViewStore, ViewWriter,
 };
@@ -76,14 +77,14 @@ pub struct Progress {
 /// What a build is opened with.
 #[derive(Clone)]
 pub struct Site {
-    /// Kafka and the registry.
-    pub kafka: KafkaSettings,
+    /// Where the events are.
+    pub logs: Arc<dyn Logs>,
     /// Where the views are.
     pub store: SqliteStore,
     /// The declarations.
     pub domains: Domains,
-    /// The cluster that the events are on.
-    pub cluster: Cluster,
+    /// The id of the cluster that the events are on.
+    pub cluster_id: String,
     /// How many records are folded and written at once, at most. The projector waits for each of these commits.
     pub batch_max: usize,
 }
@@ -98,7 +99,7 @@ pub struct Builder {
 struct Fold {
     view: ViewInfo,
     projector: Projector,
-    log: EventLog,
+    log: Box<dyn Events>,
     /// What was read and is not folded yet.
     at_hand: Vec<LogRecord>,
     batch_max: usize,
@@ -116,7 +117,7 @@ impl Builder {
             .iter()
             .find(|known| known.info().name == view);
         let info = kind.ok_or_else(|| BuildError::NoView(view.to_owned()))?.info();
-        let mut writer = site.store.builder(info, build, &site.cluster.id)?;
+        let mut writer = site.store.builder(info, build, &site.cluster_id)?;
         let (positions, parked) = (writer.checkpoints()?, writer.parked()?);
         let read = positions.iter().map(|(key, position)| {
             let place = (key.aggregate.clone(), key.partition);
@@ -125,7 +126,7 @@ impl Builder {
         let read = read.collect();
         let projector = Projector::only(&site.domains, view, positions, parked);
         let start = |aggregate: &str, partition| projector.start(aggregate, partition);
-        let log = EventLog::open(&site.kafka, &projector.aggregates(), &site.cluster, start).await?;
+        let log = site.logs.events(&projector.aggregates(), &start).await?;
         let fold = Fold {
             view: info.clone(),
             projector,

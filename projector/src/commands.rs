@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use foldline_core::Outcome;
-use foldline_kafka::{ResultLog, ResultRecord};
+use foldline_kafka::{ResultRecord, Results};
 use foldline_views::{Batch, COMMANDS, CheckpointKey, CheckpointMove, HistoryCommand, Position, ViewWriter};
 
 use crate::step::StepError;
@@ -19,7 +19,7 @@ const SKIPPED_FOR: Duration = Duration::from_secs(5);
 
 /// The projection, at work.
 pub(crate) struct Commands {
-    log: ResultLog,
+    log: Box<dyn Results>,
     /// Where it stands in the store.
     positions: HashMap<CheckpointKey, Position>,
     /// Where it has come since.
@@ -29,7 +29,7 @@ pub(crate) struct Commands {
 
 impl Commands {
     /// From where the store has it. Other projections' positions are left out.
-    pub(crate) fn new(log: ResultLog, positions: HashMap<CheckpointKey, Position>) -> Self {
+    pub(crate) fn new(log: Box<dyn Results>, positions: HashMap<CheckpointKey, Position>) -> Self {
         Self {
             log,
             positions,

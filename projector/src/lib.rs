@@ -18,6 +18,8 @@ mod project;
 mod rebuild;
 mod retry;
 mod run;
+#[cfg(test)]
+mod sim;
 mod status;
 mod step;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use foldline_core::Domains;
-use foldline_kafka::{EventLog, EventLogError, LogRecord};
+use foldline_kafka::{EventLogError, LogRecord};
 use foldline_views::{CheckpointKey, HISTORY, Parked, Position, StoreError, ViewWriter};
 use tokio::runtime::Handle;
 
@@ -104,8 +104,7 @@ fn records(
                 .next_offset
         }
     };
-    let opened = Box::pin(EventLog::open(&site.kafka, &kinds, &site.cluster, start));
-    let mut log = handle.block_on(opened)?;
+    let mut log = handle.block_on(site.logs.events(&kinds, &start))?;
     let (mut found, mut next) = (Vec::new(), parked.offset);
     while next < end {
         for record in log.poll(READ_MAX, IDLE)? {

@@ -2,12 +2,13 @@
 //! event is taken as soon as it can be read, with whatever else is there by then.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use foldline_core::Domains;
-use foldline_kafka::{Cluster, EventLog, EventLogError, RegistryError, ResultLog, TopicsError, check_topics};
+use foldline_kafka::{Cluster, EventLogError, Events, KafkaLogs, RegistryError, TopicsError, check_topics};
 use foldline_service::Shutdown;
 use foldline_views::{COMMANDS, CheckpointKey, CommitError, Position, SqliteStore, ViewStore, ViewWriter};
 use tokio::runtime::Handle;
@@ -41,10 +42,13 @@ pub(crate) async fn run(
         return Ok(());
     };
     let site = Site {
-        kafka: settings.kafka.clone(),
         store: SqliteStore::new(settings.views()),
         domains: domains.clone(),
-        cluster,
+        cluster_id: cluster.id.clone(),
+        logs: Arc::new(KafkaLogs {
+            kafka: settings.kafka.clone(),
+            cluster,
+        }),
         batch_max: batch_max(settings),
     };
     let mut followed: Option<Vec<String>> = None;
@@ -152,30 +156,35 @@ async fn open_store(settings: &Settings, site: &Site) -> anyhow::Result<(Box<dyn
     let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
         let mut writer = site
             .store
-            .writer(&site.domains, &site.cluster.id)
+            .writer(&site.domains, &site.cluster_id)
             .with_context(|| format!("cannot open the views at {}", path.display()))?;
-        let (positions, parked) = (writer.checkpoints()?, writer.parked()?);
-        let projector = Projector::without(&site.domains, writer.beside(), positions, parked);
+        let projector = projector(&site.domains, writer.as_mut())?;
         Ok((writer, projector))
     });
     opened.await?
 }
 
+/// What goes on from where the store stands.
+pub(crate) fn projector(domains: &Domains, writer: &mut dyn ViewWriter) -> anyhow::Result<Projector> {
+    let (positions, parked) = (writer.checkpoints()?, writer.parked()?);
+    Ok(Projector::without(domains, writer.beside(), positions, parked))
+}
+
 /// The log, from where the slowest projection stands; `None` if it is to stop before.
-async fn open_log(
+pub(crate) async fn open_log(
     site: &Site,
     projector: &Projector,
     shutdown: &Shutdown,
     status: &Status,
-) -> anyhow::Result<Option<EventLog>> {
+) -> anyhow::Result<Option<Box<dyn Events>>> {
     let aggregates = projector.aggregates();
     let start = |aggregate: &str, partition| projector.start(aggregate, partition);
-    let open = async || EventLog::open(&site.kafka, &aggregates, &site.cluster, start).await;
+    let open = async || site.logs.events(&aggregates, &start).await;
     once_there(open, shutdown, status).await
 }
 
 /// The results, from where the history has them; `None` if it is to stop before.
-async fn open_commands(
+pub(crate) async fn open_commands(
     site: &Site,
     projector: &Projector,
     mut positions: HashMap<CheckpointKey, Position>,
@@ -190,7 +199,7 @@ async fn open_commands(
         let position = positions.get(&commands::key_of(aggregate, partition));
         position.map_or(0, |position| position.next_offset)
     };
-    let open = async || ResultLog::open(&site.kafka, &aggregates, &site.cluster, start).await;
+    let open = async || site.logs.results(&aggregates, &start).await;
     let log = once_there(open, shutdown, status).await?;
     Ok(log.map(|log| Commands::new(log, positions)))
 }
@@ -221,22 +230,22 @@ async fn wait_for(away: &(dyn std::error::Error + Sync), shutdown: &Shutdown, st
     let _ = tokio::time::timeout(RETRY, shutdown.wait()).await;
 }
 
-struct Loop {
-    log: EventLog,
-    commands: Commands,
-    projector: Projector,
-    batch_max: usize,
-    shutdown: Shutdown,
-    status: Status,
-    caught_up: bool,
-    beside: BesideWatch,
-    site: Site,
+pub(crate) struct Loop {
+    pub(crate) log: Box<dyn Events>,
+    pub(crate) commands: Commands,
+    pub(crate) projector: Projector,
+    pub(crate) batch_max: usize,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) status: Status,
+    pub(crate) caught_up: bool,
+    pub(crate) beside: BesideWatch,
+    pub(crate) site: Site,
     /// Opens a log of its own for what is tried again.
-    handle: Handle,
+    pub(crate) handle: Handle,
 }
 
 /// Why the loop ended.
-enum Ended {
+pub(crate) enum Ended {
     /// It was to.
     Stopped,
     /// Another generation of a view is served.
@@ -244,7 +253,7 @@ enum Ended {
 }
 
 impl Loop {
-    fn run(&mut self, writer: &mut dyn ViewWriter) -> anyhow::Result<Ended> {
+    pub(crate) fn run(&mut self, writer: &mut dyn ViewWriter) -> anyhow::Result<Ended> {
         metrics::parked_now(&self.projector);
         let mut reported = Instant::now();
         self.report();

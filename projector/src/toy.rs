@@ -4,6 +4,6 @@ mod bar;
 mod log;
 mod memory;
 
-pub use self::bar::{Guest, GuestEvent, Tab, TabEvent, UNLUCKY, bar, without_guests};
-pub use self::log::{Log, Spec};
+pub use self::bar::{Guest, GuestEvent, Guests, Tab, TabEvent, UNLUCKY, bar, without_guests};
+pub use self::log::{Entry, Log, Spec};
 pub use self::memory::Memory;

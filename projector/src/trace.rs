@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use foldline_core::{AggregateId, Sequence, ViewState, ViewType};
-use foldline_kafka::{EventLog, LogRecord};
+use foldline_kafka::{Events, LogRecord};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -87,7 +87,7 @@ impl Traced {
             .find(|known| known.info().name == view);
         let kind = Arc::clone(kind.ok_or_else(|| BuildError::NoView(view.to_owned()))?);
         let projector = Projector::only(&site.domains, view, HashMap::new(), []);
-        let log = EventLog::open(&site.kafka, &projector.aggregates(), &site.cluster, |_, _| 0).await?;
+        let log = site.logs.events(&projector.aggregates(), &|_, _| 0).await?;
         let mut traced = Self {
             view: kind,
             rows: ids.iter().map(|id| (id.clone(), Vec::new())).collect(),
@@ -99,7 +99,7 @@ impl Traced {
             .expect("reading does not panic, and is not cancelled")
     }
 
-    fn take(&mut self, mut log: EventLog, goal: &Goal) -> Result<(), BuildError> {
+    fn take(&mut self, mut log: Box<dyn Events>, goal: &Goal) -> Result<(), BuildError> {
         let mut left: HashMap<(String, i32), i64> =
             goal.ends().map(|(place, end)| (place.clone(), *end)).collect();
         left.retain(|_, end| *end > 0);

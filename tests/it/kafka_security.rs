@@ -1,14 +1,13 @@
 //! A broker that knows its clients by their passwords, and secrets that nobody reads in a log.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use foldline_kafka::KafkaSettings;
 use foldline_tests::client::eventually;
 use foldline_tests::handler::Handler;
 use foldline_tests::issuer::Issuer;
-use foldline_tests::stack;
 use foldline_tests::system::{Service, System};
+use foldline_tests::{secured, stack};
 use reqwest::Method;
 use serde_json::json;
 
@@ -19,41 +18,13 @@ const KAFKA_SECRET: &str = "kestrel-canary-4711";
 const REGISTRY_SECRET: &str = "wagtail-canary-4712";
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Settings of a broker with one more listener, at this port, where clients have names and passwords.
-fn listener(port: u16) -> Vec<(String, String)> {
-    let users = format!("user_foldline=\"{KAFKA_SECRET}\"");
-    let login = format!("org.apache.kafka.common.security.plain.PlainLoginModule required {users};");
-    let settings = [
-        (
-            "listeners",
-            format!(
-                "BROKER://127.0.0.1:@port@,SECURE://127.0.0.1:{port},CONTROLLER://127.0.0.1:@controller_port@"
-            ),
-        ),
-        (
-            "advertised.listeners",
-            format!("BROKER://127.0.0.1:@port@,SECURE://127.0.0.1:{port}"),
-        ),
-        (
-            "listener.security.protocol.map",
-            "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_PLAINTEXT".to_owned(),
-        ),
-        ("listener.name.secure.sasl.enabled.mechanisms", "PLAIN".to_owned()),
-        ("listener.name.secure.plain.sasl.jaas.config", login),
-    ];
-    settings.map(|(key, value)| (key.to_owned(), value)).into()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_knows_services_by_their_passwords_which_are_in_no_log() {
     let folder = tempfile::tempdir().unwrap();
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let (_stack, kafka) = stack::own("secured", |options| options.broker_config.extend(listener(port))).await;
-    let secured = KafkaSettings {
+    let port = secured::free_port();
+    let listener = secured::with_passwords(port, &[("foldline", KAFKA_SECRET)]);
+    let (_stack, kafka) = stack::own("secured", |options| options.broker_config.extend(listener)).await;
+    let behind = KafkaSettings {
         bootstrap_servers: format!("127.0.0.1:{port}"),
         ..kafka
     };
@@ -78,13 +49,9 @@ async fn a_broker_knows_services_by_their_passwords_which_are_in_no_log() {
     let issuer = Issuer::new(folder.path());
     let token = issuer.token("chef", "restaurant.menu:write restaurant.menu:read");
     let (right, wrong) = (file("right", KAFKA_SECRET), file("wrong", "siskin-canary-4713"));
-    let system = System::start_secured(
-        secured.clone(),
-        "secured",
-        PROGRAM,
-        issuer.arguments(),
-        identity(&right),
-    )
+    let system = System::start_secured(behind.clone(), "secured", PROGRAM, issuer.arguments(), |_| {
+        identity(&right)
+    })
     .await;
 
     let soup =
@@ -106,7 +73,7 @@ async fn a_broker_knows_services_by_their_passwords_which_are_in_no_log() {
     let identity = identity(&wrong);
     let more = identity.iter().map(String::as_str);
     let more: Vec<&str> = more.chain(["--log-level", "trace"]).collect();
-    let refused = Handler::launch_with(&secured, "refused", PROGRAM, &more).await;
+    let refused = Handler::launch_with(&behind, "refused", PROGRAM, &more).await;
     let said = async || refused.log().contains("cannot start yet").then_some(());
     eventually("who has the wrong password comes to nothing", PATIENCE, said).await;
     assert!(!refused.write().is_ready().await);

@@ -1,6 +1,5 @@
 //! TLS both ways and SCRAM, for a program that was built with OpenSSL (`--features kafka-tls`).
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -8,8 +7,8 @@ use std::time::Duration;
 use foldline_kafka::KafkaSettings;
 use foldline_tests::client::eventually;
 use foldline_tests::handler::Handler;
-use foldline_tests::{python, stack};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use foldline_tests::{python, secured, stack};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair};
 use serde_json::json;
 
 use crate::PROGRAM;
@@ -38,6 +37,7 @@ impl Authority {
     fn new(folder: &Path) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name = named("authority");
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let folder = folder.to_owned();
         std::fs::write(folder.join("ca.pem"), issuer.pem()).unwrap();
@@ -51,7 +51,8 @@ impl Authority {
     /// Writes `<name>.pem` and `<name>.key`, and both into `<name>.all` as Kafka has it.
     fn vouches_for(&self, name: &str) {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        params.distinguished_name = named(name);
         let cert = params.signed_by(&key, &self.issuer).unwrap().pem();
         let key = key.serialize_pem();
         std::fs::write(self.folder.join(format!("{name}.pem")), &cert).unwrap();
@@ -61,35 +62,26 @@ impl Authority {
     }
 }
 
+/// A certificate that has the name of its issuer is taken for self-signed by OpenSSL.
+fn named(name: &str) -> DistinguishedName {
+    let mut all = DistinguishedName::new();
+    all.push(DnType::CommonName, name);
+    all
+}
+
+/// As Kafka has it.
 fn listener(port: u16, authority: &Authority) -> Vec<(String, String)> {
-    let of_it = |name: &str| format!("listener.name.secure.{name}");
-    let plain = |name: &str, value: String| (name.to_owned(), value);
-    vec![
-        plain(
-            "listeners",
-            format!(
-                "BROKER://127.0.0.1:@port@,SECURE://127.0.0.1:{port},CONTROLLER://127.0.0.1:@controller_port@"
-            ),
-        ),
-        plain(
-            "advertised.listeners",
-            format!("BROKER://127.0.0.1:@port@,SECURE://127.0.0.1:{port}"),
-        ),
-        plain(
-            "listener.security.protocol.map",
-            "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL".to_owned(),
-        ),
-        (of_it("sasl.enabled.mechanisms"), "SCRAM-SHA-512".to_owned()),
-        (
-            of_it("scram-sha-512.sasl.jaas.config"),
-            "org.apache.kafka.common.security.scram.ScramLoginModule required;".to_owned(),
-        ),
-        (of_it("ssl.keystore.type"), "PEM".to_owned()),
-        (of_it("ssl.keystore.location"), authority.file("broker.all")),
-        (of_it("ssl.truststore.type"), "PEM".to_owned()),
-        (of_it("ssl.truststore.location"), authority.file("ca.pem")),
-        (of_it("ssl.client.auth"), "required".to_owned()),
-    ]
+    let login = "org.apache.kafka.common.security.scram.ScramLoginModule required;";
+    let more = vec![
+        ("sasl.enabled.mechanisms", "SCRAM-SHA-512".to_owned()),
+        ("scram-sha-512.sasl.jaas.config", login.to_owned()),
+        ("ssl.keystore.type", "PEM".to_owned()),
+        ("ssl.keystore.location", authority.file("broker.all")),
+        ("ssl.truststore.type", "PEM".to_owned()),
+        ("ssl.truststore.location", authority.file("ca.pem")),
+        ("ssl.client.auth", "required".to_owned()),
+    ];
+    secured::listener(port, "SASL_SSL", more)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,11 +91,7 @@ async fn a_broker_and_its_clients_know_each_other_by_certificates_and_passwords(
     authority.vouches_for("broker");
     authority.vouches_for("client");
     other.vouches_for("client");
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = secured::free_port();
     let settings = listener(port, &authority);
     let (_stack, kafka) = stack::own("tls", |options| options.broker_config.extend(settings)).await;
     let python = python::with_examples_packages().expect("a Python with the packages of examples/python");
@@ -111,7 +99,7 @@ async fn a_broker_and_its_clients_know_each_other_by_certificates_and_passwords(
     add.args(["-c", ADD_USER, &kafka.bootstrap_servers, PASSWORD]);
     assert!(add.status().unwrap().success());
 
-    let secured = KafkaSettings {
+    let behind = KafkaSettings {
         bootstrap_servers: format!("127.0.0.1:{port}"),
         ..kafka
     };
@@ -135,7 +123,7 @@ async fn a_broker_and_its_clients_know_each_other_by_certificates_and_passwords(
     };
     let launch = async |name: &str, identity: Vec<String>| {
         let more: Vec<&str> = identity.iter().map(String::as_str).collect();
-        Handler::launch_with(&secured, name, PROGRAM, &more).await
+        Handler::launch_with(&behind, name, PROGRAM, &more).await
     };
     let (right, wrong) = (password(PASSWORD), password("siskin"));
     let handler = launch("known", identity(&authority, &authority, &right)).await;

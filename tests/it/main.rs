@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod acls;
 mod as_one;
 mod audit;
 mod bad_input;
@@ -19,6 +20,8 @@ mod kafka_door;
 mod kafka_security;
 #[cfg(feature = "kafka-tls")]
 mod kafka_tls;
+#[cfg(feature = "kafka-tls")]
+mod kafka_tokens;
 mod kills;
 mod late_commits;
 mod limits;
@@ -39,6 +42,7 @@ mod security;
 mod snapshots;
 mod tokens;
 mod traces;
+mod unprivileged;
 mod upcasting;
 mod verify;
 mod zombies;

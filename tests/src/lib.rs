@@ -30,6 +30,7 @@ pub mod reader;
 pub mod records;
 pub mod results;
 pub mod rows;
+pub mod secured;
 pub mod shared;
 pub mod skip;
 pub mod stack;

@@ -39,7 +39,7 @@ impl Record {
 pub fn read(kafka: &KafkaSettings, topic: &str) -> Vec<Record> {
     let consumer: BaseConsumer = kafka
         .client()
-        .set("group.id", "foldline-tests")
+        .set("group.id", format!("{}analysts-tests", kafka.topic_prefix))
         .set("isolation.level", "read_committed")
         .set("enable.partition.eof", "true")
         .set("fetch.wait.max.ms", "10")

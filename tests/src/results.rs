@@ -27,7 +27,7 @@ impl Results {
     pub fn open(kafka: &KafkaSettings, info: &AggregateInfo) -> Self {
         let consumer: StreamConsumer = kafka
             .client()
-            .set("group.id", "foldline-tests")
+            .set("group.id", format!("{}producers-tests", kafka.topic_prefix))
             .set("enable.auto.commit", "false")
             .set("isolation.level", "read_committed")
             .set("fetch.wait.max.ms", "50")

@@ -1,5 +1,6 @@
 //! The three services as processes, on topics of their own.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
@@ -52,10 +53,14 @@ pub struct System {
     /// Where Kafka is, and which topics are this system's.
     pub kafka: KafkaSettings,
     folder: PathBuf,
+    /// Where the services' own data are.
+    data: PathBuf,
     program: PathBuf,
     services: Vec<Child>,
     /// The make of the bar that services have from their next start on; none if they have no bar.
     pub make: Option<&'static str>,
+    /// As whom services run from their next start on, if not as whoever runs the tests.
+    pub user: Option<u32>,
     /// What services log from their next start on, if not what they log by themselves.
     pub log_level: Option<&'static str>,
     /// Where a service kills itself after its next start: see [`KILLED_AT`].
@@ -63,8 +68,8 @@ pub struct System {
     handler: HandlerOptions,
     /// How services know their callers.
     auth: Vec<String>,
-    /// How Kafka and the registry know those that ask them.
-    identity: Vec<String>,
+    /// How Kafka and the registry know each of those that ask them, in the order of [`Service::ALL`].
+    identities: [Vec<String>; 3],
 }
 
 /// What of the command handler a test may choose.
@@ -147,16 +152,25 @@ impl System {
         test: &str,
         program: &str,
         auth: Vec<String>,
-        identity: Vec<String>,
+        identity: impl Fn(Service) -> Vec<String>,
     ) -> Self {
         let system = Self::open_on(kafka, test, program).await;
         Self::started(Self {
             auth,
-            identity,
+            identities: Service::ALL.map(identity),
             log_level: Some("trace"),
             ..system
         })
         .await
+    }
+
+    /// Starts everything as this user, who may write to a folder of the system's own and nowhere else. The program must be
+    /// where that user can run it. For root only.
+    pub async fn start_as(user: u32, folder: PathBuf, test: &str, program: &str) -> Self {
+        let mut system = Self::open(test, program).await;
+        std::os::unix::fs::chown(&folder, Some(user), Some(user)).expect("root may give a folder away");
+        (system.user, system.data) = (Some(user), folder);
+        Self::started(system).await
     }
 
     async fn started(mut system: Self) -> Self {
@@ -184,6 +198,7 @@ impl System {
         }
         Self {
             kafka,
+            data: folder.clone(),
             folder,
             program: program.into(),
             services,
@@ -191,8 +206,9 @@ impl System {
             killed_at: None,
             handler: HandlerOptions::default(),
             auth: vec!["--auth".to_owned(), "none".to_owned()],
-            identity: Vec::new(),
+            identities: Default::default(),
             log_level: None,
+            user: None,
         }
     }
 
@@ -207,6 +223,9 @@ impl System {
         let mut command = Command::new(&self.program);
         command.arg(service.name()).args(self.arguments(service));
         command.envs(self.make.map(|make| (MAKE, make)));
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
         let killed_at = self.killed_at.as_ref().filter(|(killed, _)| *killed == service);
         command.envs(killed_at.map(|(_, point)| (KILLED_AT, point)));
         self.services[service.index()]
@@ -247,7 +266,7 @@ impl System {
             arguments.extend(self.auth.clone());
         }
         if service != Service::QueryApi {
-            arguments.extend(self.identity.clone());
+            arguments.extend(self.identities[service.index()].clone());
         }
         if service == Service::CommandHandler {
             arguments.extend(self.handler.arguments.clone());
@@ -306,17 +325,22 @@ impl System {
 
     /// What the command handler keeps and may lose.
     pub fn state_folder(&self) -> PathBuf {
-        self.folder.join("state")
+        self.data.join("state")
     }
 
     /// What the projector keeps and may lose.
     pub fn views_folder(&self) -> PathBuf {
-        self.folder.join("views")
+        self.data.join("views")
     }
 
     /// What a service has logged since it was last started.
     pub fn log_of(&self, service: Service) -> String {
         std::fs::read_to_string(self.services[service.index()].log()).unwrap_or_default()
+    }
+
+    /// The process that a service runs in.
+    pub fn pid(&self, service: Service) -> u32 {
+        self.services[service.index()].pid().expect("it runs")
     }
 
     fn port(&self, service: Service) -> u16 {

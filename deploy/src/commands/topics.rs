@@ -1,16 +1,23 @@
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use foldline_core::Domains;
-use foldline_kafka::{KafkaSettings, TopicPlan, apply_topics, check_topics};
+use foldline_kafka::{
+    AclDifference, Appointment, KafkaSettings, TopicPlan, apply_acls, apply_topics, check_topics,
+    compare_acls,
+};
 
-/// Make and check the Kafka topics.
+/// Make and check the Kafka topics, and who may do what with them.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TopicsCommand {
-    /// Make the topics that are not there. Those that are there stay as they are.
+    /// Make the topics that are not there, and the entries of access control lists that the principals need. What is
+    /// there stays as it is.
     Apply(ApplyOptions),
-    /// Check that the topics are what the services rely on.
+    /// Check that the topics are what the services rely on, and that the principals may do what they need and no more.
     Check {
         #[command(flatten)]
         kafka: KafkaSettings,
+        #[command(flatten)]
+        principals: Principals,
     },
 }
 
@@ -24,15 +31,33 @@ pub(crate) struct ApplyOptions {
     /// Copies of each partition: 3 where data must survive the loss of a broker.
     #[arg(long, env = "FOLDLINE_REPLICATION", default_value_t = TopicPlan::default().replication, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     replication: i32,
-    /// Say which topics would be made, and make none.
+    #[command(flatten)]
+    principals: Principals,
+    /// Say what would be made, and make nothing.
     #[arg(long)]
     dry_run: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Principals {
+    /// Who has which role, `command-handler=User:handler`; may be given several times. The roles are command-handler,
+    /// projector, query-api, producer, analyst and operator. Without any, access control lists are not looked at.
+    #[arg(
+        long = "principal",
+        env = "FOLDLINE_PRINCIPALS",
+        value_name = "ROLE=PRINCIPAL",
+        value_delimiter = ';'
+    )]
+    principals: Vec<Appointment>,
+}
+
+const BLANK: &str = "Kafka tells of no entry in its access control lists: there is none yet, or the brokers keep no lists \
+    (authorizer.class.name), or whoever asks may not see them (describe on the cluster)";
+
 pub(crate) async fn run(command: TopicsCommand, domains: Domains) -> anyhow::Result<()> {
     match command {
         TopicsCommand::Apply(options) => apply(options, &domains).await,
-        TopicsCommand::Check { kafka } => check(&kafka, &domains).await,
+        TopicsCommand::Check { kafka, principals } => check(&kafka, &principals.principals, &domains).await,
     }
 }
 
@@ -53,10 +78,36 @@ async fn apply(options: ApplyOptions, domains: &Domains) -> anyhow::Result<()> {
         made.len(),
         plan.partitions
     );
+    let principals = &options.principals.principals;
+    if principals.is_empty() {
+        return Ok(());
+    }
+    let difference = if options.dry_run {
+        compare_acls(&options.kafka, domains, principals).await?
+    } else {
+        apply_acls(&options.kafka, domains, principals).await?
+    };
+    for binding in &difference.missing {
+        println!("{binding}");
+    }
+    println!(
+        "{} entries of access control lists {verb}",
+        difference.missing.len()
+    );
+    if options.dry_run && difference.is_blank {
+        println!("{BLANK}");
+    }
+    tell_unexpected(&difference);
     Ok(())
 }
 
-async fn check(kafka: &KafkaSettings, domains: &Domains) -> anyhow::Result<()> {
+fn tell_unexpected(difference: &AclDifference) {
+    for binding in &difference.unexpected {
+        println!("not needed: {binding}");
+    }
+}
+
+async fn check(kafka: &KafkaSettings, principals: &[Appointment], domains: &Domains) -> anyhow::Result<()> {
     let cluster = check_topics(kafka, domains).await?;
     let mut aggregates: Vec<_> = cluster.partitions.iter().collect();
     aggregates.sort();
@@ -64,5 +115,21 @@ async fn check(kafka: &KafkaSettings, domains: &Domains) -> anyhow::Result<()> {
         println!("{aggregate}: {partitions} partitions");
     }
     println!("the topics on cluster {} are as they must be", cluster.id);
+    if principals.is_empty() {
+        return Ok(());
+    }
+    let difference = compare_acls(kafka, domains, principals).await?;
+    if difference.is_blank {
+        bail!("{BLANK}");
+    }
+    for binding in &difference.missing {
+        println!("missing: {binding}");
+    }
+    tell_unexpected(&difference);
+    let (missing, unexpected) = (difference.missing.len(), difference.unexpected.len());
+    if missing + unexpected > 0 {
+        bail!("access control lists: {missing} entries are missing, {unexpected} are not needed");
+    }
+    println!("the access control lists are as they must be");
     Ok(())
 }

@@ -6,11 +6,12 @@ mod report;
 mod trace;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use foldline_core::Domains;
-use foldline_kafka::{KafkaSettings, check_topics};
+use foldline_kafka::{KafkaLogs, KafkaSettings, check_topics};
 use foldline_projector::{BATCH_MAX, Builder, Site, VIEWS_FILE};
 use foldline_views::{Build, Generation, SqliteStore, ViewStore};
 use tokio::runtime::Handle;
@@ -78,9 +79,13 @@ impl Place {
 
     /// With Kafka, whose topics are checked.
     async fn site(&self, kafka: &KafkaSettings, domains: &Domains) -> anyhow::Result<Site> {
+        let cluster = check_topics(kafka, domains).await?;
         Ok(Site {
-            cluster: check_topics(kafka, domains).await?,
-            kafka: kafka.clone(),
+            cluster_id: cluster.id.clone(),
+            logs: Arc::new(KafkaLogs {
+                kafka: kafka.clone(),
+                cluster,
+            }),
             store: self.store(),
             domains: domains.clone(),
             batch_max: BATCH_MAX,

@@ -21,6 +21,8 @@ pub struct StackOptions {
     /// Lines for the broker's `server.properties`, stronger than ours. In values, `@port@` and `@controller_port@` are
     /// the ports that were found.
     pub broker_config: Vec<(String, String)>,
+    /// More arguments for the broker's Java, `-Dname=value`.
+    pub broker_java: Vec<String>,
     /// How long each program may take until it answers.
     pub start_max: Duration,
     /// Where `java` and `mvn` are looked for.
@@ -37,6 +39,7 @@ impl StackOptions {
             registry_port: Port::any(),
             heap_mb: 512,
             broker_config: Vec::new(),
+            broker_java: Vec::new(),
             start_max: Duration::from_secs(60),
             tools: Tools::from_env(),
         }

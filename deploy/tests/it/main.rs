@@ -4,6 +4,7 @@
 
 mod command_line;
 mod refusals;
+mod units;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -2,8 +2,9 @@
 //!
 //! In reading order:
 //! - [`KafkaSettings`], [`TopicNames`], [`apply_topics`], [`check_topics`]: the cluster and what is on it.
+//! - [`apply_acls`], [`compare_acls`]: who may do what, the one table of roles.
 //! - [`register_schemas`], [`RecordReader`]: the registry, and records in its wire format.
-//! - [`EventLog`]: the events, for projectors.
+//! - [`EventLog`]: the events, for projectors, who know [`Logs`] alone.
 //! - [`DeadLetters`]: what was no command, and what became of it.
 //! - [`Scan`]: a partition, read once up to a fixed end.
 //! - [`read_snapshots`]: the current snapshots of a type.
@@ -15,6 +16,7 @@
 //!   - `broker` and `runtime`: what all of these need of Kafka, and of time and threads.
 //!   - [`Gateway`]: hands commands in and answers out. `status` and `lookout`: what became of a command.
 
+mod acls;
 mod broker;
 mod catalog;
 mod catch_up;
@@ -26,6 +28,7 @@ mod fold;
 mod follower;
 mod gateway;
 mod kept;
+mod logs;
 mod lookout;
 mod outcomes;
 mod producer;
@@ -48,11 +51,16 @@ mod verify;
 mod waiters;
 mod worker;
 
+pub use acls::{
+    AclDifference, AclError, Appointment, Binding, Operation, Pattern, Permission, Resource, Role, TopicKind,
+    apply_acls, compare_acls,
+};
 pub use dead_letters::{Content, DeadLetter, DeadLetterError, DeadLetters, Done, Headers, Note};
 pub use engine::{Engine, EngineError, EngineSettings};
 pub use event_log::{EventLog, EventLogError, LogRecord, Progress, Unreadable};
 pub use follower::FollowError;
 pub use gateway::{Gateway, Pending, SubmitError};
+pub use logs::{Events, KafkaLogs, Logs, Results, Start};
 pub use lookout::{DeadLettered, LookError};
 pub use registry::{
     Accepts, Compatibility, Inspected, ReadError, RecordReader, Registered, Registry, RegistryError, Subject,

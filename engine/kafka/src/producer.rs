@@ -1,12 +1,13 @@
 //! A transactional producer that commits in milliseconds, and knows when it can no longer be trusted.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::KafkaError;
@@ -17,6 +18,7 @@ use rdkafka::util::Timeout;
 
 use crate::KafkaSettings;
 use crate::failpoints::reached;
+use crate::security::token;
 use crate::seldom::Seldom;
 
 /// How long a writer that has died may hold readers back. Kafka Streams' choice too (KIP-447).
@@ -75,6 +77,12 @@ impl State {
 struct Deliveries(Arc<State>);
 
 impl ClientContext for Deliveries {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, file: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        token::fresh(file)
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         self.0.is_troubled.store(true, Ordering::SeqCst);
         self.0.seldom.tell("transactional producer", &error, reason);

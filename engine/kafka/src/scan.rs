@@ -9,6 +9,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::KafkaSettings;
 use crate::broker::Quiet;
+use crate::security::token;
 
 const REQUEST_MAX: Duration = Duration::from_secs(10);
 /// A broker that sends nothing for so long is taken for gone.
@@ -86,12 +87,11 @@ impl Scan {
             .set("fetch.wait.max.ms", "20")
             .set("check.crcs", "true");
         let servers = kafka.bootstrap_servers.clone();
-        let consumer = config
-            .create_with_context(Quiet::default())
-            .map_err(|error: KafkaError| ScanError::Unavailable {
-                servers: servers.clone(),
-                reason: error.to_string(),
-            })?;
+        let consumer = token::consumer(&config, Quiet::default());
+        let consumer = consumer.map_err(|error: KafkaError| ScanError::Unavailable {
+            servers: servers.clone(),
+            reason: error.to_string(),
+        })?;
         Ok(Self {
             consumer,
             servers,

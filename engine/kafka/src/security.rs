@@ -1,6 +1,8 @@
 //! How this process shows Kafka and the registry who it is, and how it knows them. Secrets come from files: an argument
 //! and an environment variable can be read by others on the machine.
 
+pub(crate) mod token;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -35,7 +37,7 @@ pub struct SecuritySettings {
     )]
     pub kafka_key: Option<PathBuf>,
     /// How brokers check the password: SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN.
-    #[arg(long, env = "FOLDLINE_KAFKA_MECHANISM", value_name = "NAME", value_parser = mechanism, requires = "kafka_username")]
+    #[arg(long, env = "FOLDLINE_KAFKA_MECHANISM", value_name = "NAME", value_parser = mechanism, requires_all = ["kafka_username", "kafka_protocol"])]
     pub kafka_mechanism: Option<String>,
     /// The name that brokers know this process by.
     #[arg(
@@ -48,6 +50,10 @@ pub struct SecuritySettings {
     /// A file with the password for it.
     #[arg(long, env = "FOLDLINE_KAFKA_PASSWORD_FILE", value_name = "FILE", value_parser = Secret::in_file, requires = "kafka_mechanism")]
     pub kafka_password_file: Option<Secret>,
+    /// A file with a bearer token by which brokers know this process (OAUTHBEARER), instead of a name and a password. It
+    /// is read again before the token expires: whoever issues tokens keeps it fresh.
+    #[arg(long, env = "FOLDLINE_KAFKA_TOKEN_FILE", value_name = "FILE", value_parser = token_file, requires = "kafka_protocol", conflicts_with = "kafka_mechanism")]
+    pub kafka_token_file: Option<PathBuf>,
 
     /// The authorities that vouch for the registry, beside those that the machine knows: a PEM file.
     #[arg(long, env = "FOLDLINE_REGISTRY_CA", value_name = "FILE")]
@@ -112,6 +118,14 @@ fn mechanism(text: &str) -> Result<String, String> {
     }
 }
 
+/// Refuses at the start what will never be a token, and says nothing of it.
+fn token_file(text: &str) -> Result<PathBuf, String> {
+    with_tls("OAUTHBEARER")?;
+    let file = PathBuf::from(text);
+    token::read(&file).map_err(|error| error.to_string())?;
+    Ok(file)
+}
+
 fn with_tls(name: &str) -> Result<String, String> {
     if HAS_TLS {
         Ok(name.to_owned())
@@ -141,7 +155,8 @@ impl SecuritySettings {
             ("ssl.ca.location", file(&self.kafka_ca)),
             ("ssl.certificate.location", file(&self.kafka_cert)),
             ("ssl.key.location", file(&self.kafka_key)),
-            ("sasl.mechanism", self.kafka_mechanism.clone()),
+            ("sasl.mechanism", self.mechanism()),
+            (token::FILE, file(&self.kafka_token_file)),
             ("sasl.username", self.kafka_username.clone()),
             (
                 "sasl.password",
@@ -159,6 +174,11 @@ impl SecuritySettings {
 }
 
 impl SecuritySettings {
+    fn mechanism(&self) -> Option<String> {
+        let bearer = self.kafka_token_file.as_ref().map(|_| "OAUTHBEARER".to_owned());
+        bearer.or_else(|| self.kafka_mechanism.clone())
+    }
+
     /// What the registry is to see in `Authorization`.
     pub(crate) fn registry_authorization(&self) -> Option<String> {
         if let Some(token) = &self.registry_token_file {

@@ -13,6 +13,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use tokio::task::spawn_blocking;
 
 use crate::KafkaSettings;
+use crate::security::token;
 
 const REQUEST_MAX: Duration = Duration::from_secs(10);
 
@@ -373,8 +374,11 @@ async fn metadata(kafka: &KafkaSettings) -> Result<(String, HashMap<String, i32>
         .map_err(unavailable(kafka))
 }
 
-fn admin(kafka: &KafkaSettings) -> Result<AdminClient<DefaultClientContext>, TopicsError> {
-    kafka.client().create().map_err(unavailable(kafka))
+pub(crate) fn admin(kafka: &KafkaSettings) -> Result<AdminClient<DefaultClientContext>, TopicsError> {
+    let config = kafka.client();
+    let admin: AdminClient<_> = config.create().map_err(unavailable(kafka))?;
+    token::introduce(&config, admin.inner()).map_err(unavailable(kafka))?;
+    Ok(admin)
 }
 
 fn options() -> AdminOptions {

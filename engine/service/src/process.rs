@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::{Args, Command, FromArgMatches};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tracing::{debug, error, info};
+use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
+use tracing::{debug, error, info, warn};
 
 use crate::{Shutdown, TelemetrySettings, init_telemetry, parse_layered};
 
@@ -57,6 +57,7 @@ where
     };
     let ended = runtime.block_on(async {
         init_telemetry(&process.telemetry)?;
+        complain_of_root();
         raise_file_limit();
         let shutdown = Shutdown::on_signals()?;
         run(process.settings, shutdown).await
@@ -74,6 +75,14 @@ where
             error!(error = format!("{failure:#}"), "failed");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Nothing that a service does needs root, so whoever breaks into one gets more than they need to have. It is said, not
+/// refused: within a container, root may be nobody.
+fn complain_of_root() {
+    if geteuid().is_root() {
+        warn!("this runs as root, which it need not: give it a user that can write to its data folder alone");
     }
 }
 

@@ -14,6 +14,7 @@ use super::reader::{self, KafkaReader, KafkaWatermarks};
 use super::{Appender, Broker, Isolation, Member, Message, Place, Reader, Seat, Watermarks};
 use crate::KafkaSettings;
 use crate::follower::FollowError;
+use crate::security::token::Plain;
 
 /// How long Kafka may take to take a command. Below the time that HTTP clients wait.
 const ACKNOWLEDGED_MAX: Duration = Duration::from_secs(5);
@@ -37,7 +38,7 @@ impl Broker for KafkaBroker {
     }
 
     fn appender(&self) -> Result<Box<dyn Appender>, KafkaError> {
-        let producer: FutureProducer = self
+        let producer: FutureProducer<Plain> = self
             .settings
             .client()
             .set("enable.idempotence", "true")
@@ -45,7 +46,7 @@ impl Broker for KafkaBroker {
             .set("linger.ms", "0")
             .set("compression.codec", "lz4")
             .set("message.timeout.ms", ACKNOWLEDGED_MAX.as_millis().to_string())
-            .create()?;
+            .create_with_context(Plain)?;
         Ok(Box::new(producer))
     }
 
@@ -76,7 +77,7 @@ impl Broker for KafkaBroker {
     }
 }
 
-impl Appender for FutureProducer {
+impl Appender for FutureProducer<Plain> {
     fn append<'a>(
         &'a self,
         (topic, partition): Place<'a>,

@@ -1,10 +1,11 @@
 //! A member of a consumer group, with a transactional producer: Kafka says which partitions are ours.
 
+use std::error::Error;
 use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::BaseRecord;
@@ -17,6 +18,7 @@ use super::turns::Turns;
 use super::{Changes, Member, Message, Place, Record, Seat, is_fenced};
 use crate::KafkaSettings;
 use crate::producer::TransactionError;
+use crate::security::token;
 use crate::seldom::Seldom;
 
 const REQUEST_MAX: Duration = Duration::from_secs(10);
@@ -177,6 +179,12 @@ impl Group {
 }
 
 impl ClientContext for Group {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, file: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        token::fresh(file)
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         self.seldom.tell("command consumer", &error, reason);
     }
@@ -226,7 +234,7 @@ fn consumer(kafka: &KafkaSettings, seat: Seat<'_>) -> Result<BaseConsumer<Group>
         .set("isolation.level", "read_committed")
         .set("fetch.wait.max.ms", "500")
         .set("fetch.queue.backoff.ms", "2");
-    let consumer: BaseConsumer<Group> = config.create_with_context(Group::default())?;
+    let consumer = token::consumer(&config, Group::default())?;
     consumer.subscribe(seat.topics)?;
     Ok(consumer)
 }

@@ -1,10 +1,11 @@
 //! Consumers that belong to no group: of committed records, and of the ends of partitions.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
@@ -14,6 +15,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::{Headers, Isolation, Message, Place, Reader, Watermarks};
 use crate::KafkaSettings;
 use crate::follower::{FollowError, kafka_error};
+use crate::security::token;
 use crate::seldom::Seldom;
 
 const REQUEST_MAX: Duration = Duration::from_secs(10);
@@ -23,6 +25,12 @@ const REQUEST_MAX: Duration = Duration::from_secs(10);
 pub(crate) struct Quiet(Seldom);
 
 impl ClientContext for Quiet {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, file: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        token::fresh(file)
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         // This callback is given it as a code, unlike `poll`.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
@@ -39,8 +47,8 @@ fn log_consumer(
     says_at_end: bool,
     fetch_wait_ms: u32,
 ) -> Result<BaseConsumer<Quiet>, FollowError> {
-    kafka
-        .client()
+    let mut config = kafka.client();
+    config
         // librdkafka asks for a group, though nothing is subscribed to and nothing committed.
         .set("group.id", format!("{}foldline-follower", kafka.topic_prefix))
         .set("isolation.level", "read_committed")
@@ -49,9 +57,8 @@ fn log_consumer(
         // What is not folded yet and is gone must not be skipped in silence.
         .set("auto.offset.reset", "error")
         .set("fetch.wait.max.ms", fetch_wait_ms.to_string())
-        .set("fetch.queue.backoff.ms", "2")
-        .create_with_context(Quiet::default())
-        .map_err(|source| kafka_error("the log", source))
+        .set("fetch.queue.backoff.ms", "2");
+    token::consumer(&config, Quiet::default()).map_err(|source| kafka_error("the log", source))
 }
 
 /// A record as the seam has it.
@@ -186,10 +193,9 @@ impl KafkaWatermarks {
             Isolation::ReadCommitted => "read_committed",
             Isolation::ReadUncommitted => "read_uncommitted",
         };
-        let consumer = kafka
-            .client()
-            .set("isolation.level", isolation)
-            .create_with_context(Quiet::default());
+        let mut config = kafka.client();
+        config.set("isolation.level", isolation);
+        let consumer = token::consumer(&config, Quiet::default());
         Ok(Self(consumer.map_err(|source| kafka_error("the log", source))?))
     }
 

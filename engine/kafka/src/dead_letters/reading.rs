@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 
 use super::{DeadLetter, DeadLetterError, DeadLetters, Done, Headers, NOTE_DONE, NOTE_OF, NOTE_REASON, Note};
 use crate::registry::{Registry, split_wire_format};
+use crate::security::token::{self, Plain};
 
 /// How long the next record may take.
 const READ_MAX: Duration = Duration::from_secs(30);
@@ -143,7 +144,7 @@ impl DeadLetters {
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "earliest")
             .set("fetch.wait.max.ms", "50");
-        let consumer: BaseConsumer = config.create().map_err(|error| self.away(error))?;
+        let consumer = token::consumer(&config, Plain).map_err(|error| self.away(error))?;
         let (mut list, mut ends) = (TopicPartitionList::new(), HashMap::new());
         for (partition, offset) in from {
             let watermarks = consumer.fetch_watermarks(topic, partition, REQUEST_MAX);
@@ -177,7 +178,7 @@ impl DeadLetters {
 }
 
 /// Leaves the partitions that have been read to their ends; markers of transactions count as read.
-fn forget_what_is_read(consumer: &BaseConsumer, topic: &str, ends: &mut HashMap<i32, i64>) {
+fn forget_what_is_read(consumer: &BaseConsumer<Plain>, topic: &str, ends: &mut HashMap<i32, i64>) {
     let Ok(positions) = consumer.position() else {
         return;
     };

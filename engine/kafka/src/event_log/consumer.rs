@@ -1,16 +1,18 @@
 //! The consumer behind the log: where it begins, how it is tuned, and what it knows of the ends.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, Offset, Statistics, TopicPartitionList};
 
 use super::{EventLogError, Place};
 use crate::KafkaSettings;
+use crate::security::token;
 
 const REQUEST_MAX: Duration = Duration::from_secs(10);
 
@@ -27,6 +29,12 @@ impl LogContext {
 }
 
 impl ClientContext for LogContext {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, file: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        token::fresh(file)
+    }
+
     fn stats(&self, statistics: Statistics) {
         let mut ends = self.ends();
         for (name, topic) in statistics.topics {
@@ -90,8 +98,7 @@ pub(crate) fn assign(kafka: &KafkaSettings, starts: &HashMap<Place, i64>) -> Res
         source,
     };
     let config = consumer_config(kafka);
-    let consumer = config.create_with_context(LogContext::default());
-    let consumer: BaseConsumer<LogContext> = consumer.map_err(EventLogError::Client)?;
+    let consumer = token::consumer(&config, LogContext::default()).map_err(EventLogError::Client)?;
     let mut wanted = TopicPartitionList::new();
     let mut ahead = HashMap::new();
     for (place, start) in starts {

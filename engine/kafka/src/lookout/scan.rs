@@ -12,6 +12,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::LookError;
 use crate::KafkaSettings;
 use crate::broker::Quiet;
+use crate::security::token;
 
 const REQUEST_MAX: Duration = Duration::from_secs(5);
 /// Between two looks at how far it has come: the end of a partition may be a marker, which is no record.
@@ -36,16 +37,16 @@ type Place = (String, i32);
 
 impl Scan {
     pub(super) fn new(kafka: &KafkaSettings) -> Result<Self, KafkaError> {
-        let consumer = kafka
-            .client()
+        let mut config = kafka.client();
+        config
             // librdkafka asks for a group, though nothing is subscribed to and nothing committed.
             .set("group.id", format!("{}foldline-lookout", kafka.topic_prefix))
             .set("isolation.level", "read_committed")
             .set("enable.auto.commit", "false")
             // What is gone from a topic of commands or dead letters was kept as long as it should be.
             .set("auto.offset.reset", "earliest")
-            .set("fetch.wait.max.ms", "5")
-            .create_with_context(Quiet::default())?;
+            .set("fetch.wait.max.ms", "5");
+        let consumer = token::consumer(&config, Quiet::default())?;
         Ok(Self { consumer })
     }
 

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::config::FromClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
@@ -11,6 +10,7 @@ use tokio::task::spawn_blocking;
 
 use super::{REQUEST_MAX, TopicsError, unavailable};
 use crate::KafkaSettings;
+use crate::security::token::{self, Plain};
 
 /// How long a busy broker may take.
 const SERVED_MAX: Duration = Duration::from_secs(60);
@@ -21,7 +21,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(20);
 /// Kafka says that a topic is made when that is decided. That the brokers know it comes later, and that they
 /// lead its partitions later still: a service that starts in between would find no topic, or nobody to ask.
 pub(super) async fn until_served(kafka: &KafkaSettings, topics: Vec<String>) -> Result<(), TopicsError> {
-    let consumer = BaseConsumer::from_config(&kafka.client()).map_err(unavailable(kafka))?;
+    let consumer = token::consumer(&kafka.client(), Plain).map_err(unavailable(kafka))?;
     let asking = spawn_blocking(move || {
         let started_at = Instant::now();
         loop {
@@ -37,7 +37,7 @@ pub(super) async fn until_served(kafka: &KafkaSettings, topics: Vec<String>) -> 
 }
 
 /// Asks each partition for its end, all in one request.
-fn ask(consumer: &BaseConsumer, topics: &[String]) -> Result<(), KafkaError> {
+fn ask(consumer: &BaseConsumer<Plain>, topics: &[String]) -> Result<(), KafkaError> {
     let metadata = consumer.fetch_metadata(None, REQUEST_MAX)?;
     let mut ends = TopicPartitionList::new();
     for name in topics {

@@ -8,6 +8,7 @@ use super::VerifyError;
 use crate::KafkaSettings;
 use crate::broker::Quiet;
 use crate::producer::TRANSACTION_MAX;
+use crate::security::token;
 
 const REQUEST_MAX: Duration = Duration::from_secs(10);
 
@@ -33,9 +34,7 @@ impl Offsets {
         let consumer = |isolation: &str| {
             let mut config = kafka.client();
             config.set("isolation.level", isolation);
-            config
-                .create_with_context(Quiet::default())
-                .map_err(|source| error("the log", source))
+            token::consumer(&config, Quiet::default()).map_err(|source| error("the log", source))
         };
         Ok(Self {
             committed: consumer("read_committed")?,
@@ -70,6 +69,11 @@ impl Offsets {
 
     /// The order is what makes it right: see [`Ends`].
     pub(super) fn fix(&self, events: &str, results: &str, partition: i32) -> Result<Ends, VerifyError> {
+        // Nothing comes of it but a fresh token, which a client is given when it is polled: a log may take longer than
+        // one is good for.
+        for consumer in [&self.committed, &self.uncommitted] {
+            let _ = consumer.poll(Duration::ZERO);
+        }
         let covered = self.stable(results, partition)?;
         Ok(Ends {
             events: self.settled(events, partition)?,

@@ -10,6 +10,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::ends::{Offsets, error};
 use super::{Counts, Topics, VerifyError};
 use crate::broker::Quiet;
+use crate::security::token;
 use crate::{KafkaSettings, ReadError, RegistryError};
 
 /// Nothing has come for that long: it will not come.
@@ -47,9 +48,7 @@ impl Pair {
                 .set("auto.offset.reset", "error")
                 .set("fetch.wait.max.ms", "5")
                 .set("fetch.queue.backoff.ms", "2");
-            config
-                .create_with_context(Quiet::default())
-                .map_err(|source| error("the log", source))
+            token::consumer(&config, Quiet::default()).map_err(|source| error("the log", source))
         };
         Ok(Self {
             offsets: Offsets::open(kafka)?,

@@ -1,0 +1,13 @@
+//! What librdkafka can do and rdkafka has no safe call for. The only crate with unsafe code; nothing of it is visible
+//! outside.
+//!
+//! - `acl`: access control lists, asked for and made.
+//! - `token`: a client's first OAUTHBEARER token.
+//! - `owned`: what librdkafka gives us to give back.
+
+mod acl;
+mod owned;
+mod token;
+
+pub use acl::{Binding, NativeError, Operation, Pattern, Permission, Resource, create_acls, describe_acls};
+pub use token::set_token;
