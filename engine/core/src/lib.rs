@@ -28,6 +28,7 @@ mod erased;
 mod form;
 mod id;
 mod link;
+pub mod personal;
 mod projection;
 mod records;
 mod refusal;
@@ -58,6 +59,7 @@ pub use erased::{
 pub use form::{FormError, FormErrors};
 pub use id::{AggregateId, InvalidId, Sequence, partition_of};
 pub use link::{Link, LinkTarget};
+pub use personal::Personal;
 pub use projection::{Field, FieldKind, Projection, Source, from};
 pub use records::result_codec;
 pub use refusal::{Refusal, RefusalKind};

@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+use crate::personal::holds_personal;
+
 /// One variant of a [`Payload`](crate::Payload) enum.
 #[derive(Debug, Clone)]
 pub(crate) struct Variant {
@@ -31,6 +33,17 @@ impl Variant {
 
 /// Marks a field that is not there since revision 1.
 const SINCE: &str = "x-since-revision";
+
+/// Marks the Avro field of a [`Personal`](crate::Personal) value: what stands in it is sealed, or erased.
+const PERSONAL: &str = "foldline.personal";
+
+/// Of the field itself; a record in it marks its own.
+fn is_personal(field: &Value) -> bool {
+    let of = nullable(field);
+    let of = of.as_ref().unwrap_or(field);
+    let items = of.get("items").unwrap_or(of);
+    items.get("$ref").is_none() && items.get("properties").is_none() && holds_personal(items)
+}
 
 fn since(schema: &Value) -> Option<i64> {
     schema.get(SINCE).and_then(Value::as_i64)
@@ -161,6 +174,9 @@ impl AvroWriter {
                 }
             }
             let mut entry = json!({ "name": field, "type": avro, "doc": doc });
+            if is_personal(schema) {
+                entry[PERSONAL] = json!(true);
+            }
             if let Some(default) = schema.get("default") {
                 entry["default"] = default.clone();
             } else if is_nullable(&entry["type"]) {
