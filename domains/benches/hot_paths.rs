@@ -340,8 +340,8 @@ fn order(orders: &Arc<dyn AggregateType>, item: &AnyEvent) -> State {
     };
     let addressed = OrderEvent::DeliveryAddressSet {
         customer_id: id("ada"),
-        nickname: "home".to_owned(),
-        location: "12 Rose Street".to_owned(),
+        nickname: "home".into(),
+        location: "12 Rose Street".into(),
     };
     let mut state = orders.initial();
     orders.evolve(&mut state, &AnyEvent::new::<Order>(opened));

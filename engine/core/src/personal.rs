@@ -20,8 +20,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 pub use self::key::{InvalidKey, KeyId, SubjectKey};
-pub use self::scope::{Opener, Opening, Seal, Sealing, count_unsealed, open, reveal, seal};
 pub(crate) use self::scope::as_new;
+pub use self::scope::{Opener, Opening, Seal, Sealing, count_unsealed, mask, open, reveal, seal};
 use self::scope::{Reading, Writing, reading, writing};
 pub use self::sealed::{ERASED, Sealed, is_marked, open_text};
 
@@ -105,13 +105,13 @@ impl Ord for Personal {
 
 impl fmt::Debug for Personal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[personal]")
+        f.write_str(MASKED)
     }
 }
 
 impl fmt::Display for Personal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[personal]")
+        f.write_str(MASKED)
     }
 }
 
@@ -122,6 +122,7 @@ impl Serialize for Personal {
             (Form::Sealed { says, .. }, Writing::Revealing) => {
                 serializer.serialize_str(says.as_deref().unwrap_or(ERASED))
             }
+            (Form::New(_) | Form::InTheClear(_), Writing::Masking) => serializer.serialize_str(MASKED),
             (Form::New(text) | Form::InTheClear(text), Writing::Counting(count)) => {
                 count.set(count.get() + 1);
                 serializer.serialize_str(text)
@@ -142,10 +143,16 @@ impl<'de> Deserialize<'de> for Personal {
                 let says = opening.open(&sealed);
                 Form::Sealed { kept: text, says }
             }
-            (Reading::AsKept, Some(_)) => Form::Sealed { kept: text, says: None },
+            (Reading::AsKept, Some(_)) => Form::Sealed {
+                kept: text,
+                says: None,
+            },
         })))
     }
 }
+
+/// What it is printed as.
+const MASKED: &str = "[personal]";
 
 /// Marks the schema of a personal value.
 const MARK: &str = "x-personal";
@@ -167,7 +174,9 @@ impl JsonSchema for Personal {
 /// Whether something with this JSON Schema can hold personal values.
 pub(crate) fn holds_personal(schema: &Value) -> bool {
     match schema {
-        Value::Object(object) => object.get(MARK) == Some(&Value::Bool(true)) || object.values().any(holds_personal),
+        Value::Object(object) => {
+            object.get(MARK) == Some(&Value::Bool(true)) || object.values().any(holds_personal)
+        }
         Value::Array(items) => items.iter().any(holds_personal),
         _ => false,
     }

@@ -92,9 +92,11 @@ impl SubjectKey {
     pub fn seal(&self, text: &str) -> String {
         let nonce = self.nonce(text);
         let mut data = text.as_bytes().to_vec();
-        let sealed = self
-            .cipher()
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), self.aad(), &mut data);
+        let sealed = self.cipher().seal_in_place_append_tag(
+            Nonce::assume_unique_for_key(nonce),
+            self.aad(),
+            &mut data,
+        );
         sealed.expect("AES-GCM takes texts of less than 64 GB");
         data.splice(0..0, nonce);
         Sealed::text(&self.id, &BASE64_URL_SAFE_NO_PAD.encode(data))

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{ERASED, KeyId, Opener, Opening, Personal, Seal, Sealed, SubjectKey, as_new, is_marked, open, open_text};
+use super::{
+    ERASED, KeyId, Opener, Opening, Personal, Seal, Sealed, SubjectKey, as_new, is_marked, open, open_text,
+};
 use super::{reveal, seal};
 
 fn key(n: u8) -> SubjectKey {
@@ -27,7 +29,10 @@ impl Opener for Keys {
 }
 
 fn keys() -> Arc<dyn Opener> {
-    Arc::new(Keys { has: key(1), erased: key(2) })
+    Arc::new(Keys {
+        has: key(1),
+        erased: key(2),
+    })
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -76,7 +81,10 @@ fn a_key_that_is_missing_is_told() {
 #[test]
 fn a_fold_of_sealed_values_finds_them_again_without_a_key() {
     let mut kept: Row = serde_json::from_str(&sealed_by(key(1))).unwrap();
-    let again = seal(Seal::By(key(1)), || serde_json::to_string(&Personal::new("home")).unwrap()).0;
+    let again = seal(Seal::By(key(1)), || {
+        serde_json::to_string(&Personal::new("home")).unwrap()
+    })
+    .0;
     let again: Personal = serde_json::from_str(&again).unwrap();
     assert_eq!(again.text(), None);
     assert!(kept.addresses.remove(&again).is_some());
@@ -87,8 +95,13 @@ fn a_value_from_the_log_is_written_as_it_stood_there() {
     let in_the_clear: Row = serde_json::from_str(&serde_json::to_string(&row()).unwrap()).unwrap();
     let (written, new) = seal(Seal::By(key(1)), || serde_json::to_string(&in_the_clear).unwrap());
     assert_eq!((written, new), (serde_json::to_string(&row()).unwrap(), 0));
-    let (opened, _) = open(&keys(), || serde_json::from_str::<Row>(&sealed_by(key(1))).unwrap());
-    assert_eq!(seal(Seal::By(key(3)), || serde_json::to_string(&opened).unwrap()), (sealed_by(key(1)), 0));
+    let (opened, _) = open(&keys(), || {
+        serde_json::from_str::<Row>(&sealed_by(key(1))).unwrap()
+    });
+    assert_eq!(
+        seal(Seal::By(key(3)), || serde_json::to_string(&opened).unwrap()),
+        (sealed_by(key(1)), 0)
+    );
 }
 
 #[test]
@@ -101,7 +114,9 @@ fn a_value_of_a_command_is_new_whatever_it_looks_like() {
 
 #[test]
 fn of_who_was_erased_nothing_new_is_kept() {
-    let (written, new) = seal(Seal::Erased(key(2).id()), || serde_json::to_string(&row()).unwrap());
+    let (written, new) = seal(Seal::Erased(key(2).id()), || {
+        serde_json::to_string(&row()).unwrap()
+    });
     assert_eq!(new, 3);
     let (read, _) = open(&keys(), || serde_json::from_str::<Row>(&written).unwrap());
     assert_eq!(read.email.text(), None);
@@ -109,7 +124,10 @@ fn of_who_was_erased_nothing_new_is_kept() {
 
 #[test]
 fn it_prints_as_nothing_that_it_says() {
-    assert_eq!(format!("{0} {0:?}", Personal::new("ada")), "[personal] [personal]");
+    assert_eq!(
+        format!("{0} {0:?}", Personal::new("ada")),
+        "[personal] [personal]"
+    );
 }
 
 #[test]
@@ -126,14 +144,25 @@ fn a_text_is_opened_as_json_and_in_links_as_a_part_of_a_path() {
     let opened = open_text(&text, |sealed| key(1).open(sealed));
     let opened: serde_json::Value = serde_json::from_str(&opened).unwrap();
     assert_eq!(opened["nickname"], "my \"home\"/é");
-    assert_eq!(opened["address"], "/customers/7/addresses/my%20%22home%22%2F%C3%A9");
+    assert_eq!(
+        opened["address"],
+        "/customers/7/addresses/my%20%22home%22%2F%C3%A9"
+    );
     let erased = open_text(&text, |_| None);
-    assert_eq!(*erased, *"{\"nickname\":\"erased\",\"address\":\"/customers/7/addresses/erased\"}");
+    assert_eq!(
+        *erased,
+        *"{\"nickname\":\"erased\",\"address\":\"/customers/7/addresses/erased\"}"
+    );
 }
 
 #[test]
 fn what_only_begins_like_a_sealed_value_is_left_as_it_is() {
-    for text in ["\"enc1.\"", "\"enc1.short.x\"", "\"enc1.0123456789abcde!.x\"", "\"enc1.é\""] {
+    for text in [
+        "\"enc1.\"",
+        "\"enc1.short.x\"",
+        "\"enc1.0123456789abcde!.x\"",
+        "\"enc1.é\"",
+    ] {
         assert_eq!(open_text(text, |_| Some("opened".to_owned())), text);
     }
 }

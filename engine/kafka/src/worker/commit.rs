@@ -68,7 +68,8 @@ impl Worker {
         Ok(next)
     }
 
-    fn make_known(&mut self, batch: &[Taken], decided: Decided) -> Result<(), StoreError> {
+    fn make_known(&mut self, batch: &[Taken], mut decided: Decided) -> Result<(), StoreError> {
+        std::mem::take(&mut decided.new_keys).committed();
         let catalog = &self.shared.catalog;
         let mut changes = self.shared.store.changes();
         let mut commands: HashMap<(Slice, Log), i64> = HashMap::new();

@@ -14,6 +14,7 @@ mod outcome;
 mod records;
 mod rehearse;
 mod reserve;
+mod subjects;
 mod take_over;
 
 use std::collections::BTreeSet;
@@ -28,6 +29,7 @@ use lru::LruCache;
 use rdkafka::error::KafkaError;
 
 use self::checkpoints::Checkpoints;
+pub(crate) use self::outcome::now;
 pub use self::rehearse::Rehearsed;
 pub(crate) use self::rehearse::rehearse;
 use crate::SubmitError;
@@ -136,6 +138,8 @@ pub(crate) struct Worker {
     /// The partitions that this worker is the one writer of.
     led: BTreeSet<Slice>,
     cache: Cache,
+    /// How many subjects were erased when the cache was last right.
+    erasures: u64,
     checkpoints: Checkpoints,
     has_joined: Arc<AtomicBool>,
 }
@@ -163,6 +167,7 @@ impl Worker {
             member,
             led: BTreeSet::new(),
             cache,
+            erasures: 0,
             checkpoints,
             has_joined,
         })
