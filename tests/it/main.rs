@@ -11,6 +11,7 @@ mod contracts;
 mod disks;
 mod dlq;
 mod engine;
+mod erasure;
 mod evolve;
 mod faults;
 mod fuzzing;

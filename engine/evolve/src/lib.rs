@@ -34,6 +34,7 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
 
 use foldline_core::Domains;
+use foldline_core::personal::mask;
 use foldline_kafka::{KafkaSettings, ReadError, RegistryError, ScanError, SnapshotsError, TopicsError};
 
 use crate::kafka::KafkaLog;
@@ -104,7 +105,9 @@ pub fn record(
     out: impl Write,
     progress: Progress<'_>,
 ) -> Result<Counts, EvolveError> {
-    record::record(&mut open(kafka, domains)?, domains, out, progress)
+    let mut log = open(kafka, domains)?;
+    // A recording is a file that nobody would think of when a person is erased.
+    mask(|| record::record(&mut log, domains, out, progress))
 }
 
 /// Compares what this program makes of a log with a recording of it, or, without one, with the log. Blocking as
@@ -116,7 +119,8 @@ pub fn check(
     options: &CheckOptions,
     progress: Progress<'_>,
 ) -> Result<Report, EvolveError> {
-    check::check(&mut open(kafka, domains)?, domains, against, options, progress)
+    let mut log = open(kafka, domains)?;
+    mask(|| check::check(&mut log, domains, against, options, progress))
 }
 
 fn open(kafka: &KafkaSettings, domains: &Domains) -> Result<KafkaLog, EvolveError> {
