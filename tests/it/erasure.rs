@@ -7,18 +7,20 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use foldline_kafka::{KafkaSettings, Receipt};
+use foldline_core::{AggregateId, AnyEvent, EventMeta, Timestamp, partition_of};
+use foldline_domains::restaurant::customers::{Customer, CustomerEvent};
+use foldline_kafka::{KafkaSettings, Receipt, wire_format};
 use foldline_stack::Stack;
 use foldline_tests::client::eventually;
-use foldline_tests::log;
-use foldline_tests::producer::{Raw, Upstream};
-use foldline_tests::rows;
-use foldline_tests::stack;
+use foldline_tests::producer::{Raw, Upstream, schema_id};
 use foldline_tests::system::{Service, System};
+use foldline_tests::{domains, log, rows, stack};
+use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use self::guests::Guest;
-use self::search::{hits, the_only_hits};
+use self::search::{hits, the_only_hits, values_of};
 use crate::PROGRAM;
 
 const GUESTS: usize = 50;
@@ -29,7 +31,7 @@ const GONE_MAX: Duration = Duration::from_secs(90);
 const KEYS: &str = "restaurant.keys";
 const VIEWS: [&str; 3] = ["/customers", "/orders", "/menu/items"];
 
-/// A broker that is quick to remove what it may.
+/// A broker that is quick to remove what it may, and compresses nothing.
 async fn broker(test: &str) -> (Stack, KafkaSettings, PathBuf) {
     let mut data = PathBuf::new();
     let (stack, kafka) = stack::own(test, |options| {
@@ -38,6 +40,8 @@ async fn broker(test: &str) -> (Stack, KafkaSettings, PathBuf) {
             ("log.retention.check.interval.ms", "1000"),
             ("log.segment.delete.delay.ms", "200"),
             ("log.cleaner.backoff.ms", "500"),
+            // What is compressed cannot be searched.
+            ("compression.type", "uncompressed"),
         ];
         options.broker_config = lines
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
@@ -112,6 +116,7 @@ async fn who_is_erased_is_found_nowhere_and_everything_else_is_as_it_was() {
     send_a_dead_letter(&system, &guests[ERASED[0]]).await;
     // At a stop, snapshots are written.
     system.stop(Service::CommandHandler).await;
+    let kept = values_of(&system.state_folder());
     system.restart(Service::CommandHandler).await;
     let folders = [broker, system.folder().to_owned()];
 
@@ -123,7 +128,13 @@ async fn who_is_erased_is_found_nowhere_and_everything_else_is_as_it_was() {
             &["restaurant.customers.commands", "restaurant.orders.commands"],
         );
     }
+    assert!(kept.len() > 10_000, "{} bytes in the state store", kept.len());
     for guest in &guests {
+        let canaries = guest.canaries();
+        let found = canaries
+            .iter()
+            .find(|text| memchr::memmem::find(&kept, text.as_bytes()).is_some());
+        assert_eq!(found, None, "in the clear in the state store");
         guest.is_shown(&system).await;
     }
 
@@ -250,4 +261,107 @@ async fn who_is_not_there_is_not_erased() {
     );
     let complaint = refused("/menu/items/tea");
     assert!(complaint.contains("/customers/{id}"), "{complaint}");
+}
+
+/// The first event of a customer, as an earlier version has written it: nothing in it is sealed.
+async fn write_in_the_clear(kafka: &KafkaSettings, id: &str, email: &str) {
+    let domains = domains();
+    let customers = domains.aggregate("restaurant", "customers").unwrap();
+    let topic = kafka.topics().events(customers.info());
+    let event = AnyEvent::new::<Customer>(CustomerEvent::CustomerSignedUp {
+        email: email.into(),
+        token: "t".to_owned(),
+    });
+    let id: AggregateId = id.parse().unwrap();
+    let mut meta = EventMeta {
+        event_id: Uuid::now_v7(),
+        event_type: String::new(),
+        aggregate_id: id.clone(),
+        sequence: 1,
+        revision: 1,
+        occurred_at: Timestamp(1),
+        recorded_at: Timestamp(1),
+        command_id: Uuid::now_v7(),
+        correlation_id: "c".to_owned(),
+        causation_id: "c".to_owned(),
+        actor: None,
+        index: 0,
+        count: 1,
+        command_offset: -1,
+        previous_hash: None,
+        written_revision: 1,
+    };
+    let mut datum = Vec::new();
+    customers.encode_event(&mut meta, &event, &mut datum).unwrap();
+    let value = wire_format(schema_id(kafka, &topic).await, &datum);
+    let producer: FutureProducer = kafka.client().create().unwrap();
+    let partition = partition_of(&id, stack::PARTITIONS);
+    let record = FutureRecord::to(&topic)
+        .partition(partition)
+        .key(id.as_str())
+        .payload(&value);
+    producer
+        .send(record, Duration::from_secs(10))
+        .await
+        .expect("Kafka takes a record");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_earlier_version_wrote_in_the_clear_is_read_and_its_erasure_fails_loudly() {
+    let kafka = stack::kafka("in-the-clear", &domains()).await;
+    write_in_the_clear(&kafka, "ada", "ada@example.org").await;
+    let system = System::start_on(kafka, "in-the-clear", PROGRAM).await;
+    let address = json!({"type": "AddAddress", "nickname": "home", "location": "1 Main St"});
+    let added = system
+        .write()
+        .post("/customers/ada/commands", &address)
+        .await
+        .expect(200);
+    let verified = system
+        .write()
+        .post(
+            "/customers/ada/commands",
+            &json!({"type": "VerifyEmail", "token": "t"}),
+        )
+        .await
+        .expect(200);
+    assert_eq!(
+        (
+            added.body["sequence"].as_i64(),
+            verified.body["sequence"].as_i64()
+        ),
+        (Some(2), Some(3))
+    );
+    let token = verified.header("consistency-token").expect("a token").to_owned();
+    let row = system
+        .read()
+        .get_after("/customers/ada", &token)
+        .await
+        .expect(200);
+    assert_eq!(
+        (row.text("/email"), row.text("/addresses/0/location")),
+        ("ada@example.org", "1 Main St")
+    );
+
+    let output = run(&system, &["erase", "/customers/ada", "--yes", "--json"]);
+    // That of the event that was there, and of the one that names the same value again.
+    assert!(
+        text(&output.stderr).contains("2 events of restaurant.customers/ada"),
+        "{output:?}"
+    );
+    let receipt: Receipt = serde_json::from_slice(&output.stdout).expect("a receipt");
+    assert_eq!(
+        (receipt.events, receipt.in_the_clear[0].offsets.len()),
+        (3, 2),
+        "{receipt:?}"
+    );
+    let row = system.read().get("/customers/ada").await.expect(200);
+    assert_eq!(
+        (row.text("/email"), row.text("/addresses/0/location")),
+        ("ada@example.org", "erased")
+    );
+    assert!(
+        row.header("etag").is_some_and(|etag| etag.ends_with("-erased\"")),
+        "{row:?}"
+    );
 }

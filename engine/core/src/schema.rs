@@ -287,6 +287,7 @@ mod tests {
     use serde_json::json;
 
     use super::{AvroWriter, snake_case, variants_of};
+    use crate::Personal;
 
     /// A price.
     #[derive(JsonSchema)]
@@ -336,6 +337,42 @@ mod tests {
                 {"name": "times", "type": "int", "doc": "", "default": 0}]})
         );
         assert_eq!(avro.record(&variants[1]).unwrap()["fields"], json!([]));
+    }
+
+    #[derive(JsonSchema)]
+    #[allow(dead_code)]
+    struct Place {
+        street: Personal,
+        country: String,
+    }
+
+    #[derive(JsonSchema)]
+    #[allow(dead_code)]
+    enum OfPeople {
+        Moved {
+            name: Personal,
+            before: Option<Personal>,
+            names: Vec<Personal>,
+            to: Place,
+            why: String,
+        },
+    }
+
+    #[test]
+    fn the_fields_that_are_personal_are_marked_and_stay_strings() {
+        let (_, _, variants) = variants_of::<OfPeople>().unwrap();
+        let record = AvroWriter::new().record(&variants[0]).unwrap();
+        let marked = |fields: &serde_json::Value| -> Vec<String> {
+            let fields = fields.as_array().unwrap().iter();
+            let marked = fields.filter(|field| field["foldline.personal"] == true);
+            marked
+                .map(|field| field["name"].as_str().unwrap().to_owned())
+                .collect()
+        };
+        assert_eq!(marked(&record["fields"]), ["name", "before", "names"]);
+        assert_eq!(marked(&record["fields"][3]["type"]["fields"]), ["street"]);
+        assert_eq!(record["fields"][0]["type"], "string");
+        assert_eq!(record["fields"][1]["type"], json!(["null", "string"]));
     }
 
     #[derive(JsonSchema)]

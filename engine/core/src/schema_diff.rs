@@ -450,4 +450,14 @@ mod tests {
             ["id: documented in other words. Nothing follows"]
         );
     }
+
+    #[test]
+    fn a_field_that_becomes_personal_says_what_cannot_be_erased() {
+        assert_eq!(
+            said(|newer| fields(newer)[0]["foldline.personal"] = json!(true)),
+            [
+                "id: personal. It is sealed in newer records; in older ones it stands in the clear, and cannot be erased"
+            ]
+        );
+    }
 }

@@ -32,20 +32,27 @@ impl Guest {
             .await
             .expect(201);
         let customers = Upstream::to(&system.kafka, "restaurant.customers").await;
-        let mut guests = Vec::new();
-        for index in 0..count {
-            let guest = Self {
-                id: Uuid::new_v4().to_string(),
-                order: Uuid::new_v4().to_string(),
-                first_email: format!("{}@example.org", canary("first")),
-                email: format!("{}@example.org", canary("mail")),
-                nickname: canary("home"),
-                location: format!("1 {} St", canary("road")),
-                unknown: canary("nowhere"),
-                by_kafka: index % 2 == 0,
+        let new = |index| Self {
+            id: Uuid::new_v4().to_string(),
+            order: Uuid::new_v4().to_string(),
+            first_email: format!("{}@example.org", canary("first")),
+            email: format!("{}@example.org", canary("mail")),
+            nickname: canary("home"),
+            location: format!("1 {} St", canary("road")),
+            unknown: canary("nowhere"),
+            by_kafka: index % 2 == 0,
+        };
+        let guests: Vec<Self> = (0..count).map(new).collect();
+        for several in guests.chunks(5) {
+            let come = |index: usize| {
+                let guest = several.get(index);
+                async {
+                    if let Some(guest) = guest {
+                        guest.come(system, &customers).await
+                    }
+                }
             };
-            guest.come(system, &customers).await;
-            guests.push(guest);
+            tokio::join!(come(0), come(1), come(2), come(3), come(4));
         }
         guests
     }

@@ -1,6 +1,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use fjall::{Database, KeyspaceCreateOptions};
+
 /// The files that hold one of these texts, each with the text.
 pub(super) fn hits(folders: &[PathBuf], texts: &[String]) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
@@ -48,5 +50,33 @@ fn search(path: &Path, texts: &[String], found: &mut Vec<(PathBuf, String)>) {
     };
     for entry in entries.flatten() {
         search(&entry.path(), texts, found);
+    }
+}
+
+/// All values of a state store that nobody has open: its files are compressed.
+pub(super) fn values_of(store: &Path) -> Vec<u8> {
+    let copy = tempfile::tempdir().expect("a folder");
+    copy_all(store, copy.path());
+    let database = Database::builder(copy.path()).open().expect("a state store");
+    let mut values = Vec::new();
+    for name in ["states", "results", "unread", "positions", "meta"] {
+        let keyspace = database
+            .keyspace(name, KeyspaceCreateOptions::default)
+            .expect("a keyspace");
+        for entry in keyspace.prefix([]) {
+            values.extend_from_slice(&entry.value().expect("a value"));
+        }
+    }
+    values
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder").flatten() {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        match from.is_dir() {
+            true => copy_all(&from, &to),
+            false => drop(fs::copy(&from, &to).expect("a file")),
+        }
     }
 }

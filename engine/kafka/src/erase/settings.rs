@@ -29,6 +29,9 @@ impl Work {
             .into_iter()
             .filter(|entry| entry.source == ConfigSource::DynamicTopic);
         let own: Own = own.filter_map(|entry| Some((entry.name, entry.value?))).collect();
+        let mut own = own;
+        // Left behind by an erasure that was killed in between.
+        own.retain(|key, value| !more.contains(&(key.as_str(), value.as_str())));
         let mut wanted = own.clone();
         wanted.extend(
             more.iter()

@@ -12,7 +12,7 @@ use foldline_core::personal::{KeyId, Opener, Opening, Sealed, SubjectKey};
 use super::record::KeyRecord;
 use super::secret;
 use crate::KafkaSettings;
-use crate::broker::{Broker, Isolation, Message, Place};
+use crate::broker::{Broker, Isolation, Message, Place, Watermarks};
 use crate::follower::{FollowError, kafka_error};
 
 /// A key topic has one partition: its records are few.
@@ -159,15 +159,15 @@ impl Keyring {
     pub(crate) fn catch_up(&self) -> Result<(), FollowError> {
         let mut read_to = self.read_to.lock().unwrap_or_else(PoisonError::into_inner);
         let place: [Place<'_>; 1] = [(&self.topic, PARTITION)];
-        let end = |isolation| -> Result<i64, FollowError> {
-            let highs = self.broker.watermarks(isolation)?.highs(&place)?;
-            Ok(highs.first().copied().unwrap_or_default())
+        let end = |of: &dyn Watermarks| -> Result<i64, FollowError> {
+            Ok(of.highs(&place)?.first().copied().unwrap_or_default())
         };
-        let high = end(Isolation::ReadUncommitted)?;
+        let high = end(&*self.broker.watermarks(Isolation::ReadUncommitted)?)?;
         if *read_to >= high {
             return Ok(());
         }
-        while end(Isolation::ReadCommitted)? < high {
+        let stable = self.broker.watermarks(Isolation::ReadCommitted)?;
+        while end(&*stable)? < high {
             std::thread::sleep(Duration::from_millis(2));
         }
         let from = HashMap::from([(PARTITION, *read_to)]);

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldline_core::personal::{Seal, SubjectKey};
-use foldline_core::{AggregateId, AnyEvent, DecodedCommand, Refusal, RefusalKind, State};
+use foldline_core::{AggregateId, AnyEvent, DecodedCommand, Refusal, RefusalKind, State, Timestamp};
 
 use super::decide::Deciding;
+use super::records::NOT_COUNTED;
 use crate::broker::Record;
-use crate::catalog::Installed;
+use crate::catalog::{Catalog, Installed};
 use crate::keys::{Held, KeyRecord, Keyring, PARTITION};
 use crate::store::Known;
 
@@ -27,11 +28,7 @@ impl NewKeys {
     }
 
     /// Their records, which belong into the transaction of the first events.
-    pub(super) fn records<'a>(
-        &self,
-        at: foldline_core::Timestamp,
-        catalog: &'a crate::catalog::Catalog,
-    ) -> Vec<Record<'a>> {
+    pub(super) fn records<'a>(&self, at: Timestamp, catalog: &'a Catalog) -> Vec<Record<'a>> {
         let record = |((topic, subject), (_, key)): (&(String, String), &(Arc<Keyring>, SubjectKey))| {
             let ring = catalog.keys.rings().find(|ring| ring.topic() == topic)?;
             Some(Record {
@@ -40,7 +37,7 @@ impl NewKeys {
                 key: Some(subject.clone().into_bytes()),
                 value: Some(KeyRecord::Key(key.clone()).encode(at)),
                 headers: None,
-                number: super::records::NOT_COUNTED,
+                number: NOT_COUNTED,
             })
         };
         self.0.iter().filter_map(record).collect()
