@@ -9,6 +9,7 @@
 //! - [`Domain`]: what a domain installs; [`Domains`]: what a program runs.
 //! - [`Envelope`], [`CommandMeta`], [`EventMeta`], [`CommandResult`]: what stands on the topics.
 //! - [`Upcaster`]: makes what an older revision of an event has written into today's.
+//! - [`Personal`]: text about a person, sealed where it is kept; see [`personal`].
 //! - [`EventHash`]: chains the events of an aggregate.
 //! - [`Verifier`]: whether a log is what was written.
 //! - [`Token`]: how far a client has seen.

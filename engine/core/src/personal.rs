@@ -21,7 +21,7 @@ use serde_json::Value;
 
 pub use self::key::{InvalidKey, KeyId, SubjectKey};
 pub(crate) use self::scope::as_new;
-pub use self::scope::{Opener, Opening, Seal, Sealing, count_unsealed, mask, open, reveal, seal};
+pub use self::scope::{Opener, Opening, Seal, Sealing, count_unsealed, open, reveal, seal};
 use self::scope::{Reading, Writing, reading, writing};
 pub use self::sealed::{ERASED, Sealed, is_marked, open_text};
 
@@ -105,13 +105,13 @@ impl Ord for Personal {
 
 impl fmt::Debug for Personal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(MASKED)
+        f.write_str("[personal]")
     }
 }
 
 impl fmt::Display for Personal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(MASKED)
+        f.write_str("[personal]")
     }
 }
 
@@ -122,7 +122,6 @@ impl Serialize for Personal {
             (Form::Sealed { says, .. }, Writing::Revealing) => {
                 serializer.serialize_str(says.as_deref().unwrap_or(ERASED))
             }
-            (Form::New(_) | Form::InTheClear(_), Writing::Masking) => serializer.serialize_str(MASKED),
             (Form::New(text) | Form::InTheClear(text), Writing::Counting(count)) => {
                 count.set(count.get() + 1);
                 serializer.serialize_str(text)
@@ -150,9 +149,6 @@ impl<'de> Deserialize<'de> for Personal {
         })))
     }
 }
-
-/// What it is printed as.
-const MASKED: &str = "[personal]";
 
 /// Marks the schema of a personal value.
 const MARK: &str = "x-personal";

@@ -34,8 +34,9 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
 
 use foldline_core::Domains;
-use foldline_core::personal::mask;
-use foldline_kafka::{KafkaSettings, ReadError, RegistryError, ScanError, SnapshotsError, TopicsError};
+use foldline_kafka::{
+    FollowError, KafkaSettings, ReadError, RegistryError, ScanError, SnapshotsError, TopicsError,
+};
 
 use crate::kafka::KafkaLog;
 
@@ -56,6 +57,9 @@ pub enum EvolveError {
     /// See [`ScanError`].
     #[error(transparent)]
     Scan(#[from] ScanError),
+    /// The keys of personal values cannot be read.
+    #[error(transparent)]
+    Keys(#[from] FollowError),
     /// See [`SnapshotsError`].
     #[error(transparent)]
     Snapshots(#[from] SnapshotsError),
@@ -105,9 +109,7 @@ pub fn record(
     out: impl Write,
     progress: Progress<'_>,
 ) -> Result<Counts, EvolveError> {
-    let mut log = open(kafka, domains)?;
-    // A recording is a file that nobody would think of when a person is erased.
-    mask(|| record::record(&mut log, domains, out, progress))
+    record::record(&mut open(kafka, domains)?, domains, out, progress)
 }
 
 /// Compares what this program makes of a log with a recording of it, or, without one, with the log. Blocking as
@@ -119,12 +121,13 @@ pub fn check(
     options: &CheckOptions,
     progress: Progress<'_>,
 ) -> Result<Report, EvolveError> {
-    let mut log = open(kafka, domains)?;
-    mask(|| check::check(&mut log, domains, against, options, progress))
+    check::check(&mut open(kafka, domains)?, domains, against, options, progress)
 }
 
 fn open(kafka: &KafkaSettings, domains: &Domains) -> Result<KafkaLog, EvolveError> {
-    tokio::runtime::Handle::current().block_on(KafkaLog::open(kafka, domains))
+    let log = tokio::runtime::Handle::current().block_on(KafkaLog::open(kafka, domains))?;
+    log.read_keys()?;
+    Ok(log)
 }
 
 #[cfg(test)]

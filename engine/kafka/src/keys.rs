@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use foldline_core::personal::{Opener, Opening, Sealed};
+use foldline_core::personal::{Opener, Opening, Seal, Sealed};
 use foldline_core::{AggregateId, AggregateInfo, Domains};
 
 pub(crate) use self::keyring::{Held, Keyring, PARTITION};
@@ -76,10 +76,27 @@ impl Keys {
         Arc::new(self.clone())
     }
 
-    /// The value under which a unique value is claimed; see [`Keyring::digest`]. As it is, in a domain without personal
-    /// values.
-    pub fn claimed_as(&self, info: &AggregateInfo, name: &str, value: &str) -> String {
+    /// By what new values about a subject are sealed.
+    pub fn seal(&self, info: &AggregateInfo, subject: &AggregateId) -> Seal {
         match self.rings.get(&info.domain).filter(|_| info.is_personal) {
+            Some(ring) => ring.seal(&subject_name(info, subject)),
+            None => Seal::Clear,
+        }
+    }
+
+    /// The topics that they lie in.
+    pub fn topics(&self) -> Vec<String> {
+        self.rings().map(|ring| ring.topic().to_owned()).collect()
+    }
+
+    /// The value under which a unique value is claimed; see [`Keyring::digest`]. As it is, where there are no personal
+    /// values, or no secret yet.
+    pub fn claimed_as(&self, info: &AggregateInfo, name: &str, value: &str) -> String {
+        match self
+            .rings
+            .get(&info.domain)
+            .filter(|ring| info.is_personal && ring.has_secret())
+        {
             Some(ring) => ring.digest(&info.name, name, value),
             None => value.to_owned(),
         }

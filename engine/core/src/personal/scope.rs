@@ -47,8 +47,6 @@ pub(super) enum Writing {
     Sealing(Sealing),
     /// For who may see it.
     Revealing,
-    /// For who need not see it.
-    Masking,
     /// How many are not sealed.
     Counting(Cell<usize>),
 }
@@ -118,11 +116,6 @@ pub fn count_unsealed<R>(write: impl FnOnce() -> R) -> usize {
 /// Values that `write` serializes say what they say, for who may see it.
 pub fn reveal<R>(write: impl FnOnce() -> R) -> R {
     while_writing(Writing::Revealing, write).0
-}
-
-/// Values that `write` serializes and that are not sealed say nothing: all are the same.
-pub fn mask<R>(write: impl FnOnce() -> R) -> R {
-    while_writing(Writing::Masking, write).0
 }
 
 /// Values that `read` deserializes are opened. Also returns the key of one whose key is not known, if there is one.

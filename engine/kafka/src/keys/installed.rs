@@ -5,7 +5,7 @@ use std::sync::Arc;
 use foldline_core::personal::{Opener, Seal, open, seal};
 use foldline_core::{AggregateId, AnyEvent, State, Unique};
 
-use super::{Held, subject_name};
+use super::subject_name;
 use crate::catalog::Installed;
 
 impl Installed {
@@ -22,11 +22,7 @@ impl Installed {
         let (Some(keys), Some(subject)) = (&self.keys, self.subject(state, id)) else {
             return Seal::Clear;
         };
-        match keys.held(&subject) {
-            Held::Key(key) => Seal::By(key),
-            Held::Erased(key) => Seal::Erased(key),
-            Held::Nothing => Seal::Clear,
-        }
+        keys.seal(&subject)
     }
 
     /// The state as it is kept: nothing personal of it is in the clear, but what its log has so.

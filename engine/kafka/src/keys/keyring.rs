@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::{hmac, rand};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use foldline_core::personal::{KeyId, Opener, Opening, Sealed, SubjectKey};
+use foldline_core::personal::{KeyId, Opener, Opening, Seal, Sealed, SubjectKey};
 
 use super::record::KeyRecord;
 use super::secret;
@@ -86,6 +86,20 @@ impl Keyring {
         }
     }
 
+    /// By what new values about a subject are sealed, as far as its key is there.
+    pub(crate) fn seal(&self, subject: &str) -> Seal {
+        match self.held(subject) {
+            Held::Key(key) => Seal::By(key),
+            Held::Erased(key) => Seal::Erased(key),
+            Held::Nothing => Seal::Clear,
+        }
+    }
+
+    pub(crate) fn has_secret(&self) -> bool {
+        let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
+        all.secret.is_some()
+    }
+
     /// How many subjects are erased.
     pub(crate) fn erasures(&self) -> u64 {
         self.erasures.load(Ordering::SeqCst)
@@ -104,16 +118,12 @@ impl Keyring {
     /// Makes the secret, if there is none.
     pub(crate) fn make_secret(&self) -> Result<(), FollowError> {
         self.catch_up()?;
-        let has_one = || {
-            let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
-            all.secret.is_some()
-        };
-        if !has_one() {
+        if !self.has_secret() {
             let mut new = [0; 32];
             rand::fill(&mut new).expect("the operating system gives us random bytes");
             secret::make(&self.kafka, &self.topic, new, || {
                 self.catch_up()?;
-                Ok(has_one())
+                Ok(self.has_secret())
             })?;
             self.catch_up()?;
         }
