@@ -55,10 +55,7 @@ pub(crate) fn find<'a>(domains: &'a Domains, name: &str) -> Option<&'a Arc<dyn A
 /// when their own type is folded.
 pub(crate) fn read_past(log: &mut dyn Log, domains: &Domains, header: &Header) -> Result<Past, EvolveError> {
     let referenced = referenced(domains);
-    let mut past = Past {
-        keys: log.keys(),
-        ..Past::default()
-    };
+    let mut past = Past::opened_with(log.keys());
     for of_type in header
         .types
         .iter()

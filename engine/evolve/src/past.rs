@@ -53,6 +53,13 @@ pub(crate) fn referenced(domains: &Domains) -> BTreeSet<String> {
 }
 
 impl Past {
+    pub(crate) fn opened_with(keys: Keys) -> Self {
+        Self {
+            keys,
+            types: HashMap::new(),
+        }
+    }
+
     /// Takes the next event of an aggregate.
     pub(crate) fn add(&mut self, aggregate: &Arc<dyn AggregateType>, event: DecodedEvent) {
         let types = self.types.entry(aggregate.info().qualified_name());

@@ -43,12 +43,13 @@ impl Guest {
             by_kafka: index % 2 == 0,
         };
         let guests: Vec<Self> = (0..count).map(new).collect();
+        let customers = &customers;
         for several in guests.chunks(5) {
             let come = |index: usize| {
                 let guest = several.get(index);
-                async {
+                async move {
                     if let Some(guest) = guest {
-                        guest.come(system, &customers).await
+                        guest.come(system, customers).await
                     }
                 }
             };
