@@ -43,18 +43,13 @@ impl Guest {
             by_kafka: index % 2 == 0,
         };
         let guests: Vec<Self> = (0..count).map(new).collect();
-        let customers = &customers;
-        for several in guests.chunks(5) {
-            let come = |index: usize| {
-                let guest = several.get(index);
-                async move {
-                    if let Some(guest) = guest {
-                        guest.come(system, customers).await
-                    }
-                }
-            };
-            tokio::join!(come(0), come(1), come(2), come(3), come(4));
-        }
+        let by = |by_kafka: bool| guests.iter().filter(move |guest| guest.by_kafka == by_kafka);
+        let come = async |by_kafka: bool| {
+            for guest in by(by_kafka) {
+                guest.come(system, &customers).await;
+            }
+        };
+        tokio::join!(come(true), come(false));
         guests
     }
 
