@@ -86,9 +86,9 @@ impl Work {
         let asked_at = Instant::now();
         loop {
             let mut asked = TopicPartitionList::new();
-            places
-                .iter()
-                .for_each(|(topic, partition)| drop(asked.add_partition(topic, *partition)));
+            for (topic, partition) in &places {
+                asked.add_partition(topic, *partition);
+            }
             let committed = group.committed_offsets(asked, REQUEST_MAX)?;
             let offset = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element
                 .offset()
