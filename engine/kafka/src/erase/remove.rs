@@ -35,13 +35,23 @@ impl Work {
         for topic in &topics {
             own.push((topic.clone(), self.set(topic, &ROLL).await?));
         }
-        let ranges = removed.clone();
-        let rolled = blocking(self, move |work| work.roll(&ranges)).await;
+        let rolled = self.roll_all(&removed).await;
+        let mut restored = Ok(());
         for (topic, own) in own {
-            self.set_all(&topic, &own).await?;
+            restored = restored.and(self.set_all(&topic, &own).await);
         }
-        rolled?;
+        rolled.and(restored)?;
         Ok(removed)
+    }
+
+    /// Twice, because a broker hears of a setting a moment later than it is made.
+    async fn roll_all(self: &Arc<Self>, removed: &[Removed]) -> Result<(), EraseError> {
+        for _ in 0..2 {
+            tokio::time::sleep(LOOK_AGAIN * 2).await;
+            let ranges = removed.to_vec();
+            blocking(self, move |work| work.roll(&ranges)).await?;
+        }
+        Ok(())
     }
 
     /// Up to where each partition can be removed.
