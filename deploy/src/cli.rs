@@ -3,6 +3,7 @@ use foldline_service::Process;
 
 use crate::bench::BenchOptions;
 use crate::commands::dlq::DlqCommand;
+use crate::commands::erase::EraseOptions;
 use crate::commands::evolve::EvolveCommand;
 use crate::commands::schemas::SchemasCommand;
 use crate::commands::topics::TopicsCommand;
@@ -58,6 +59,8 @@ pub(crate) enum Action {
     /// Settle what could not be handled: records that were no commands, and aggregates that a view has parked.
     #[command(subcommand)]
     Dlq(DlqCommand),
+    /// Throw away the key of all that is sealed about a person, and remove what was not.
+    Erase(EraseOptions),
     /// Find out what a new version of this program makes of the log that is there.
     #[command(subcommand)]
     Evolve(EvolveCommand),

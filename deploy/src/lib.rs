@@ -30,7 +30,7 @@ use foldline_service::{parse_layered, run_process};
 use mimalloc::MiMalloc;
 
 use crate::cli::{Action, Cli};
-use crate::commands::{dlq, evolve, schemas, topics, verify, views};
+use crate::commands::{dlq, erase, evolve, schemas, topics, verify, views};
 
 /// A record costs some dozens of small allocations on its way, in one thread and freed in another. glibc's allocator
 /// took a third of the command handler's time for them; see `docs/performance.md`.
@@ -61,6 +61,7 @@ pub fn main(domains: Domains) -> ExitCode {
         Action::Verify(options) => block_on(verify::run(options, domains)),
         Action::Views(command) => block_on(views::run(command, domains)),
         Action::Dlq(command) => block_on(dlq::run(command, domains)),
+        Action::Erase(options) => block_on(erase::run(options, domains)),
         Action::Evolve(command) => block_on(evolve::run(command, domains)),
     }
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use std::{env, fs};
 
+use foldline_core::personal::{KeyId, Sealed, SubjectKey};
 use foldline_core::{
     AggregateId, AggregateType, AnyCommand, AnyEvent, CommandMeta, CommandResult, Context, EventHash,
     EventMeta, NoReferences, Outcome, RecordedEvent, State, Timestamp, Token, result_codec,
@@ -225,6 +226,17 @@ fn steps() -> BTreeMap<&'static str, Step> {
             }),
         ),
         (
+            "seal",
+            Box::new(|| drop(black_box(key().seal(black_box(ADDRESS))))),
+        ),
+        ("open", {
+            let sealed = key().seal(ADDRESS);
+            Box::new(move || {
+                let sealed = Sealed::parse(&sealed).expect("it was just sealed");
+                black_box(key().open(&sealed).expect("by this key"));
+            })
+        }),
+        (
             "state-write",
             of(&|orders| {
                 let state = orders.clone_state(&state);
@@ -243,7 +255,12 @@ fn steps() -> BTreeMap<&'static str, Step> {
 
 const ORDER: &str = "8659a0d6-31c4-4d0a-9d0e-0d8d4a3c1e11";
 const ITEM: &str = "8d30d999-0b1f-4f5e-9a51-3a1f0f6f2c10";
+const ADDRESS: &str = "12 Rose Street, second floor";
 const AT: Timestamp = Timestamp(1_490_442_531_250);
+
+fn key() -> SubjectKey {
+    SubjectKey::new(KeyId::new([1; 12]), [2; SubjectKey::LENGTH])
+}
 
 fn id(text: &str) -> AggregateId {
     text.parse().expect("a UUID is an id")
@@ -340,8 +357,8 @@ fn order(orders: &Arc<dyn AggregateType>, item: &AnyEvent) -> State {
     };
     let addressed = OrderEvent::DeliveryAddressSet {
         customer_id: id("ada"),
-        nickname: "home".to_owned(),
-        location: "12 Rose Street".to_owned(),
+        nickname: "home".into(),
+        location: "12 Rose Street".into(),
     };
     let mut state = orders.initial();
     orders.evolve(&mut state, &AnyEvent::new::<Order>(opened));

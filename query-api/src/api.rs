@@ -1,12 +1,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldline_core::personal::Opener;
 use foldline_core::{AggregateInfo, AggregateType, Domains, Field, ViewInfo, ViewType, told_today};
 use foldline_service::Shutdown;
 use foldline_views::{HISTORY, HistoryEvent, ID, Snapshot, StoreError, ViewStore};
 
 use crate::columns::{self, Column};
 use crate::consistency::{Asked, Consistent, ReadError, Scope, Shown};
+use crate::opened::Opened;
 use crate::past::{PastLists, PastOptions, PastView};
 use crate::readers::Readers;
 use crate::streams::{StreamOptions, Streams};
@@ -20,6 +22,7 @@ pub struct Api {
     pub(crate) past_lists: PastLists,
     pub(crate) wait_default: Duration,
     pub(crate) wait_max: Duration,
+    pub(crate) opened: Opened,
     readers: Arc<Readers>,
     domains: Domains,
     topic_prefix: String,
@@ -77,11 +80,22 @@ pub(crate) struct HistoryResource {
 }
 
 impl Api {
-    /// Reads from the store; call it in a runtime. Live streams end when it is to stop.
+    /// Reads from the store; call it in a runtime. Live streams end when it is to stop. Sealed values stay so.
     pub fn new(
         store: impl ViewStore + 'static,
         domains: &Domains,
         options: &ApiOptions,
+        shutdown: &Shutdown,
+    ) -> Arc<Self> {
+        Self::opening(store, domains, options, None, shutdown)
+    }
+
+    /// As [`new`](Self::new), and opens personal values in what it tells.
+    pub fn opening(
+        store: impl ViewStore + 'static,
+        domains: &Domains,
+        options: &ApiOptions,
+        opener: Option<Arc<dyn Opener>>,
         shutdown: &Shutdown,
     ) -> Arc<Self> {
         let readers = Arc::new(Readers::new(Box::new(store), options.readers));
@@ -102,6 +116,7 @@ impl Api {
             streams: Streams::new(&options.streams, options.readers, shutdown),
             wait_default: options.wait_default,
             wait_max: options.wait_max,
+            opened: Opened::by(opener),
             readers,
             domains: domains.clone(),
             topic_prefix: options.topic_prefix.clone(),

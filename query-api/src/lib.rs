@@ -7,6 +7,9 @@
 //! What was is folded from the history (`past`): `?at=` on rows, `/orders/{id}/diff` between two moments of one,
 //! `/orders/{id}/state` the aggregate itself. `?explain=true` names the event behind each field of a row.
 //!
+//! Personal values are sealed in all that is read. They are opened in what a client is told (`opened`), by keys that are
+//! followed in Kafka and kept in memory.
+//!
 //! `/events` is the feed of all aggregates. What can be followed is answered with server-sent events to whoever asks
 //! for them (`http/live`), and what is a table with NDJSON or CSV (`http/export`). A stream is pulled: it reads a page
 //! when the client has taken the one before, and holds nothing else.
@@ -18,6 +21,7 @@ mod cursor;
 mod entries;
 mod http;
 mod known;
+mod opened;
 mod params;
 mod past;
 mod position;
@@ -29,6 +33,7 @@ mod watcher;
 use std::sync::Arc;
 
 use foldline_core::Domains;
+use foldline_kafka::Keys;
 use foldline_service::{Auth, Health, Shutdown};
 use foldline_views::SqliteStore;
 
@@ -43,7 +48,7 @@ pub async fn run(settings: Settings, domains: Domains, shutdown: Shutdown) -> an
     let auth = Auth::open(&settings.auth, settings.listen, &settings.http).await?;
     let options = ApiOptions {
         command_api: settings.command_api.clone(),
-        topic_prefix: settings.topic_prefix.clone(),
+        topic_prefix: settings.kafka.topic_prefix.clone(),
         wait_default: settings.wait_default,
         wait_max: settings.wait_max,
         readers: settings.readers.into(),
@@ -57,15 +62,25 @@ pub async fn run(settings: Settings, domains: Domains, shutdown: Shutdown) -> an
             age_max: settings.past_lists_age,
         },
     };
-    let api = Api::new(SqliteStore::new(&settings.views), &domains, &options, &shutdown);
+    let keys = Keys::new(&settings.kafka, &domains);
+    let store = SqliteStore::new(&settings.views);
+    let api = Api::opening(store, &domains, &options, Some(keys.opener()), &shutdown);
+    // Nothing hangs on when these threads end.
+    drop(keys.follow());
     let routes = auth.guard(router(&api)?).merge(documents(&api));
     let listener = foldline_service::bind(settings.listen, &settings.http).await?;
     tracing::info!(address = %listener.local_addr()?, views = %settings.views.display(), "serving");
     let health = Health::new(&shutdown, {
         let api = Arc::clone(&api);
-        move || api.missing()
+        let keys = keys.clone();
+        move || {
+            let unread =
+                (!keys.are_read()).then(|| "the keys of personal values are not read yet".to_owned());
+            api.missing().into_iter().chain(unread).collect()
+        }
     });
     let app = foldline_service::app(routes, health, &settings.http);
     foldline_service::serve(listener, app, &shutdown, &settings.http).await;
+    keys.stop();
     Ok(())
 }

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use foldline_kafka::KafkaSettings;
 use foldline_service::{AuthSettings, HttpSettings, parse_duration};
 
 /// The settings of the query API.
@@ -32,9 +33,9 @@ pub struct Settings {
         value_name = "URL"
     )]
     pub command_api: String,
-    /// What the names of all topics begin with: histories say where an event lies.
-    #[arg(long, env = "FOLDLINE_TOPIC_PREFIX", default_value = "", value_name = "TEXT")]
-    pub topic_prefix: String,
+    /// Where the keys of personal values are. Histories say by the prefix where an event lies.
+    #[command(flatten)]
+    pub kafka: KafkaSettings,
     /// How long a read with a consistency token waits for the view if the request does not say so (`Prefer: wait=N`).
     #[arg(long, env = "FOLDLINE_READ_WAIT", default_value = "2s", value_parser = parse_duration, value_name = "TIME")]
     pub wait_default: Duration,

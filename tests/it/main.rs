@@ -12,6 +12,7 @@ mod contracts;
 mod disks;
 mod dlq;
 mod engine;
+mod erasure;
 mod evolve;
 mod faults;
 mod fuzzing;

@@ -29,6 +29,7 @@ impl Reader {
         command.args(["--listen", &format!("127.0.0.1:{}", child.port())]);
         command.args(["--log-format", "text", "--views", &views.display().to_string()]);
         command.args(["--topic-prefix", &system.kafka.topic_prefix]);
+        command.args(["--bootstrap-servers", &system.kafka.bootstrap_servers]);
         command.args(["--auth", "none"]);
         child.start(command).expect("a query API starts");
         let reader = Self { child };

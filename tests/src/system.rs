@@ -246,9 +246,9 @@ impl System {
         if let Some(filter) = self.log_level {
             add("log-level", filter.to_owned());
         }
+        let usual = || self.kafka.bootstrap_servers.clone();
+        add("bootstrap-servers", chosen.unwrap_or_else(usual));
         if service != Service::QueryApi {
-            let usual = || self.kafka.bootstrap_servers.clone();
-            add("bootstrap-servers", chosen.unwrap_or_else(usual));
             add("schema-registry", self.kafka.schema_registry.clone());
         }
         match service {
@@ -265,9 +265,7 @@ impl System {
         if service != Service::Projector {
             arguments.extend(self.auth.clone());
         }
-        if service != Service::QueryApi {
-            arguments.extend(self.identities[service.index()].clone());
-        }
+        arguments.extend(self.identities[service.index()].clone());
         if service == Service::CommandHandler {
             arguments.extend(self.handler.arguments.clone());
         }

@@ -12,11 +12,12 @@ const COMMANDS: &str = "commands";
 const JSON: &str = "application/json";
 
 /// What the engine refuses, whatever the aggregate type.
-const OF_THE_ENGINE: [&str; 5] = [
+const OF_THE_ENGINE: [&str; 6] = [
     "sequence-mismatch",
     "command-id-reused",
     "token-not-reached",
     "decision-failed",
+    "subject-erased",
     "unknown-aggregate",
 ];
 /// What the form of a request can have against it.

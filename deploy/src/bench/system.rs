@@ -112,8 +112,8 @@ impl System {
         if service != Service::Projector {
             add("auth", "none".to_owned());
         }
+        add("bootstrap-servers", self.kafka.bootstrap_servers.clone());
         if service != Service::QueryApi {
-            add("bootstrap-servers", self.kafka.bootstrap_servers.clone());
             add("schema-registry", self.kafka.schema_registry.clone());
         }
         // Each names a file in its folder, by which a next run finds what is left over.

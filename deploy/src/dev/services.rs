@@ -116,15 +116,13 @@ fn settings(name: &str, addresses: &Addresses, data: &Path, kafka: &KafkaSetting
     if name != "projector" {
         settings.push(("auth", json!("none")));
     }
-    if name != "query-api" {
-        let pairs = kafka.kafka_properties.iter();
-        let pairs: Vec<String> = pairs.map(|(key, value)| format!("{key}={value}")).collect();
-        settings.extend([
-            ("bootstrap-servers", json!(kafka.bootstrap_servers)),
-            ("schema-registry", json!(kafka.schema_registry)),
-            ("kafka", json!(pairs)),
-        ]);
-    }
+    let pairs = kafka.kafka_properties.iter();
+    let pairs: Vec<String> = pairs.map(|(key, value)| format!("{key}={value}")).collect();
+    settings.extend([
+        ("bootstrap-servers", json!(kafka.bootstrap_servers)),
+        ("schema-registry", json!(kafka.schema_registry)),
+        ("kafka", json!(pairs)),
+    ]);
     settings
 }
 

@@ -8,7 +8,7 @@ use foldline_domains::installed;
 use crate::folder;
 
 /// What the engine itself refuses by.
-const OF_THE_ENGINE: [&str; 7] = [
+const OF_THE_ENGINE: [&str; 8] = [
     "unknown-aggregate",
     "sequence-mismatch",
     "command-id-reused",
@@ -16,6 +16,7 @@ const OF_THE_ENGINE: [&str; 7] = [
     "dead-lettered",
     "token-not-reached",
     "decision-failed",
+    "subject-erased",
 ];
 
 fn codes() -> BTreeSet<String> {

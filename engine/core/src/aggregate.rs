@@ -43,6 +43,9 @@ pub trait Aggregate:
     const CREATE: &'static str;
     /// The aggregates (by name) that decisions look at through [`Context::find`].
     const REFERENCES: &'static [&'static str] = &[];
+    /// The aggregate type (by name) whose aggregates are the people that personal values of this one are about. Its own
+    /// aggregates get their key with their first event; others must refer to one that is there.
+    const SUBJECT: &'static str = Self::NAME;
     /// The values that only one aggregate may hold at a time, by name; see [`unique`](Self::unique).
     const UNIQUE: &'static [&'static str] = &[];
     /// Raise it when [`evolve`](Self::evolve) makes something else of the same events: states that were folded
@@ -92,6 +95,14 @@ pub trait Aggregate:
     /// for a command that makes nothing.
     fn named_owner(_id: &AggregateId, _command: &Self::Command) -> Option<String> {
         None
+    }
+
+    /// Whom its [`Personal`](crate::Personal) values are about: the id of an aggregate of the type [`SUBJECT`]. None, if
+    /// they are about nobody yet. Once said, it never changes.
+    ///
+    /// [`SUBJECT`]: Self::SUBJECT
+    fn subject(&self, id: &AggregateId) -> Option<AggregateId> {
+        Some(id.clone())
     }
 
     /// The types of the commands that this state can accept, if their values are right. For the API's list of

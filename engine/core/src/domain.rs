@@ -1,9 +1,12 @@
 use std::sync::Arc;
 
 use crate::erased::Typed;
+use crate::personal::holds_personal;
 use crate::schema::SchemaError;
 use crate::view::TypedView;
-use crate::{Aggregate, AggregateType, Claim, FieldKind, Projection, RevisionError, ViewType};
+use crate::{
+    Aggregate, AggregateType, Claim, Field, FieldKind, Projection, RevisionError, ViewInfo, ViewType,
+};
 
 /// What a domain installs.
 ///
@@ -66,6 +69,14 @@ pub enum DomainError {
     /// A view tells own rows by a field that it cannot be filtered by.
     #[error("the view {view} tells whose a row is by {field:?}, which is not among its FIELDS as text")]
     NoOwnerField {
+        /// The view.
+        view: String,
+        /// The field.
+        field: String,
+    },
+    /// A view is filtered and sorted by what is sealed in it.
+    #[error("the view {view} has {field:?} among its FIELDS, which is personal: rows hold it sealed")]
+    PersonalField {
         /// The view.
         view: String,
         /// The field.
@@ -152,6 +163,9 @@ impl Domain {
             if let Some(to) = info.references.iter().find(|to| !has(to)) {
                 return Err(missing(&info.name, to));
             }
+            if info.is_personal && !has(&info.subject) {
+                return Err(missing(&info.name, &info.subject));
+            }
             if !info.commands.iter().any(|command| command.creates) {
                 let (aggregate, create) = (info.name.clone(), "CREATE".to_owned());
                 return Err(DomainError::NoCreate { aggregate, create });
@@ -163,6 +177,7 @@ impl Domain {
                 return Err(missing(info.name, to));
             }
             check_owned(&**view)?;
+            check_personal(info)?;
         }
         Ok(())
     }
@@ -221,6 +236,21 @@ impl Domains {
         no_twins(aggregates)?;
         no_twins(self.views.iter().map(|view| view.info().path.to_owned()))?;
         no_twins(self.views.iter().map(|view| view.info().name.to_owned()))
+    }
+}
+
+fn check_personal(view: &ViewInfo) -> Result<(), DomainError> {
+    let is_personal = |field: &&Field| {
+        let mut parts = field.name.split('.');
+        let schema = parts.try_fold(&view.schema, |schema, part| schema.get("properties")?.get(part));
+        schema.is_some_and(holds_personal)
+    };
+    match view.fields.iter().find(is_personal) {
+        Some(field) => Err(DomainError::PersonalField {
+            view: view.name.to_owned(),
+            field: field.name.to_owned(),
+        }),
+        None => Ok(()),
     }
 }
 

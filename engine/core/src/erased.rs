@@ -71,6 +71,10 @@ pub struct AggregateInfo {
     pub commands: Vec<CommandType>,
     /// The types of its events, in the order of the schema.
     pub events: Vec<String>,
+    /// Whether it has personal values; see [`Personal`](crate::Personal).
+    pub is_personal: bool,
+    /// The type (by name, in the same domain) whose aggregates those values are about.
+    pub subject: String,
     /// The codes of its rejections; see [`Rejection::CODES`](crate::Rejection::CODES).
     pub codes: &'static [&'static str],
 }
@@ -107,6 +111,11 @@ impl AggregateInfo {
             }
             _ => None,
         }
+    }
+
+    /// Whether its personal values are about its own aggregates.
+    pub fn is_subject(&self) -> bool {
+        self.is_personal && self.subject == self.name
     }
 
     /// Whether the engine keeps it for itself: it has no API.
@@ -159,6 +168,8 @@ pub trait AggregateType: Send + Sync {
     fn unique(&self, state: &State) -> Vec<Unique>;
     /// Whose the aggregate is; see [`Aggregate::owner`].
     fn owner(&self, state: &State, id: &AggregateId) -> Option<String>;
+    /// Whom its personal values are about; see [`Aggregate::subject`].
+    fn subject(&self, state: &State, id: &AggregateId) -> Option<AggregateId>;
     /// Whose it would be, made by this command, or by the first of several; see [`Aggregate::named_owner`].
     fn named_owner(&self, id: &AggregateId, command: &AnyCommand) -> Option<String>;
     /// The types of the commands that the state can accept.

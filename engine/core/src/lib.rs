@@ -9,6 +9,7 @@
 //! - [`Domain`]: what a domain installs; [`Domains`]: what a program runs.
 //! - [`Envelope`], [`CommandMeta`], [`EventMeta`], [`CommandResult`]: what stands on the topics.
 //! - [`Upcaster`]: makes what an older revision of an event has written into today's.
+//! - [`Personal`]: text about a person, sealed where it is kept; see [`personal`].
 //! - [`EventHash`]: chains the events of an aggregate.
 //! - [`Verifier`]: whether a log is what was written.
 //! - [`Token`]: how far a client has seen.
@@ -28,6 +29,7 @@ mod erased;
 mod form;
 mod id;
 mod link;
+pub mod personal;
 mod projection;
 mod records;
 mod refusal;
@@ -58,6 +60,7 @@ pub use erased::{
 pub use form::{FormError, FormErrors};
 pub use id::{AggregateId, InvalidId, Sequence, partition_of};
 pub use link::{Link, LinkTarget};
+pub use personal::Personal;
 pub use projection::{Field, FieldKind, Projection, Source, from};
 pub use records::result_codec;
 pub use refusal::{Refusal, RefusalKind};

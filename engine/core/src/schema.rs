@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+use crate::personal::holds_personal;
+
 /// One variant of a [`Payload`](crate::Payload) enum.
 #[derive(Debug, Clone)]
 pub(crate) struct Variant {
@@ -31,6 +33,17 @@ impl Variant {
 
 /// Marks a field that is not there since revision 1.
 const SINCE: &str = "x-since-revision";
+
+/// Marks the Avro field of a [`Personal`](crate::Personal) value: what stands in it is sealed, or erased.
+const PERSONAL: &str = "foldline.personal";
+
+/// Of the field itself; a record in it marks its own.
+fn is_personal(field: &Value) -> bool {
+    let of = nullable(field);
+    let of = of.as_ref().unwrap_or(field);
+    let items = of.get("items").unwrap_or(of);
+    items.get("$ref").is_none() && items.get("properties").is_none() && holds_personal(items)
+}
 
 fn since(schema: &Value) -> Option<i64> {
     schema.get(SINCE).and_then(Value::as_i64)
@@ -161,6 +174,9 @@ impl AvroWriter {
                 }
             }
             let mut entry = json!({ "name": field, "type": avro, "doc": doc });
+            if is_personal(schema) {
+                entry[PERSONAL] = json!(true);
+            }
             if let Some(default) = schema.get("default") {
                 entry["default"] = default.clone();
             } else if is_nullable(&entry["type"]) {
@@ -271,6 +287,7 @@ mod tests {
     use serde_json::json;
 
     use super::{AvroWriter, snake_case, variants_of};
+    use crate::Personal;
 
     /// A price.
     #[derive(JsonSchema)]
@@ -320,6 +337,42 @@ mod tests {
                 {"name": "times", "type": "int", "doc": "", "default": 0}]})
         );
         assert_eq!(avro.record(&variants[1]).unwrap()["fields"], json!([]));
+    }
+
+    #[derive(JsonSchema)]
+    #[allow(dead_code)]
+    struct Place {
+        street: Personal,
+        country: String,
+    }
+
+    #[derive(JsonSchema)]
+    #[allow(dead_code)]
+    enum OfPeople {
+        Moved {
+            name: Personal,
+            before: Option<Personal>,
+            names: Vec<Personal>,
+            to: Place,
+            why: String,
+        },
+    }
+
+    #[test]
+    fn the_fields_that_are_personal_are_marked_and_stay_strings() {
+        let (_, _, variants) = variants_of::<OfPeople>().unwrap();
+        let record = AvroWriter::new().record(&variants[0]).unwrap();
+        let marked = |fields: &serde_json::Value| -> Vec<String> {
+            let fields = fields.as_array().unwrap().iter();
+            let marked = fields.filter(|field| field["foldline.personal"] == true);
+            marked
+                .map(|field| field["name"].as_str().unwrap().to_owned())
+                .collect()
+        };
+        assert_eq!(marked(&record["fields"]), ["name", "before", "names"]);
+        assert_eq!(marked(&record["fields"][3]["type"]["fields"]), ["street"]);
+        assert_eq!(record["fields"][0]["type"], "string");
+        assert_eq!(record["fields"][1]["type"], json!(["null", "string"]));
     }
 
     #[derive(JsonSchema)]

@@ -47,6 +47,11 @@ pub enum WhatChanged {
         /// What it is.
         to: Option<Value>,
     },
+    /// It is marked as personal, or no longer.
+    Personal {
+        /// Whether it is now.
+        is: bool,
+    },
     /// Its fields stand in another order.
     Order,
     /// It is documented in other words.
@@ -101,6 +106,14 @@ impl fmt::Display for SchemaChange {
                 "{path}: its default was {}, and is {}. Records without it mean something else now",
                 said(from),
                 said(to)
+            ),
+            WhatChanged::Personal { is: true } => write!(
+                f,
+                "{path}: personal. It is sealed in newer records; in older ones it stands in the clear, and cannot be erased"
+            ),
+            WhatChanged::Personal { is: false } => write!(
+                f,
+                "{path}: no longer personal. It stands in the clear in newer records, and cannot be erased there"
             ),
             WhatChanged::Order => write!(
                 f,
@@ -173,6 +186,11 @@ impl<'a> Comparison<'a> {
         if default(older) != default(newer) {
             let (from, to) = (default(older), default(newer));
             self.change(path, WhatChanged::Default { from, to });
+        }
+        let is_personal = |field: &Value| field.get("foldline.personal").is_some_and(|mark| *mark == true);
+        if is_personal(older) != is_personal(newer) {
+            let is = is_personal(newer);
+            self.change(path, WhatChanged::Personal { is });
         }
         self.types(path, &older["type"], &newer["type"]);
     }
@@ -430,6 +448,16 @@ mod tests {
         assert_eq!(
             said(|newer| fields(newer)[0]["doc"] = json!("Another.")),
             ["id: documented in other words. Nothing follows"]
+        );
+    }
+
+    #[test]
+    fn a_field_that_becomes_personal_says_what_cannot_be_erased() {
+        assert_eq!(
+            said(|newer| fields(newer)[0]["foldline.personal"] = json!(true)),
+            [
+                "id: personal. It is sealed in newer records; in older ones it stands in the clear, and cannot be erased"
+            ]
         );
     }
 }

@@ -6,6 +6,7 @@ mod section;
 use std::io::BufRead;
 
 use foldline_core::{AggregateId, Domains};
+use foldline_kafka::Keys;
 use serde_json::{Value, json};
 
 use self::checker::Checker;
@@ -43,6 +44,7 @@ pub(crate) fn check(
     let past = read_past(log, domains, &header)?;
     let mut progress = Watched::new(&header, progress);
     let mut checking = Checking {
+        keys: past.keys.clone(),
         findings: Findings::new(options.examples),
         counts: Counts::default(),
         compared: Compared::default(),
@@ -116,6 +118,7 @@ fn same_log(log: &dyn Log, header: &Header) -> Result<(), EvolveError> {
 }
 
 struct Checking {
+    keys: Keys,
     findings: Findings,
     counts: Counts,
     compared: Compared,

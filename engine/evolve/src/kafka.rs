@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use foldline_core::personal::open;
 use foldline_core::{
     AggregateId, AggregateType, CommandResult, DecodedCommand, DecodedEvent, Domains, RecordCodec,
     partition_of, result_codec,
 };
 use foldline_kafka::{
-    Cluster, KafkaSettings, ReadError, RecordReader, Registry, Scan, ScannedRecord, TopicNames, find_topics,
-    read_snapshots,
+    Cluster, KafkaSettings, Keys, ReadError, RecordReader, Registry, Scan, ScannedRecord, TopicNames,
+    find_topics, read_snapshots,
 };
 
 use crate::EvolveError;
@@ -24,6 +25,7 @@ pub(crate) struct KafkaLog {
     cluster: Cluster,
     names: TopicNames,
     readers: HashMap<String, Readers>,
+    keys: Keys,
     // One for each of the three, because they are read side by side.
     events: Scan,
     results: Scan,
@@ -64,10 +66,20 @@ impl KafkaLog {
             cluster,
             names,
             readers,
+            keys: Keys::new(kafka, domains),
             events: Scan::new(kafka)?,
             results: Scan::new(kafka)?,
             commands: Scan::new(kafka)?,
         })
+    }
+
+    /// Reads the keys of personal values. A system from before there were any has none.
+    pub(crate) fn read_keys(&self) -> Result<(), EvolveError> {
+        let is_there = |topic: &String| self.events.range(topic, 0).is_ok();
+        match self.keys.topics().iter().all(is_there) {
+            true => Ok(self.keys.catch_up()?),
+            false => Ok(()),
+        }
     }
 
     fn end_of(&self, name: &str, kind: &str, number: i32) -> Result<i64, EvolveError> {
@@ -83,6 +95,10 @@ impl Log for KafkaLog {
 
     fn topic_prefix(&self) -> &str {
         &self.kafka.topic_prefix
+    }
+
+    fn keys(&self) -> Keys {
+        self.keys.clone()
     }
 
     fn ends(&mut self) -> Result<BTreeMap<String, Vec<Ends>>, EvolveError> {
@@ -118,7 +134,7 @@ impl Log for KafkaLog {
         let readers = &self.readers[&aggregate.info().qualified_name()];
         self.events
             .begin(&self.names.events(aggregate.info()), number, 0, end)?;
-        Ok(event_tape(&mut self.events, aggregate, readers))
+        Ok(event_tape(&mut self.events, aggregate, readers, &self.keys))
     }
 
     fn snapshots(&mut self, aggregate: &Arc<dyn AggregateType>) -> Result<Snapshots, EvolveError> {
@@ -163,7 +179,7 @@ impl Log for KafkaLog {
             .begin(&commands, number, first, ends.commands.max(first))?;
         Ok(Partition {
             aggregate,
-            events: event_tape(&mut self.events, aggregate, readers),
+            events: event_tape(&mut self.events, aggregate, readers, &self.keys),
             results: tape(&mut self.results, |record| read_result(readers, &record)),
             commands: tape(&mut self.commands, |record| {
                 Ok(CommandAt {
@@ -179,8 +195,10 @@ fn event_tape<'a>(
     scan: &'a mut Scan,
     aggregate: &'a Arc<dyn AggregateType>,
     readers: &'a Readers,
+    keys: &Keys,
 ) -> Tape<'a, EventAt> {
-    tape(scan, |record| {
+    let opener = keys.opener();
+    tape(scan, move |record| {
         let key = record
             .key
             .as_deref()
@@ -188,7 +206,7 @@ fn event_tape<'a>(
         Ok(EventAt {
             offset: record.offset,
             id: key.and_then(|key| key.parse::<AggregateId>().ok()),
-            event: passing(read_event(aggregate, readers, &record))?,
+            event: passing(open(&opener, || read_event(aggregate, readers, &record)).0)?,
         })
     })
 }

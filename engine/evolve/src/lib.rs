@@ -34,7 +34,9 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
 
 use foldline_core::Domains;
-use foldline_kafka::{KafkaSettings, ReadError, RegistryError, ScanError, SnapshotsError, TopicsError};
+use foldline_kafka::{
+    FollowError, KafkaSettings, ReadError, RegistryError, ScanError, SnapshotsError, TopicsError,
+};
 
 use crate::kafka::KafkaLog;
 
@@ -55,6 +57,9 @@ pub enum EvolveError {
     /// See [`ScanError`].
     #[error(transparent)]
     Scan(#[from] ScanError),
+    /// The keys of personal values cannot be read.
+    #[error(transparent)]
+    Keys(#[from] FollowError),
     /// See [`SnapshotsError`].
     #[error(transparent)]
     Snapshots(#[from] SnapshotsError),
@@ -120,7 +125,9 @@ pub fn check(
 }
 
 fn open(kafka: &KafkaSettings, domains: &Domains) -> Result<KafkaLog, EvolveError> {
-    tokio::runtime::Handle::current().block_on(KafkaLog::open(kafka, domains))
+    let log = tokio::runtime::Handle::current().block_on(KafkaLog::open(kafka, domains))?;
+    log.read_keys()?;
+    Ok(log)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use foldline_core::{AggregateId, AggregateType, Domains, Sequence};
+use foldline_kafka::Keys;
 use serde_json::Value;
 
 use crate::EvolveError;
@@ -22,6 +23,10 @@ pub(crate) trait Log {
     fn topic_prefix(&self) -> &str;
     /// Where it ends now, by qualified name. What a result tells of lies below the ends of the events.
     fn ends(&mut self) -> Result<BTreeMap<String, Vec<Ends>>, EvolveError>;
+    /// What its personal values are opened with.
+    fn keys(&self) -> Keys {
+        Keys::default()
+    }
     /// The events of a partition alone.
     fn events<'a>(
         &'a mut self,
@@ -50,7 +55,7 @@ pub(crate) fn find<'a>(domains: &'a Domains, name: &str) -> Option<&'a Arc<dyn A
 /// when their own type is folded.
 pub(crate) fn read_past(log: &mut dyn Log, domains: &Domains, header: &Header) -> Result<Past, EvolveError> {
     let referenced = referenced(domains);
-    let mut past = Past::default();
+    let mut past = Past::opened_with(log.keys());
     for of_type in header
         .types
         .iter()

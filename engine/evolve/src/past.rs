@@ -8,6 +8,7 @@ use std::sync::Arc;
 use foldline_core::{
     AggregateId, AggregateType, AnyEvent, Claim, DecodedEvent, Domains, References, State, Timestamp,
 };
+use foldline_kafka::Keys;
 
 /// An aggregate: the qualified name of its type, and its id.
 pub(crate) type Key = (String, AggregateId);
@@ -15,6 +16,9 @@ pub(crate) type Key = (String, AggregateId);
 /// The events of every aggregate that another one may refer to, claims among them.
 #[derive(Default)]
 pub(crate) struct Past {
+    /// What personal values are sealed with, so that a decision that is taken again makes what lies in the log, and a
+    /// recording says nothing of who is erased later.
+    pub(crate) keys: Keys,
     types: HashMap<String, Type>,
 }
 
@@ -49,6 +53,13 @@ pub(crate) fn referenced(domains: &Domains) -> BTreeSet<String> {
 }
 
 impl Past {
+    pub(crate) fn opened_with(keys: Keys) -> Self {
+        Self {
+            keys,
+            types: HashMap::new(),
+        }
+    }
+
     /// Takes the next event of an aggregate.
     pub(crate) fn add(&mut self, aggregate: &Arc<dyn AggregateType>, event: DecodedEvent) {
         let types = self.types.entry(aggregate.info().qualified_name());

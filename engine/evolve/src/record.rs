@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::sync::Arc;
 
-use foldline_core::{AggregateId, AggregateType, CommandResult, DecodedEvent, Domains, State};
+use foldline_core::{AggregateId, AggregateType, CommandResult, DecodedEvent, Domains, State, Unique};
+use foldline_kafka::Keys;
 use serde_json::Value;
 
 use crate::EvolveError;
@@ -77,7 +78,7 @@ pub(crate) fn record(
                 partition: number,
             })?;
             let partition = progress.watch(log.partition(aggregate, number, *ends)?, *ends);
-            let mut recorder = Recorder::new(aggregate.as_ref());
+            let mut recorder = Recorder::new(aggregate.as_ref(), &past.keys);
             let folded = refold(partition, &past, &mut rows, &mut recorder, &mut counts)?;
             recorder.write(&folded, &mut writer)?;
         }
@@ -103,6 +104,7 @@ fn row_line(view: &str, id: AggregateId, row: Row) -> RowLine {
 
 struct Recorder<'a> {
     aggregate: &'a dyn AggregateType,
+    keys: Keys,
     states: Shape,
     events: Shape,
     trails: HashMap<AggregateId, String>,
@@ -111,9 +113,10 @@ struct Recorder<'a> {
 }
 
 impl<'a> Recorder<'a> {
-    fn new(aggregate: &'a dyn AggregateType) -> Self {
+    fn new(aggregate: &'a dyn AggregateType, keys: &Keys) -> Self {
         Self {
             aggregate,
+            keys: keys.clone(),
             states: Shape::new(aggregate.state_schema()),
             events: Shape::new(aggregate.event_schema()),
             trails: HashMap::new(),
@@ -134,7 +137,7 @@ impl<'a> Recorder<'a> {
                 id: id.clone(),
                 sequence: folded.sequence,
                 state: self.aggregate.state_json(&folded.state),
-                unique: unique(self.aggregate, &folded.state),
+                unique: unique(self.aggregate, &self.keys, &folded.state),
                 possible: possible(self.aggregate, &folded.state),
                 trail: self.trails.remove(id).unwrap_or_default(),
             };
@@ -149,9 +152,13 @@ impl<'a> Recorder<'a> {
 }
 
 /// The values that nobody else may hold, in a fixed order.
-pub(crate) fn unique(aggregate: &dyn AggregateType, state: &State) -> Vec<(String, String)> {
+pub(crate) fn unique(aggregate: &dyn AggregateType, keys: &Keys, state: &State) -> Vec<(String, String)> {
     let values = aggregate.unique(state).into_iter();
-    let mut values: Vec<_> = values.map(|value| (value.name.to_owned(), value.value)).collect();
+    let claimed = |value: Unique| {
+        let claimed_as = keys.claimed_as(aggregate.info(), value.name, &value.value);
+        (value.name.to_owned(), claimed_as)
+    };
+    let mut values: Vec<_> = values.map(claimed).collect();
     values.sort();
     values
 }

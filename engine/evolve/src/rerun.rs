@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use foldline_core::personal::{Seal, seal};
 use foldline_core::{
     AggregateType, Claim, CommandResult, Context, DecodedCommand, RefusalKind, Sequence, State, Timestamp,
 };
@@ -43,10 +44,11 @@ const NEIGHBOURS_MAX: usize = 64;
 
 /// The rules by which the engine itself refuses, for reasons that a log does not hold: what a copy knew at the time,
 /// which command came first.
-const OF_THE_MOMENT: [&str; 3] = [
+const OF_THE_MOMENT: [&str; 4] = [
     "token-not-reached",
     "invalid-consistency-token",
     "command-id-reused",
+    "subject-erased",
 ];
 
 impl Outcome {
@@ -188,8 +190,15 @@ impl Moment<'_> {
         events
             .iter()
             .for_each(|event| self.aggregate.evolve(&mut after, event));
-        let held = self.aggregate.unique(self.state);
-        let holds = self.aggregate.unique(&after);
+        let (info, keys) = (self.aggregate.info(), &self.past.keys);
+        let claimed = |state: &State| {
+            let mut values = self.aggregate.unique(state);
+            values
+                .iter_mut()
+                .for_each(|value| value.value = keys.claimed_as(info, value.name, &value.value));
+            values
+        };
+        let (held, holds) = (claimed(self.state), claimed(&after));
         let gained = holds.into_iter().filter(|value| !held.contains(value));
         for value in gained {
             let claims = Claim::type_name(&self.aggregate.info().name, value.name);
@@ -201,7 +210,15 @@ impl Moment<'_> {
                 return Outcome::taken(value.name);
             }
         }
-        let made = events.iter().map(|event| self.aggregate.event_tagged(event));
-        Outcome::Accepted(made.collect())
+        // As they would lie in the log.
+        let subject = self.aggregate.subject(&after, &meta.aggregate_id);
+        let by = subject.map_or(Seal::Clear, |subject| keys.seal(info, &subject));
+        let made = || {
+            events
+                .iter()
+                .map(|event| self.aggregate.event_tagged(event))
+                .collect()
+        };
+        Outcome::Accepted(seal(by, made).0)
     }
 }

@@ -9,12 +9,14 @@ use foldline_core::{
 use uuid::Uuid;
 
 use crate::broker::Place;
+use crate::keys::{Keyring, Keys};
 use crate::registry::{Registry, RegistryError};
 use crate::{Cluster, KafkaSettings, RecordReader};
 
 /// Every installed aggregate type.
 pub(crate) struct Catalog {
     pub(crate) cluster_id: String,
+    pub(crate) keys: Keys,
     types: Vec<Arc<Installed>>,
     by_command_topic: HashMap<String, usize>,
 }
@@ -38,6 +40,8 @@ pub(crate) struct Installed {
     pub(crate) event_source: String,
     pub(crate) result_codec: RecordCodec,
     pub(crate) snapshot_codec: RecordCodec,
+    /// The keys of the people whom its personal values are about; none if it has no such values.
+    pub(crate) keys: Option<Arc<Keyring>>,
 }
 
 /// A topic and what reads its records.
@@ -63,6 +67,7 @@ impl Catalog {
     ) -> Result<Self, RegistryError> {
         let registry = Registry::new(kafka)?;
         let names = kafka.topics();
+        let keys = Keys::new(kafka, domains);
         let mut types = Vec::new();
         for (index, aggregate) in domains.aggregates().iter().enumerate() {
             let info = aggregate.info();
@@ -86,25 +91,27 @@ impl Catalog {
                 event_source: format!("/{}", name.replace('.', "/")),
                 result_codec,
                 snapshot_codec,
+                keys: keys.of(&info.domain).filter(|_| info.is_personal).cloned(),
                 name,
             }));
         }
-        Ok(Self::new(cluster.id.clone(), types))
+        Ok(Self::new(cluster.id.clone(), keys, types))
     }
 
-    fn new(cluster_id: String, types: Vec<Arc<Installed>>) -> Self {
+    fn new(cluster_id: String, keys: Keys, types: Vec<Arc<Installed>>) -> Self {
         let by_command_topic = types
             .iter()
             .map(|installed| (installed.commands.name.clone(), installed.index))
             .collect();
         Self {
             cluster_id,
+            keys,
             types,
             by_command_topic,
         }
     }
 
-    /// Without a registry: each topic has the next id. `salt` tells the keys of its local store from those of others.
+    /// Without a registry, and without keys: each topic has the next id. `salt` tells the keys of its local store from those of others.
     #[cfg(test)]
     pub(crate) fn offline(registry: &Registry, domains: &Domains, partitions: i32, salt: u8) -> Self {
         let mut ids = 1..;
@@ -129,11 +136,12 @@ impl Catalog {
                 event_source: "/".to_owned(),
                 result_codec: result_codec(info),
                 snapshot_codec: snapshot_codec(info),
+                keys: None,
                 name,
             })
         };
         let types = domains.aggregates().iter().enumerate().map(install).collect();
-        Self::new("simulated".to_owned(), types)
+        Self::new("simulated".to_owned(), Keys::default(), types)
     }
 
     pub(crate) fn types(&self) -> &[Arc<Installed>] {

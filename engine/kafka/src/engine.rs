@@ -16,6 +16,7 @@ use crate::broker::{Broker, KafkaBroker};
 use crate::catalog::Catalog;
 use crate::follower::{FollowError, Follower};
 use crate::gateway::{Gateway, Sender};
+use crate::keys::Keys;
 use crate::lookout::Lookout;
 use crate::runtime::{Runtime, Threads};
 use crate::store::{Store, StoreError};
@@ -131,6 +132,7 @@ impl Engine {
         domains: &Domains,
     ) -> Result<Self, EngineError> {
         let catalog = Arc::new(load_catalog(kafka, domains).await?);
+        let keys = read_keys(&catalog.keys).await;
         let store = open_store(settings, &catalog).await?;
         let waiters = Arc::new(Waiters::new(settings.waiting_max));
         let broker: Arc<dyn Broker> = Arc::new(KafkaBroker::new(kafka));
@@ -156,7 +158,7 @@ impl Engine {
         tokio::spawn(feel_the_pulse(Arc::clone(&shared), Arc::clone(&is_kafka_there)));
         let mut engine = Self {
             shared,
-            threads: vec![thread],
+            threads: keys.into_iter().chain([thread]).collect(),
             joined: Vec::new(),
             is_kafka_there,
             failed,
@@ -245,6 +247,7 @@ impl Engine {
             for thread in threads.into_iter().rev() {
                 if thread.thread().name() == Some("follower") {
                     shared.follower.stop();
+                    shared.catalog.keys.stop();
                 }
                 // A panic has been reported by the thread itself.
                 let _ = thread.join();
@@ -284,6 +287,19 @@ async fn feel_the_pulse(shared: Arc<Shared>, is_kafka_there: Arc<AtomicBool>) {
         let asked = tokio::task::spawn_blocking(move || asked.sender.is_kafka_there(PULSE_MAX)).await;
         is_kafka_there.store(asked.unwrap_or(false), Ordering::SeqCst);
         tokio::time::sleep(PULSE_EVERY).await;
+    }
+}
+
+/// Reads the keys, and follows them. Nothing is decided before.
+async fn read_keys(keys: &Keys) -> Vec<JoinHandle<()>> {
+    loop {
+        let reading = keys.clone();
+        let read = tokio::task::spawn_blocking(move || reading.make_ready()).await;
+        match read.expect("reading keys does not panic") {
+            Ok(()) => return keys.follow(),
+            Err(error) => tracing::warn!(%error, "cannot read the keys; trying again"),
+        }
+        tokio::time::sleep(RETRY_AFTER).await;
     }
 }
 

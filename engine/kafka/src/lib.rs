@@ -8,10 +8,12 @@
 //! - [`DeadLetters`]: what was no command, and what became of it.
 //! - [`Scan`]: a partition, read once up to a fixed end.
 //! - [`read_snapshots`]: the current snapshots of a type.
+//! - [`erase()`]: throws away the key of all that is sealed about a person.
 //! - [`verify_logs`]: whether the log is what was written.
 //! - [`Engine`]: the write side of one process. Behind it:
 //!   - `worker`: takes commands, decides, commits. *The* write path.
 //!   - `follower`: folds what somebody else has written.
+//!   - [`Keys`]: of the people whom personal values are about.
 //!   - `store`: what both know, on local disk; `kept`: an outcome in it.
 //!   - `broker` and `runtime`: what all of these need of Kafka, and of time and threads.
 //!   - [`Gateway`]: hands commands in and answers out. `status` and `lookout`: what became of a command.
@@ -22,12 +24,14 @@ mod catalog;
 mod catch_up;
 mod dead_letters;
 mod engine;
+mod erase;
 mod event_log;
 pub mod failpoints;
 mod fold;
 mod follower;
 mod gateway;
 mod kept;
+mod keys;
 mod logs;
 mod lookout;
 mod outcomes;
@@ -57,9 +61,11 @@ pub use acls::{
 };
 pub use dead_letters::{Content, DeadLetter, DeadLetterError, DeadLetters, Done, Headers, Note};
 pub use engine::{Engine, EngineError, EngineSettings};
+pub use erase::{EraseError, Offsets, Person, Receipt, Released, Removed, erase};
 pub use event_log::{EventLog, EventLogError, LogRecord, Progress, Unreadable};
 pub use follower::FollowError;
 pub use gateway::{Gateway, Pending, SubmitError};
+pub use keys::{Keys, subject_name};
 pub use logs::{Events, KafkaLogs, Logs, Results, Start};
 pub use lookout::{DeadLettered, LookError};
 pub use registry::{

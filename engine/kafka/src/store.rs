@@ -254,6 +254,16 @@ impl Store {
         }
     }
 
+    /// An aggregate, with its personal values opened: for decisions. What is folded is not, so that a fold needs no key.
+    pub(crate) fn opened(
+        &self,
+        installed: &Installed,
+        id: &AggregateId,
+    ) -> Result<Option<Known>, StoreError> {
+        let opened = installed.opened(|| self.state(installed, id));
+        opened.unwrap_or_else(|missing| Err(error(&self.folder, missing)))
+    }
+
     /// What became of a command of this partition.
     pub(crate) fn result(
         &self,
@@ -358,7 +368,7 @@ impl Store {
 impl Changes {
     pub(crate) fn state(&mut self, installed: &Installed, id: &AggregateId, known: &Known) {
         let mut value = postcard::to_stdvec(&(known.sequence, known.tip)).expect("a number and a hash");
-        value.extend(installed.aggregate.encode_state(&known.state));
+        value.extend(installed.encode_state(&known.state, id));
         self.batch.insert(
             &self.store.states,
             state_key(installed, installed.slice_of(id), id),

@@ -2,7 +2,7 @@
 
 mod serving;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use foldline_core::{AggregateInfo, Domains};
@@ -54,6 +54,11 @@ impl TopicNames {
     /// What could not be read as a command.
     pub fn dead_letters(&self, info: &AggregateInfo) -> String {
         self.name(info, "commands.dlt")
+    }
+
+    /// The keys of the people whom a domain's personal values are about.
+    pub fn keys(&self, domain: &str) -> String {
+        format!("{}{domain}.keys", self.prefix)
     }
 
     fn name(&self, info: &AggregateInfo, kind: &str) -> String {
@@ -191,6 +196,24 @@ fn wanted(names: &TopicNames, info: &AggregateInfo, plan: &TopicPlan) -> [Wanted
     ]
 }
 
+/// The topics that a domain has beside those of its aggregate types.
+fn of_domains(names: &TopicNames, domains: &Domains) -> Vec<Wanted> {
+    let keys = |name: String| Wanted {
+        name,
+        config: owned(&KEEP_NEWEST),
+        needed: 1,
+    };
+    names_of_keys(names, domains).map(keys).collect()
+}
+
+/// The topics of the keys of all domains that have personal values.
+pub(crate) fn names_of_keys(names: &TopicNames, domains: &Domains) -> impl Iterator<Item = String> {
+    let infos = domains.aggregates().iter().map(|aggregate| aggregate.info());
+    let personal = infos.filter(|info| info.is_personal);
+    let domains: BTreeSet<&str> = personal.map(|info| info.domain.as_str()).collect();
+    domains.into_iter().map(|domain| names.keys(domain))
+}
+
 const KEEP_FOREVER: [(&str, &str); 3] = [
     ("cleanup.policy", "delete"),
     ("retention.ms", "-1"),
@@ -225,13 +248,12 @@ pub async fn apply_topics(
         .aggregates()
         .iter()
         .flat_map(|aggregate| wanted(&names, aggregate.info(), plan));
-    let wanted: Vec<Wanted> = wanted.collect();
-    let new = wanted.iter().map(|topic| {
-        let new = NewTopic::new(
-            &topic.name,
-            plan.partitions,
-            TopicReplication::Fixed(plan.replication),
-        );
+    let mut wanted: Vec<Wanted> = wanted.collect();
+    let of_types = wanted.len();
+    wanted.extend(of_domains(&names, domains));
+    let new = wanted.iter().enumerate().map(|(index, topic)| {
+        let partitions = if index < of_types { plan.partitions } else { 1 };
+        let new = NewTopic::new(&topic.name, partitions, TopicReplication::Fixed(plan.replication));
         topic
             .config
             .iter()
@@ -275,6 +297,10 @@ pub async fn check_topics(kafka: &KafkaSettings, domains: &Domains) -> Result<Cl
         let topics = wanted(&names, info, &TopicPlan::default());
         partitions.insert(info.qualified_name(), same_count(&topics, &counts)?);
         checked.extend(topics.into_iter().filter(|topic| topic.needed > 0));
+    }
+    for topic in of_domains(&names, domains) {
+        same_count(std::slice::from_ref(&topic), &counts)?;
+        checked.push(topic);
     }
     check_config(kafka, &admin, &checked).await?;
     Ok(Cluster { id, partitions })

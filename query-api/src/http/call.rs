@@ -12,6 +12,7 @@ use super::failure::Failure;
 use crate::api::Api;
 use crate::consistency::Asked;
 use crate::known::Seen;
+use crate::opened::Opened;
 use crate::params::{BadParameter, Params, bad};
 use crate::past::{At, at};
 
@@ -33,6 +34,7 @@ pub(super) struct Call {
     pub(super) caller: Caller,
     /// The wait that the client chose, as far as we follow it.
     preferred: Option<Duration>,
+    opened: Opened,
     if_none_match: Vec<String>,
     last_event_id: Option<String>,
 }
@@ -53,6 +55,7 @@ impl Call {
             asked: asked_with(api, &parts.headers, &tokens),
             caller: Caller::of(&parts.extensions),
             preferred,
+            opened: api.opened.clone(),
             if_none_match: values(&parts.headers, &IF_NONE_MATCH)
                 .into_iter()
                 .map(str::to_owned)
@@ -102,8 +105,14 @@ impl Call {
         }
     }
 
-    /// The answer: 304 if the client has it already.
+    /// The answer, with personal values opened: 304 if the client has it already.
     pub(super) fn respond(&self, token: &Seen, etag: Option<&str>, body: String) -> Response {
+        let (body, is_erased) = self.opened.text(body);
+        // The row is the same, and what a client has of it from before says more.
+        let of_the_erased = etag
+            .filter(|_| is_erased)
+            .map(|etag| format!("{}-erased\"", etag.trim_end_matches('"')));
+        let etag = of_the_erased.as_deref().or(etag);
         let known = etag.is_some_and(|etag| self.knows(etag));
         let mut response = if known {
             StatusCode::NOT_MODIFIED.into_response()

@@ -1,7 +1,7 @@
 use axum::extract::{Path, State};
 use axum::response::Response;
 use foldline_core::Field;
-use foldline_views::StoreError;
+use foldline_views::{Row, StoreError};
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
@@ -13,7 +13,7 @@ use super::call::Call;
 use super::export::{Page, Whole, export};
 use super::failure::Failure;
 use super::rows::{etag, find};
-use crate::api::ViewResource;
+use crate::api::{Api, ViewResource};
 use crate::consistency::ReadError;
 use crate::params::{Extent, list_request, only};
 use crate::{columns, cursor, entries};
@@ -33,7 +33,7 @@ pub(super) async fn list(
     };
     let request = list_request(&call.path, &call.params, fields, extent)?;
     let (row, token) = find(&api, &view, &call, &id).await?;
-    let page = entries::page(entries_of(&row.doc, list)?, &request.query);
+    let page = entries::page(entries_of(&opened(&api, &row), list)?, &request.query);
     if call.format != Format::Json {
         let rows = page.entries.iter().map(Value::to_string).collect();
         let columns = columns::of_entries(&view.info.schema, list);
@@ -60,7 +60,7 @@ pub(super) async fn one(
     only(&call.params, &["at"])?;
     let (row, token) = find(&api, &view, &call, &id).await?;
     let path = format!("{}/{id}/{list}/{entry}", view.info.path);
-    let found = entries_of(&row.doc, list)?
+    let found = entries_of(&opened(&api, &row), list)?
         .into_iter()
         .find(|entry| links_to(entry, &path));
     match found {
@@ -81,6 +81,11 @@ fn links_to(entry: &Value, path: &str) -> bool {
             .is_ok_and(|text| text == path)
     };
     fields.any(|value| value.as_str().is_some_and(is_path))
+}
+
+/// The row as it is shown: what its entries are found and sorted by may be personal.
+fn opened(api: &Api, row: &Row) -> String {
+    api.opened.text(row.doc.clone()).0
 }
 
 /// The entries, none if the row has no such list.

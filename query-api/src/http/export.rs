@@ -17,6 +17,7 @@ use crate::api::Api;
 use crate::columns::Column;
 use crate::consistency::{Asked, ReadError};
 use crate::known::Seen;
+use crate::opened::Opened;
 use crate::streams::StreamPlace;
 
 /// How many rows are read at once, and are in memory.
@@ -45,6 +46,7 @@ impl Pages for Whole {
 }
 
 struct Export<P> {
+    opened: Opened,
     pages: P,
     first: Option<Page>,
     asked: Asked,
@@ -83,6 +85,7 @@ pub(super) async fn export<P: Pages>(
     };
     let head = table.head();
     let export = Export {
+        opened: api.opened.clone(),
         pages,
         first,
         asked,
@@ -124,7 +127,8 @@ impl<P: Pages> Export<P> {
             let Some(page) = page else { return Ok(None) };
             // An empty page, of a feed that leaves much out, is no end.
             if !page.rows.is_empty() {
-                return self.table.write(&page.rows).map(Some);
+                let rows = page.rows.into_iter().map(|row| self.opened.text(row).0);
+                return self.table.write(&rows.collect::<Vec<_>>()).map(Some);
             }
         }
     }

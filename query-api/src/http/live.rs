@@ -112,10 +112,10 @@ impl<F: Followed> Live<F> {
         loop {
             self.following.mark();
             match self.followed.next().await {
-                Ok(Step::Send(text)) => return Some(text),
+                Ok(Step::Send(text)) => return Some(self.api.opened.text(text).0),
                 Ok(Step::Last(text)) => {
                     self.has_ended = true;
-                    return Some(text);
+                    return Some(self.api.opened.text(text).0);
                 }
                 Ok(Step::Again) if Instant::now() < silence => continue,
                 Ok(Step::Again) => return Some(self.followed.keep_alive()),

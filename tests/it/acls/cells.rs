@@ -24,7 +24,10 @@ const OPERATIONS: [Operation; 8] = [
 
 /// What the table says, as Kafka takes it: who may read or write a topic may see it, too.
 fn may(role: Role, kind: TopicKind, is_internal: bool, operation: Operation) -> bool {
-    let listed = role.topic(kind, is_internal);
+    is_in(role.topic(kind, is_internal), operation)
+}
+
+fn is_in(listed: &[Operation], operation: Operation) -> bool {
     let goes_with = [Operation::Read, Operation::Write];
     listed.contains(&operation)
         || operation == Operation::Describe && listed.iter().any(|one| goes_with.contains(one))
@@ -42,6 +45,13 @@ async fn of_each_cell_of_the_table_a_broker_allows_what_is_in_it_and_refuses_all
     let (mut tried, mut wrong) = (0, Vec::new());
     for role in Role::ALL {
         let probe = Probe::new(guarded.as_seen_by(role), &guarded.kafka);
+        for operation in OPERATIONS {
+            tried += 1;
+            let allowed = probe.topic(operation, "restaurant.keys").await;
+            if allowed != is_in(role.keys(), operation) {
+                wrong.push(format!("{role:?} {operation} the keys: {allowed}"));
+            }
+        }
         for of in [&counters, internal] {
             for kind in TopicKind::ALL {
                 let topic = kind.name(&names, of.info());
@@ -55,7 +65,7 @@ async fn of_each_cell_of_the_table_a_broker_allows_what_is_in_it_and_refuses_all
             }
         }
     }
-    assert_eq!(tried, 6 * 2 * 5 * 8);
+    assert_eq!(tried, 6 * (2 * 5 + 1) * 8);
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
@@ -64,7 +74,7 @@ async fn of_each_cell_of_the_table_a_broker_allows_what_is_in_it_and_refuses_all
 #[tokio::test(flavor = "multi_thread")]
 async fn groups_transactions_and_lists_are_for_their_own_roles() {
     use Operation::{Describe, Read};
-    use Role::{Analyst, CommandHandler, Operator, Producer, Projector};
+    use Role::{Analyst, CommandHandler, Operator, Producer, Projector, QueryApi};
     let guarded = Guarded::start("names").await;
     appoint_all(&guarded).await;
     let groups = BTreeMap::from([
@@ -72,7 +82,11 @@ async fn groups_transactions_and_lists_are_for_their_own_roles() {
         ("foldline-claims", vec![(CommandHandler, Read)]),
         (
             "foldline-follower",
-            vec![(CommandHandler, Describe), (Operator, Describe)],
+            vec![
+                (CommandHandler, Describe),
+                (QueryApi, Describe),
+                (Operator, Describe),
+            ],
         ),
         ("foldline-lookout", vec![(CommandHandler, Describe)]),
         (
@@ -91,6 +105,7 @@ async fn groups_transactions_and_lists_are_for_their_own_roles() {
         ("foldline-commands-a-0-b", Some(CommandHandler)),
         ("foldline-claims-a-0", Some(CommandHandler)),
         ("foldline-claims-a-0-b", Some(CommandHandler)),
+        ("foldline-keys-restaurant.keys", Some(CommandHandler)),
         ("counter.counters.commands.dlt-3-settled", Some(Operator)),
         ("somebody", None),
     ]);
@@ -99,6 +114,7 @@ async fn groups_transactions_and_lists_are_for_their_own_roles() {
         let probe = Probe::new(kafka.clone(), &guarded.kafka);
         let topic = match role {
             Analyst => "restaurant.orders.events",
+            QueryApi => "restaurant.keys",
             _ => "restaurant.orders.commands",
         };
         for (group, allowed) in &groups {

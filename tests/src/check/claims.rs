@@ -65,7 +65,8 @@ fn had(topics: &Topics, name: &str) -> Holders {
             .into_iter()
             .filter(|unique| unique.name == name)
         {
-            had.entry(unique.value).or_default().insert(id.clone());
+            let claimed_as = topics.keys.claimed_as(aggregate.info(), name, &unique.value);
+            had.entry(claimed_as).or_default().insert(id.clone());
         }
     }
     had

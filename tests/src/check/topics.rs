@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use foldline_core::personal::{Opening, Sealed, open, open_text};
 use foldline_core::{
     AggregateType, CommandMeta, CommandResult, DecodedEvent, Domains, EventMeta, result_codec,
 };
-use foldline_kafka::KafkaSettings;
+use foldline_kafka::{KafkaSettings, Keys};
 
 use crate::log;
 
@@ -39,6 +40,8 @@ pub struct Topics {
     pub events: Vec<Placed<DecodedEvent>>,
     /// What became of what was asked.
     pub results: Vec<Placed<CommandResult>>,
+    /// What opens the personal values in the events, which are opened.
+    pub keys: Keys,
 }
 
 impl Topics {
@@ -60,9 +63,11 @@ impl Topics {
     /// Reads the topics of all aggregate types, once every command has its result, or has had the time for it.
     pub fn read_at_last(kafka: &KafkaSettings, domains: &Domains) -> Vec<Self> {
         let started_at = Instant::now();
+        let keys = Keys::new(kafka, domains);
+        keys.catch_up().expect("the keys are there");
         let all = domains.aggregates().iter();
         let read = |aggregate: &Arc<dyn AggregateType>| loop {
-            let topics = Self::read(kafka, aggregate);
+            let topics = Self::read(kafka, aggregate, &keys);
             // More results than commands is for the checks to find.
             if topics.results.len() >= topics.commands.len() || started_at.elapsed() > SETTLED_MAX {
                 return topics;
@@ -73,7 +78,7 @@ impl Topics {
         domain.into_iter().chain(internal).map(read).collect()
     }
 
-    fn read(kafka: &KafkaSettings, aggregate: &Arc<dyn AggregateType>) -> Self {
+    fn read(kafka: &KafkaSettings, aggregate: &Arc<dyn AggregateType>, keys: &Keys) -> Self {
         let (info, names) = (aggregate.info(), kafka.topics());
         let results = result_codec(info);
         let (mut commands, mut unreadable) = (Vec::new(), Vec::new());
@@ -95,13 +100,25 @@ impl Topics {
             unreadable,
             letters: letters.iter().filter_map(place_of_letter).collect(),
             events: decoded(kafka, &names.events(info), |datum| {
-                Ok(aggregate.decode_event(datum)?)
+                let (event, _) = open(&keys.opener(), || aggregate.decode_event(datum));
+                Ok(event?)
             }),
             results: decoded(kafka, &names.results(info), |datum| {
                 Ok(results.decode_meta(datum)?)
             }),
             aggregate: Arc::clone(aggregate),
+            keys: keys.clone(),
         }
+    }
+
+    /// JSON as clients see it.
+    pub fn opened(&self, json: &str) -> String {
+        let opener = self.keys.opener();
+        let says = |sealed: &Sealed<'_>| match opener.open(sealed) {
+            Opening::Says(text) => Some(text),
+            Opening::Erased | Opening::Unknown => None,
+        };
+        open_text(json, says).into_owned()
     }
 
     /// The events without what they say.

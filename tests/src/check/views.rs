@@ -41,7 +41,8 @@ pub async fn histories(read: &Client, all: &[Topics], step: usize) -> Vec<Violat
         let mut stand: BTreeMap<&AggregateId, Vec<Value>> = BTreeMap::new();
         for event in &topics.events {
             let meta = &event.record.meta;
-            let payload = topics.aggregate.event_json(&event.record.event);
+            let payload = topics.aggregate.event_json(&event.record.event).to_string();
+            let payload = serde_json::from_str(&topics.opened(&payload)).expect("it was JSON");
             stand
                 .entry(&meta.aggregate_id)
                 .or_default()
@@ -116,7 +117,11 @@ fn folded(view: &dyn ViewType, all: &[Topics]) -> Rows {
         }
     }
     let listed = rows.into_iter().filter(|(_, row)| view.is_listed(row));
-    let shown = |row: &ViewState| serde_json::from_str(&view.encode(row)).expect("rows are JSON");
+    let opened = |row: String| {
+        all.first()
+            .map_or_else(|| row.clone(), |topics| topics.opened(&row))
+    };
+    let shown = |row: &ViewState| serde_json::from_str(&opened(view.encode(row))).expect("rows are JSON");
     listed.map(|(id, row)| (id.to_string(), shown(&row))).collect()
 }
 

@@ -1,3 +1,4 @@
+use foldline_core::Personal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -7,12 +8,12 @@ pub enum CustomerCommand {
     /// Makes a new customer.
     SignUp {
         /// An email that no other customer has.
-        email: String,
+        email: Personal,
     },
     /// Gives the customer another email, which is unverified.
     ChangeEmail {
         /// An email that no other customer has.
-        email: String,
+        email: Personal,
     },
     /// Proves that the customer reads the email.
     VerifyEmail {
@@ -22,13 +23,13 @@ pub enum CustomerCommand {
     /// Adds an address.
     AddAddress {
         /// How the customer calls it; unlike the other addresses.
-        nickname: String,
+        nickname: Personal,
         /// Where it is, for the courier.
-        location: String,
+        location: Personal,
     },
     /// Removes an address. Orders that go there still do.
     RemoveAddress {
         /// How the customer calls it.
-        nickname: String,
+        nickname: Personal,
     },
 }

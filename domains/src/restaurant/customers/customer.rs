@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use foldline_core::{Aggregate, AggregateId, Context, Unique};
+use foldline_core::{Aggregate, AggregateId, Context, Personal, Unique};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,11 +20,11 @@ pub enum Customer {
 /// What is known of a customer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Profile {
-    email: String,
+    email: Personal,
     token: String,
     verified: bool,
     /// Locations by nickname.
-    addresses: BTreeMap<String, String>,
+    addresses: BTreeMap<Personal, Personal>,
 }
 
 type Decision = Result<Vec<CustomerEvent>, CustomerRejection>;
@@ -59,11 +59,13 @@ impl Aggregate for Customer {
     }
 
     fn unique(&self) -> Vec<Unique> {
-        let held = |profile: &Profile| Unique {
+        // None, of who was erased.
+        let email = self.profile().ok().and_then(|profile| profile.email.text());
+        let held = |email: &str| Unique {
             name: "email",
-            value: folded(&profile.email),
+            value: folded(email),
         };
-        self.profile().map(held).into_iter().collect()
+        email.map(held).into_iter().collect()
     }
 
     /// The customer.
@@ -91,10 +93,10 @@ impl Aggregate for Customer {
 }
 
 impl Customer {
-    /// Where the address of this nickname is.
-    pub fn location(&self, nickname: &str) -> Option<&str> {
+    /// The address of this nickname, as the customer has it: nickname and location.
+    pub fn address(&self, nickname: &str) -> Option<(&Personal, &Personal)> {
         let profile = self.profile().ok()?;
-        profile.addresses.get(nickname).map(String::as_str)
+        profile.addresses.get_key_value(&Personal::new(nickname))
     }
 
     fn profile(&self) -> Result<&Profile, CustomerRejection> {
@@ -104,7 +106,7 @@ impl Customer {
         }
     }
 
-    fn sign_up(&self, email: &str, context: &Context<'_>) -> Decision {
+    fn sign_up(&self, email: &Personal, context: &Context<'_>) -> Decision {
         let email = checked(email)?;
         if self.profile().is_ok() {
             return Err(CustomerRejection::AlreadySignedUp);
@@ -113,9 +115,9 @@ impl Customer {
         Ok(vec![CustomerEvent::CustomerSignedUp { email, token }])
     }
 
-    fn change_email(&self, email: &str, context: &Context<'_>) -> Decision {
+    fn change_email(&self, email: &Personal, context: &Context<'_>) -> Decision {
         let email = checked(email)?;
-        if folded(&self.profile()?.email) == folded(&email) {
+        if self.profile()?.email.text().map(folded) == email.text().map(folded) {
             return Ok(vec![]);
         }
         let token = context.new_id(0).to_string();
@@ -134,25 +136,25 @@ impl Customer {
         Ok(vec![CustomerEvent::CustomerEmailVerified { email }])
     }
 
-    fn add_address(&self, nickname: &str, location: &str) -> Decision {
-        let (nickname, location) = (nickname.to_owned(), location.to_owned());
-        if nickname.trim().is_empty() {
+    fn add_address(&self, nickname: &Personal, location: &Personal) -> Decision {
+        let (nickname, location) = (nickname.clone(), location.clone());
+        if is_blank(&nickname) {
             return Err(CustomerRejection::EmptyNickname);
         }
-        if location.trim().is_empty() {
+        if is_blank(&location) {
             return Err(CustomerRejection::EmptyLocation);
         }
         if self.profile()?.addresses.contains_key(&nickname) {
-            return Err(CustomerRejection::NicknameTaken { nickname });
+            return Err(CustomerRejection::NicknameTaken);
         }
         Ok(vec![CustomerEvent::AddressAdded { nickname, location }])
     }
 
-    fn remove_address(&self, nickname: &str) -> Decision {
-        let nickname = nickname.to_owned();
-        if !self.profile()?.addresses.contains_key(&nickname) {
-            return Err(CustomerRejection::NoSuchAddress { nickname });
-        }
+    fn remove_address(&self, nickname: &Personal) -> Decision {
+        let Some((nickname, _)) = self.profile()?.addresses.get_key_value(nickname) else {
+            return Err(CustomerRejection::NoSuchAddress);
+        };
+        let nickname = nickname.clone();
         Ok(vec![CustomerEvent::AddressRemoved { nickname }])
     }
 }
@@ -177,9 +179,13 @@ impl Profile {
     }
 }
 
-fn checked(email: &str) -> Result<String, CustomerRejection> {
-    if is_email(email) {
-        return Ok(email.to_owned());
+fn is_blank(value: &Personal) -> bool {
+    value.text().is_none_or(|text| text.trim().is_empty())
+}
+
+fn checked(email: &Personal) -> Result<Personal, CustomerRejection> {
+    if email.text().is_some_and(is_email) {
+        return Ok(email.clone());
     }
     Err(CustomerRejection::InvalidEmail)
 }

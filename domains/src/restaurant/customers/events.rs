@@ -1,3 +1,4 @@
+use foldline_core::Personal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -7,32 +8,32 @@ pub enum CustomerEvent {
     /// There is a new customer, with an unverified email.
     CustomerSignedUp {
         /// The email, as the customer wrote it.
-        email: String,
+        email: Personal,
         /// What verifies it.
         token: String,
     },
     /// The customer has another email, unverified. The old one is free again.
     CustomerEmailChanged {
         /// The email, as the customer wrote it.
-        email: String,
+        email: Personal,
         /// What verifies it.
         token: String,
     },
     /// The customer has shown the token of the email.
     CustomerEmailVerified {
         /// The email that is verified.
-        email: String,
+        email: Personal,
     },
     /// The customer has one more address.
     AddressAdded {
         /// How the customer calls it.
-        nickname: String,
+        nickname: Personal,
         /// Where it is.
-        location: String,
+        location: Personal,
     },
     /// The customer has one address less.
     AddressRemoved {
         /// How the customer called it.
-        nickname: String,
+        nickname: Personal,
     },
 }

@@ -1,6 +1,6 @@
 use foldline_core::{RefusalKind, Rejection};
 
-/// How a customer says no. That an email is taken is said by the engine, `email-taken`.
+/// How a customer says no, without saying what is personal: refusals are kept for ever. That an email is taken is said by the engine, `email-taken`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CustomerRejection {
     /// Nothing that mail could be sent to.
@@ -22,17 +22,11 @@ pub enum CustomerRejection {
     #[error("this is not the token of the customer's email")]
     WrongToken,
     /// Another address is called so.
-    #[error("the customer already has an address called {nickname:?}")]
-    NicknameTaken {
-        /// How it is called.
-        nickname: String,
-    },
+    #[error("the customer already has an address of this nickname")]
+    NicknameTaken,
     /// No address is called so.
-    #[error("the customer has no address called {nickname:?}")]
-    NoSuchAddress {
-        /// How it is called.
-        nickname: String,
-    },
+    #[error("the customer has no address of this nickname")]
+    NoSuchAddress,
 }
 
 impl Rejection for CustomerRejection {
@@ -55,8 +49,8 @@ impl Rejection for CustomerRejection {
             Self::AlreadySignedUp => "customer-already-signed-up",
             Self::NotSignedUp => "customer-not-signed-up",
             Self::WrongToken => "wrong-token",
-            Self::NicknameTaken { .. } => "nickname-taken",
-            Self::NoSuchAddress { .. } => "no-such-address",
+            Self::NicknameTaken => "nickname-taken",
+            Self::NoSuchAddress => "no-such-address",
         }
     }
 
@@ -66,15 +60,15 @@ impl Rejection for CustomerRejection {
             Self::AlreadySignedUp
             | Self::NotSignedUp
             | Self::WrongToken
-            | Self::NicknameTaken { .. }
-            | Self::NoSuchAddress { .. } => RefusalKind::State,
+            | Self::NicknameTaken
+            | Self::NoSuchAddress => RefusalKind::State,
         }
     }
 
     fn field(&self) -> Option<&'static str> {
         match self {
             Self::InvalidEmail => Some("email"),
-            Self::EmptyNickname | Self::NicknameTaken { .. } | Self::NoSuchAddress { .. } => Some("nickname"),
+            Self::EmptyNickname | Self::NicknameTaken | Self::NoSuchAddress => Some("nickname"),
             Self::EmptyLocation => Some("location"),
             Self::WrongToken => Some("token"),
             Self::AlreadySignedUp | Self::NotSignedUp => None,

@@ -14,12 +14,12 @@ const ADA: &str = "Ada@example.org";
 const BEA: &str = "bea@example.org";
 
 fn sign_up(email: &str) -> CustomerCommand {
-    let email = email.to_owned();
+    let email = email.into();
     SignUp { email }
 }
 
 fn change(email: &str) -> CustomerCommand {
-    let email = email.to_owned();
+    let email = email.into();
     ChangeEmail { email }
 }
 
@@ -29,37 +29,37 @@ fn verify(token: &str) -> CustomerCommand {
 }
 
 fn add(nickname: &str, location: &str) -> CustomerCommand {
-    let (nickname, location) = (nickname.to_owned(), location.to_owned());
+    let (nickname, location) = (nickname.into(), location.into());
     AddAddress { nickname, location }
 }
 
 fn remove(nickname: &str) -> CustomerCommand {
-    let nickname = nickname.to_owned();
+    let nickname = nickname.into();
     RemoveAddress { nickname }
 }
 
 fn signed_up(token: &str) -> CustomerEvent {
-    let (email, token) = (ADA.to_owned(), token.to_owned());
+    let (email, token) = (ADA.into(), token.to_owned());
     CustomerSignedUp { email, token }
 }
 
 fn changed(email: &str, token: &str) -> CustomerEvent {
-    let (email, token) = (email.to_owned(), token.to_owned());
+    let (email, token) = (email.into(), token.to_owned());
     CustomerEmailChanged { email, token }
 }
 
 fn verified(email: &str) -> CustomerEvent {
-    let email = email.to_owned();
+    let email = email.into();
     CustomerEmailVerified { email }
 }
 
 fn added(nickname: &str) -> CustomerEvent {
-    let (nickname, location) = (nickname.to_owned(), "1 Main St".to_owned());
+    let (nickname, location) = (nickname.into(), "1 Main St".into());
     AddressAdded { nickname, location }
 }
 
 fn removed(nickname: &str) -> CustomerEvent {
-    let nickname = nickname.to_owned();
+    let nickname = nickname.into();
     AddressRemoved { nickname }
 }
 
@@ -183,10 +183,9 @@ fn an_address_has_a_nickname_and_a_location() {
 
 #[test]
 fn a_nickname_is_unique_among_the_customers_addresses() {
-    let nickname = "home".to_owned();
     given::<Customer>([signed_up("t"), added("home")])
         .when(add("home", "2 Side St"))
-        .then_rejects(CustomerRejection::NicknameTaken { nickname });
+        .then_rejects(CustomerRejection::NicknameTaken);
     given::<Customer>([signed_up("t"), added("home")])
         .when(add("work", "1 Main St"))
         .then([added("work")]);
@@ -204,10 +203,9 @@ fn an_address_is_removed_and_its_nickname_is_free_again() {
 
 #[test]
 fn an_address_that_is_not_there_is_not_removed() {
-    let nickname = "home".to_owned();
     given::<Customer>([signed_up("t"), added("work")])
         .when(remove("home"))
-        .then_rejects(CustomerRejection::NoSuchAddress { nickname });
+        .then_rejects(CustomerRejection::NoSuchAddress);
 }
 
 #[test]
@@ -252,7 +250,6 @@ fn each_command_in_each_state() {
 
 #[test]
 fn the_codes_are_those_of_its_rejections() {
-    let nickname = String::new();
     let all = [
         CustomerRejection::InvalidEmail,
         CustomerRejection::EmptyNickname,
@@ -260,10 +257,8 @@ fn the_codes_are_those_of_its_rejections() {
         CustomerRejection::AlreadySignedUp,
         CustomerRejection::NotSignedUp,
         CustomerRejection::WrongToken,
-        CustomerRejection::NicknameTaken {
-            nickname: nickname.clone(),
-        },
-        CustomerRejection::NoSuchAddress { nickname },
+        CustomerRejection::NicknameTaken,
+        CustomerRejection::NoSuchAddress,
     ];
     assert_eq!(all.map(|rejection| rejection.code()), CustomerRejection::CODES);
 }
@@ -303,5 +298,5 @@ fn a_row_shows_a_changed_email_as_unverified() {
         .after::<Customer>("7", events)
         .row("7")
         .unwrap();
-    assert_eq!((row.email.as_str(), row.verified), (BEA, false));
+    assert_eq!((row.email.text(), row.verified), (Some(BEA), false));
 }

@@ -1,4 +1,4 @@
-use foldline_core::{AggregateId, Envelope, Field, Link, Projection, Source, from};
+use foldline_core::{AggregateId, Envelope, Field, Link, Personal, Projection, Source, from};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ pub struct CustomerView {
     /// The customer's id.
     pub id: String,
     /// The email, as the customer wrote it.
-    pub email: String,
+    pub email: Personal,
     /// Whether the customer has shown to read it.
     pub verified: bool,
     /// When the customer signed up.
@@ -28,19 +28,15 @@ pub struct AddressView {
     /// The link to it, for `SetDeliveryAddress`.
     pub address: String,
     /// How the customer calls it.
-    pub nickname: String,
+    pub nickname: Personal,
     /// Where it is.
-    pub location: String,
+    pub location: Personal,
 }
 
 impl Projection for Customers {
     const NAME: &'static str = "customers";
     const PATH: &'static str = "/customers";
-    const FIELDS: &'static [Field] = &[
-        Field::text("email"),
-        Field::boolean("verified"),
-        Field::text("signed_up_at"),
-    ];
+    const FIELDS: &'static [Field] = &[Field::boolean("verified"), Field::text("signed_up_at")];
     const LISTS: &'static [(&'static str, &'static [Field])] =
         &[("addresses", &[Field::text("nickname"), Field::text("location")])];
 
@@ -73,7 +69,7 @@ fn project(
         }
         CustomerEvent::CustomerEmailVerified { .. } => row.verified = true,
         CustomerEvent::AddressAdded { nickname, location } => row.addresses.push(AddressView {
-            address: Link::<ToAddress>::to([id.as_str(), nickname]).to_string(),
+            address: Link::<ToAddress>::to([id.as_str(), nickname.kept()]).to_string(),
             nickname: nickname.clone(),
             location: location.clone(),
         }),

@@ -1,4 +1,4 @@
-use foldline_core::AggregateId;
+use foldline_core::{AggregateId, Personal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -58,9 +58,9 @@ pub enum OrderEvent {
         /// The id of the customer, who is the order's.
         customer_id: AggregateId,
         /// How the customer calls the address.
-        nickname: String,
+        nickname: Personal,
         /// Where it was at that moment, and stays for this order.
-        location: String,
+        location: Personal,
     },
     /// The order is final. All that was ordered, in one event, so that nobody needs the others to count it.
     OrderPlaced {

@@ -1,4 +1,4 @@
-use foldline_core::{Aggregate, AggregateId, Context, Link, Upcaster};
+use foldline_core::{Aggregate, AggregateId, Context, Link, Personal, Upcaster};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -46,8 +46,8 @@ pub struct Item {
 /// Where an order goes; the address is one of its customer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Delivery {
-    nickname: String,
-    location: String,
+    nickname: Personal,
+    location: Personal,
 }
 
 type Decision = Result<Vec<OrderEvent>, OrderRejection>;
@@ -59,6 +59,7 @@ impl Aggregate for Order {
     const PATH: &'static str = "/orders";
     const CREATE: &'static str = "OpenOrder";
     const REFERENCES: &'static [&'static str] = &[MenuItem::NAME, Customer::NAME];
+    const SUBJECT: &'static str = Customer::NAME;
     const REVISIONS: &'static [(&'static str, i32)] = &[("ItemAddedToOrder", 2)];
     const UPCASTERS: &'static [Upcaster] = upcasters::UPCASTERS;
 
@@ -101,11 +102,16 @@ impl Aggregate for Order {
     }
 
     /// The customer who ordered.
-    fn owner(&self, _: &AggregateId) -> Option<String> {
+    fn owner(&self, id: &AggregateId) -> Option<String> {
+        self.subject(id).map(|customer| customer.to_string())
+    }
+
+    /// The customer, whose address it goes to.
+    fn subject(&self, _: &AggregateId) -> Option<AggregateId> {
         match self {
             Self::Unknown => None,
             Self::Open(contents) | Self::Placed(contents) | Self::Cancelled(contents) => {
-                Some(contents.customer_id.to_string())
+                Some(contents.customer_id.clone())
             }
         }
     }
@@ -227,10 +233,13 @@ impl Order {
             return Err(OrderRejection::OtherCustomersAddress);
         }
         let customer = context.find::<Customer>(&customer_id).unwrap_or_default();
-        let Some(location) = customer.location(&nickname).map(str::to_owned) else {
-            return Err(OrderRejection::UnknownAddress { nickname });
+        let Some((nickname, location)) = customer.address(&nickname) else {
+            return Err(OrderRejection::UnknownAddress);
         };
-        let wanted = Delivery { nickname, location };
+        let wanted = Delivery {
+            nickname: nickname.clone(),
+            location: location.clone(),
+        };
         if contents.delivery.as_ref() == Some(&wanted) {
             return Ok(vec![]);
         }

@@ -60,11 +60,8 @@ pub enum OrderRejection {
     #[error("the address is not one of the order's customer")]
     OtherCustomersAddress,
     /// The customer never had it, or has removed it.
-    #[error("the order's customer has no address called {nickname:?}")]
-    UnknownAddress {
-        /// How the link calls it.
-        nickname: String,
-    },
+    #[error("the order's customer has no address of this nickname")]
+    UnknownAddress,
     /// Nothing to place.
     #[error("there is no item in the order")]
     Empty,
@@ -110,7 +107,7 @@ impl Rejection for OrderRejection {
             Self::Full => "order-full",
             Self::ItemNotInOrder => "item-not-in-order",
             Self::OtherCustomersAddress => "address-of-another-customer",
-            Self::UnknownAddress { .. } => "unknown-address",
+            Self::UnknownAddress => "unknown-address",
             Self::Empty => "order-empty",
             Self::NoAddress => "order-without-address",
         }
@@ -120,7 +117,7 @@ impl Rejection for OrderRejection {
         match self {
             Self::MalformedLink { .. } => RefusalKind::Malformed,
             Self::QuantityNotPositive { .. } => RefusalKind::Value,
-            Self::UnknownCustomer { .. } | Self::UnknownMenuItem { .. } | Self::UnknownAddress { .. } => {
+            Self::UnknownCustomer { .. } | Self::UnknownMenuItem { .. } | Self::UnknownAddress => {
                 RefusalKind::UnknownReference
             }
             Self::AlreadyOpened
@@ -144,7 +141,7 @@ impl Rejection for OrderRejection {
                 Some("menu_item")
             }
             Self::ItemNotInOrder => Some("order_item"),
-            Self::OtherCustomersAddress | Self::UnknownAddress { .. } => Some("address"),
+            Self::OtherCustomersAddress | Self::UnknownAddress => Some("address"),
             Self::AlreadyOpened | Self::NotOpen { .. } | Self::Full | Self::Empty | Self::NoAddress => None,
         }
     }

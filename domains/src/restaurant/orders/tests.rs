@@ -221,10 +221,9 @@ fn an_address_of_another_customer_is_not_set() {
 
 #[test]
 fn an_address_that_the_customer_does_not_have_is_not_set() {
-    let nickname = "work".to_owned();
     restaurant([opened()])
         .when(deliver_to("/customers/7/addresses/work"))
-        .then_rejects(OrderRejection::UnknownAddress { nickname });
+        .then_rejects(OrderRejection::UnknownAddress);
 }
 
 #[test]
@@ -349,9 +348,7 @@ fn the_codes_are_those_of_its_rejections() {
         OrderRejection::Full,
         OrderRejection::ItemNotInOrder,
         OrderRejection::OtherCustomersAddress,
-        OrderRejection::UnknownAddress {
-            nickname: String::new(),
-        },
+        OrderRejection::UnknownAddress,
         OrderRejection::Empty,
         OrderRejection::NoAddress,
     ];

@@ -1,4 +1,4 @@
-use foldline_core::{AggregateId, Envelope, Field, Link, Projection, Source, from};
+use foldline_core::{AggregateId, Envelope, Field, Link, Personal, Projection, Source, from};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -69,9 +69,9 @@ pub struct DeliveryAddressView {
     /// The customer's address: a link. The customer may have removed it since.
     pub address: String,
     /// How the customer calls it.
-    pub nickname: String,
+    pub nickname: Personal,
     /// Where it was when it was set.
-    pub location: String,
+    pub location: Personal,
 }
 
 impl Projection for Orders {
@@ -82,7 +82,6 @@ impl Projection for Orders {
         Field::text("status"),
         Field::number("total.amount"),
         Field::text("total.currency"),
-        Field::text("delivery_address.address"),
         Field::text("opened_at"),
         Field::text("placed_at"),
         Field::text("cancelled_at"),
@@ -130,7 +129,7 @@ fn project(row: Option<OrderView>, event: &Envelope<OrderEvent>, id: &AggregateI
             location,
         } => {
             row.delivery_address = Some(DeliveryAddressView {
-                address: Link::<ToAddress>::to([customer_id.as_str(), nickname]).to_string(),
+                address: Link::<ToAddress>::to([customer_id.as_str(), nickname.kept()]).to_string(),
                 nickname: nickname.clone(),
                 location: location.clone(),
             });

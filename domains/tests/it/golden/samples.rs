@@ -72,9 +72,9 @@ fn menu() -> Vec<AnyEvent> {
 }
 
 fn customers() -> Vec<AnyEvent> {
-    let email = || "Ada@example.org".to_owned();
+    let email = || "Ada@example.org".into();
     let token = || Uuid::from_u128(0x70).to_string();
-    let nickname = || "home".to_owned();
+    let nickname = || "home".into();
     let events = [
         CustomerEvent::CustomerSignedUp {
             email: email(),
@@ -87,7 +87,7 @@ fn customers() -> Vec<AnyEvent> {
         CustomerEvent::CustomerEmailVerified { email: email() },
         CustomerEvent::AddressAdded {
             nickname: nickname(),
-            location: "1 Main St".to_owned(),
+            location: "1 Main St".into(),
         },
         CustomerEvent::AddressRemoved { nickname: nickname() },
     ];
@@ -147,8 +147,8 @@ fn orders() -> Vec<AnyEvent> {
         },
         OrderEvent::DeliveryAddressSet {
             customer_id: customer_id(),
-            nickname: "home".to_owned(),
-            location: "1 Main St".to_owned(),
+            nickname: "home".into(),
+            location: "1 Main St".into(),
         },
         OrderEvent::OrderPlaced {
             customer_id: customer_id(),

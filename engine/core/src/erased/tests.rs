@@ -294,3 +294,151 @@ fn of_several_commands_all_are_accepted_or_none_and_the_step_is_named() {
     let refusal = ask(json!([take("a"), take("b")])).err().unwrap();
     assert_eq!((refusal.code.as_str(), refusal.step), ("value-taken", 1));
 }
+
+mod personal {
+    use schemars::JsonSchema;
+    use serde::{Deserialize, Serialize};
+    use serde_json::json;
+
+    use super::{AnyEvent, command_meta, event_meta};
+    use crate::personal::{KeyId, Seal, SubjectKey, is_marked, seal};
+    use crate::{
+        Aggregate, AggregateId, Context, DecodeError, Domain, DomainError, Domains, Envelope, Field,
+        Personal, Projection, RefusalKind, Rejection, Source, from,
+    };
+
+    #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+    struct Person {
+        name: Personal,
+    }
+
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+    enum PersonCommand {
+        Name { name: Personal },
+    }
+
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+    enum PersonEvent {
+        Named { name: Personal },
+    }
+
+    #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+    #[error("no")]
+    struct No;
+
+    impl Rejection for No {
+        fn code(&self) -> &'static str {
+            "no"
+        }
+
+        fn kind(&self) -> RefusalKind {
+            RefusalKind::Value
+        }
+    }
+
+    impl Aggregate for Person {
+        const NAME: &'static str = "people";
+        const PATH: &'static str = "/people";
+        const CREATE: &'static str = "Name";
+
+        type Command = PersonCommand;
+        type Event = PersonEvent;
+        type Rejection = No;
+
+        fn decide(
+            &self,
+            PersonCommand::Name { name }: &PersonCommand,
+            _: &Context<'_>,
+        ) -> Result<Vec<PersonEvent>, No> {
+            Ok(vec![PersonEvent::Named { name: name.clone() }])
+        }
+
+        fn evolve(&mut self, PersonEvent::Named { name }: &PersonEvent) {
+            self.name.clone_from(name);
+        }
+
+        fn possible(&self) -> Vec<&'static str> {
+            vec!["Name"]
+        }
+    }
+
+    struct People;
+
+    impl Projection for People {
+        const NAME: &'static str = "people";
+        const PATH: &'static str = "/people";
+        const FIELDS: &'static [Field] = &[Field::text("name")];
+
+        type View = Person;
+
+        fn sources() -> Vec<Source<Person>> {
+            let project = |_: Option<Person>, _: &Envelope<PersonEvent>, _: &AggregateId| None;
+            vec![from::<Person, _>(|_| Vec::new(), project)]
+        }
+    }
+
+    fn domains() -> Domains {
+        Domains::new([Domain::new("test").aggregate::<Person>()]).unwrap()
+    }
+
+    #[test]
+    fn a_view_that_is_filtered_by_what_is_personal_is_refused() {
+        let refused = Domains::new([Domain::new("test").aggregate::<Person>().view::<People>()]);
+        let expected = DomainError::PersonalField {
+            view: "people".to_owned(),
+            field: "name".to_owned(),
+        };
+        assert_eq!(refused.err(), Some(expected));
+    }
+
+    #[test]
+    fn what_a_command_says_is_sealed_in_its_event_and_in_its_state() {
+        let domains = domains();
+        let people = &domains.aggregates()[0];
+        assert!(people.info().is_personal && people.info().is_subject());
+        let (_, command) = people
+            .command_from_json(&json!({"type": "Name", "name": "Ada"}), None)
+            .unwrap();
+        let (mut meta, mut bytes) = (command_meta(), Vec::new());
+        people.encode_command(&mut meta, &command, &mut bytes).unwrap();
+        let decoded = people.decode_command(&bytes).unwrap();
+        let id = meta.aggregate_id.clone();
+        let context = Context::new(meta.command_id, &id, meta.issued_at, None, &crate::NoReferences);
+        let mut state = people.initial();
+        let events = people.decide(&state, &decoded.command, &context).unwrap();
+        let event: &AnyEvent = &events[0];
+        people.evolve(&mut state, event);
+        let key = SubjectKey::new(KeyId::new([1; 12]), [2; SubjectKey::LENGTH]);
+        let mut record = Vec::new();
+        let (written, new) = seal(Seal::By(key.clone()), || {
+            people.encode_event(&mut event_meta(), event, &mut record)
+        });
+        written.unwrap();
+        let (kept, _) = seal(Seal::By(key.clone()), || people.encode_state(&state));
+        assert_eq!(new, 1);
+        for bytes in [&record, &kept] {
+            assert!(memchr::memmem::find(bytes, b"Ada").is_none() && is_marked(bytes));
+        }
+        // A fold without a key comes to the same.
+        let mut folded = people.initial();
+        people.evolve(&mut folded, &people.decode_event(&record).unwrap().event);
+        assert_eq!(people.encode_state(&folded), kept);
+    }
+
+    #[test]
+    fn a_command_that_holds_a_sealed_value_is_none() {
+        let domains = domains();
+        let people = &domains.aggregates()[0];
+        let stolen = json!({"type": "Name", "name": "enc1.AAAAAAAAAAAAAAAA.stolen"});
+        assert!(people.command_from_json(&stolen, None).is_err());
+        let command = crate::AnyCommand::new::<Person>(PersonCommand::Name { name: "enc1.".into() });
+        let mut bytes = Vec::new();
+        people
+            .encode_command(&mut command_meta(), &command, &mut bytes)
+            .unwrap();
+        assert!(matches!(
+            people.decode_command(&bytes),
+            Err(DecodeError::OtherRecord(_))
+        ));
+    }
+}

@@ -13,6 +13,7 @@ use super::{
 use crate::codec::PAYLOADS_MAX;
 use crate::form::Forms;
 use crate::id::uuid_of;
+use crate::personal::{as_new, holds_personal, is_marked};
 use crate::records::{command_fields, event_fields};
 use crate::schema::{SchemaError, Variant, variants_of};
 use crate::upcast::{OldPayload, Revisions, Upcaster, upcast};
@@ -61,6 +62,10 @@ impl<A: Aggregate> Typed<A> {
             ("EventMeta", event_fields()),
             &event_variants,
         )?;
+        let is_personal = {
+            let mut payloads = command_variants.iter().chain(&event_variants);
+            payloads.any(|variant| holds_personal(&variant.schema)) || holds_personal(&root_schema_for::<A>())
+        };
         let names = |variants: &[Variant]| variants.iter().map(|variant| variant.name.clone()).collect();
         let event_names: Vec<String> = names(&event_variants);
         Ok(Self {
@@ -86,6 +91,9 @@ impl<A: Aggregate> Typed<A> {
                 unique: A::UNIQUE,
                 commands,
                 events: event_names,
+                is_personal,
+                // Claims have as many names as they have uses.
+                subject: if A::SUBJECT == A::NAME { name } else { A::SUBJECT }.to_owned(),
                 codes: A::Rejection::CODES,
             },
             of: std::marker::PhantomData,
@@ -94,8 +102,8 @@ impl<A: Aggregate> Typed<A> {
 
     fn one_from_json(&self, body: &Value, assumed: Option<&str>) -> Result<(String, A::Command), FormErrors> {
         let (name, tagged) = self.forms.read(body, assumed)?;
-        let command =
-            serde_path_to_error::deserialize(tagged).map_err(|error| FormErrors::unforeseen(&error, body))?;
+        let command = as_new(|| serde_path_to_error::deserialize(tagged));
+        let command = command.map_err(|error| FormErrors::unforeseen(&error, body))?;
         Ok((name, command))
     }
 
@@ -243,6 +251,10 @@ impl<A: Aggregate> AggregateType for Typed<A> {
         Self::state(state).owner(id)
     }
 
+    fn subject(&self, state: &State, id: &AggregateId) -> Option<AggregateId> {
+        Self::state(state).subject(id)
+    }
+
     fn named_owner(&self, id: &AggregateId, command: &AnyCommand) -> Option<String> {
         A::named_owner(id, Self::commands(command).first()?)
     }
@@ -256,6 +268,9 @@ impl<A: Aggregate> AggregateType for Typed<A> {
         body: &Value,
         assumed: Option<&str>,
     ) -> Result<(String, AnyCommand), FormErrors> {
+        if is_marked(body.to_string().as_bytes()) {
+            return Err(FormErrors::one("", SEALED_IN_COMMAND.to_owned()));
+        }
         let Value::Array(items) = body else {
             let (name, command) = self.one_from_json(body, assumed)?;
             return Ok((name, AnyCommand(Box::new(vec![command]))));
@@ -288,7 +303,10 @@ impl<A: Aggregate> AggregateType for Typed<A> {
     }
 
     fn decode_command(&self, datum: &[u8]) -> Result<DecodedCommand, DecodeError> {
-        let (mut meta, set, commands) = self.commands.decode::<CommandMeta, A::Command>(datum)?;
+        if is_marked(datum) {
+            return Err(DecodeError::OtherRecord(SEALED_IN_COMMAND.to_owned()));
+        }
+        let (mut meta, set, commands) = as_new(|| self.commands.decode::<CommandMeta, A::Command>(datum))?;
         let says = meta
             .command_type
             .strip_suffix("Command")
@@ -388,6 +406,9 @@ impl<A: Aggregate> AggregateType for Typed<A> {
         self.revisions.current(event_type)
     }
 }
+
+/// What it holds would be opened for whoever reads it.
+const SEALED_IN_COMMAND: &str = "a command must not hold what begins a sealed personal value, \"enc1.\"";
 
 /// A list of commands that can be decided as one.
 fn check_length(items: &[Value]) -> Result<(), FormErrors> {

@@ -135,7 +135,7 @@ impl<'a> Checker<'a> {
                 after: difference.after,
             });
         }
-        let now = unique(self.aggregate, &folded.state);
+        let now = unique(self.aggregate, &self.checking.keys, &folded.state);
         if line.unique != now {
             self.found("unique", "values", || Example {
                 before: Some(json!(line.unique)),

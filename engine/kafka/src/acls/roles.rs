@@ -4,10 +4,11 @@ use clap::ValueEnum;
 use foldline_core::{AggregateInfo, Domains};
 use foldline_kafka_native::{Binding, Operation, Pattern, Permission, Resource};
 
+use crate::topics::names_of_keys;
 use crate::{KafkaSettings, TopicNames};
 
 /// What a principal is for. A service that asks Kafka has one of its own, and so has each kind of person and program
-/// outside. The query API asks Kafka nothing: it has a role so that this can be checked.
+/// outside. The query API asks Kafka for nothing but keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
 pub enum Role {
     /// Decides commands: the only one that writes events, results and snapshots.
@@ -106,6 +107,19 @@ impl Role {
         }
     }
 
+    /// What it may do with the keys of the people whom a domain's personal values are about. To erase somebody is none of
+    /// these roles': it takes records away, which is for the cluster's administrator.
+    pub fn keys(self) -> &'static [Operation] {
+        use Operation::{Create, Describe, DescribeConfigs, Read, Write};
+        match self {
+            Self::CommandHandler => &[Read, Write, DescribeConfigs],
+            Self::QueryApi => &[Read, DescribeConfigs],
+            Self::Projector => &[Describe, DescribeConfigs],
+            Self::Operator => &[Read, Create, DescribeConfigs],
+            Self::Producer | Self::Analyst => &[],
+        }
+    }
+
     /// Consumer groups. `Describe` is for readers that are members of none: librdkafka asks for a group all the same.
     fn groups(self) -> &'static [(Pattern, &'static str, Operation)] {
         use Operation::{Describe, Read};
@@ -118,7 +132,7 @@ impl Role {
                 (Literal, "foldline-lookout", Describe),
             ],
             Self::Projector => &[(Literal, "foldline-event-log", Describe)],
-            Self::QueryApi => &[],
+            Self::QueryApi => &[(Literal, "foldline-follower", Describe)],
             Self::Producer => &[(Prefixed, "producers-", Read)],
             Self::Analyst => &[(Prefixed, "analysts-", Read)],
             Self::Operator => &[
@@ -135,8 +149,9 @@ impl Role {
     /// How the names of its transactions begin.
     fn transactions(self, names: &TopicNames, domains: &Domains, prefix: &str) -> Vec<String> {
         match self {
-            // A worker has two, its name and its name with `-b`; each instance has workers of its own.
-            Self::CommandHandler => ["commands", "claims"]
+            // A worker has two, its name and its name with `-b`; each instance has workers of its own. With the third it
+            // makes the secret of a domain's keys.
+            Self::CommandHandler => ["commands", "claims", "keys"]
                 .map(|what| format!("{prefix}foldline-{what}-"))
                 .into(),
             Self::Operator => {
@@ -177,6 +192,16 @@ impl Role {
                     let name = kind.name(&names, info);
                     all.push(binding(Resource::Topic, Pattern::Literal, name, *operation));
                 }
+            }
+        }
+        for name in names_of_keys(&names, domains) {
+            for operation in self.keys() {
+                all.push(binding(
+                    Resource::Topic,
+                    Pattern::Literal,
+                    name.clone(),
+                    *operation,
+                ));
             }
         }
         for (pattern, name, operation) in self.groups() {

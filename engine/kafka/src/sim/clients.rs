@@ -36,14 +36,14 @@ impl Client {
     pub(super) fn any(rng: &mut Rng) -> Self {
         let email = format!("e{}@example.org", rng.u64(0..EMAILS));
         let command = match rng.u32(0..10) {
-            0..=3 => CustomerCommand::SignUp { email },
-            4 | 5 => CustomerCommand::ChangeEmail { email },
+            0..=3 => CustomerCommand::SignUp { email: email.into() },
+            4 | 5 => CustomerCommand::ChangeEmail { email: email.into() },
             6..=8 => CustomerCommand::AddAddress {
-                nickname: format!("n{}", rng.u32(0..4)),
-                location: format!("Street {}", rng.u32(0..100)),
+                nickname: format!("n{}", rng.u32(0..4)).into(),
+                location: format!("Street {}", rng.u32(0..100)).into(),
             },
             _ => CustomerCommand::RemoveAddress {
-                nickname: format!("n{}", rng.u32(0..4)),
+                nickname: format!("n{}", rng.u32(0..4)).into(),
             },
         };
         Self {

@@ -166,7 +166,7 @@ impl References for Lookup<'_> {
         let mut found = self.found.borrow_mut();
         let known = match found.entry(key) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(entry) => match self.store.state(installed, id) {
+            Entry::Vacant(entry) => match self.store.opened(installed, id) {
                 Ok(known) => entry.insert(known),
                 Err(error) => {
                     self.failed.replace(Some(error));

@@ -91,10 +91,11 @@ fn changes(shared: &Shared, batch: &[Taken], decided: &Decided) -> Changes {
 pub(super) fn make_known(worker: &mut Worker, in_flight: InFlight) -> Result<(), StoreError> {
     let InFlight {
         batch,
-        decided,
+        mut decided,
         mut changes,
         ..
     } = in_flight;
+    std::mem::take(&mut decided.new_keys).committed();
     let mut commands: HashMap<(Slice, Log), i64> = HashMap::new();
     for (taken, decision) in batch.iter().zip(&decided.decisions) {
         let Decision::Made(made) = decision else { continue };

@@ -11,6 +11,7 @@ use super::in_flight::InFlight;
 use super::intake::{Content, Taken};
 use super::outcome::{Made, now, repeat};
 use super::reserve::{Reservations, Want};
+use super::subjects::NewKeys;
 use super::{BatchError, Cache, Shared, Worker};
 use crate::catalog::{Installed, Slice};
 use crate::follower::FollowError;
@@ -29,6 +30,8 @@ pub(super) struct Decided {
     pub(super) ids: HashMap<(Slice, Uuid), usize>,
     /// The last command of each partition that has events.
     last: HashMap<Slice, i64>,
+    /// Keys of subjects whose first events these are.
+    pub(super) new_keys: NewKeys,
     /// When it was decided.
     pub(super) now: Timestamp,
 }
@@ -50,6 +53,12 @@ impl Worker {
     /// the others are decided; then the values are asked for together.
     pub(super) fn decide(&mut self, batch: &[Taken]) -> Result<Decided, BatchError> {
         let shared = Arc::clone(&self.shared);
+        // What was opened before somebody was erased is not to be decided on.
+        let erasures = shared.catalog.keys.erasures();
+        if std::mem::replace(&mut self.erasures, erasures) != erasures {
+            self.finish()?;
+            self.cache.clear();
+        }
         let mut deciding = Deciding::new(&shared, &mut self.cache, self.in_flight.as_mut());
         let mut decisions: Vec<Option<Decision>> = batch.iter().map(|_| None).collect();
         let mut open: Vec<usize> = (0..batch.len()).collect();
@@ -92,6 +101,7 @@ impl Worker {
             states: deciding.states,
             ids: deciding.decided,
             last,
+            new_keys: deciding.new_keys,
             now: deciding.now,
         })
     }
@@ -109,6 +119,7 @@ pub(super) struct Deciding<'a> {
     /// The other aggregates that were looked at, as the store has them.
     pub(super) found: RefCell<HashMap<Key, Option<Known>>>,
     pub(super) reservations: Reservations,
+    pub(super) new_keys: NewKeys,
     /// Whether other aggregates were read up to their ends for this batch.
     pub(super) is_refreshed: bool,
     pub(super) now: Timestamp,
@@ -141,6 +152,7 @@ impl<'a> Deciding<'a> {
             decided: HashMap::new(),
             found: RefCell::default(),
             reservations: Reservations::default(),
+            new_keys: NewKeys::default(),
             is_refreshed: false,
             now: now(),
         }
@@ -169,6 +181,12 @@ impl<'a> Deciding<'a> {
             Some(refusal) => Err(refusal),
             None => self.ask_the_domain(&installed, &loaded.known.state, command)?,
         };
+        let outcome = outcome.and_then(|events| {
+            match self.is_of_the_erased(&installed, &key.1, &loaded.known, &events) {
+                Some(refusal) => Err(refusal),
+                None => Ok(events),
+            }
+        });
         match outcome {
             Ok(events) if command.meta.dry_run || !installed.aggregate.info().unique.is_empty() => {
                 self.reserve_and_accept(&installed, taken, command, (key, loaded), events)
@@ -194,7 +212,8 @@ impl<'a> Deciding<'a> {
         for event in &events {
             installed.aggregate.evolve(&mut loaded.known.state, event);
         }
-        let (made_of_it, tip) = self.accept(taken, command, &loaded.known, events, Vec::new())?;
+        let by = self.seal(installed, &loaded.known.state, command);
+        let (made_of_it, tip) = self.accept(taken, command, (&loaded.known, by), events, Vec::new())?;
         loaded.known.sequence = made_of_it.result.sequence;
         loaded.known.tip = tip;
         if !made_of_it.events.is_empty() {
@@ -217,8 +236,8 @@ impl<'a> Deciding<'a> {
         events
             .iter()
             .for_each(|event| installed.aggregate.evolve(&mut after, event));
-        let held = installed.aggregate.unique(&loaded.known.state);
-        let holds = installed.aggregate.unique(&after);
+        let held = installed.unique(&loaded.known.state);
+        let holds = installed.unique(&after);
         let mut wants = self.reservations.missing(installed, command, &held, &holds);
         if command.meta.dry_run {
             self.reservations.guess(self.shared, std::mem::take(&mut wants))?;
@@ -236,7 +255,8 @@ impl<'a> Deciding<'a> {
             self.reservations.accepted(&key, &held, &holds);
         }
         let released = held.into_iter().filter(|value| !holds.contains(value)).collect();
-        let (mut made_of_it, tip) = self.accept(taken, command, &loaded.known, events, released)?;
+        let by = self.seal(installed, &after, command);
+        let (mut made_of_it, tip) = self.accept(taken, command, (&loaded.known, by), events, released)?;
         if command.meta.dry_run {
             made_of_it.released.clear();
             made_of_it.rehearsed = Some((std::mem::take(&mut made_of_it.events), after));
@@ -298,7 +318,7 @@ impl<'a> Deciding<'a> {
         }
         let found = match self.cache.pop(key) {
             Some(found) => Some(found),
-            None => self.shared.store.state(installed, &key.1)?,
+            None => self.shared.store.opened(installed, &key.1)?,
         };
         Ok(Loaded {
             known: found.unwrap_or_else(|| Known::initial(installed)),

@@ -40,8 +40,11 @@ impl Worker {
         let mut batch = Vec::new();
         self.take(&mut batch)?;
         let is_worth_it = batch.len() >= self.post.ahead_min && !waits(self, &batch);
+        // A key is nobody's before it is committed.
+        let makes_keys = |in_flight: &InFlight| !in_flight.decided.new_keys.is_empty();
+        let must_settle = self.in_flight.as_ref().is_some_and(makes_keys);
         // The group is heard of in between: what it takes away is committed first, because afterwards another may.
-        if self.in_flight.is_some() && (!is_worth_it || !self.changes.is_empty()) {
+        if self.in_flight.is_some() && (!is_worth_it || must_settle || !self.changes.is_empty()) {
             self.finish()?;
             self.take(&mut batch)?;
         }

@@ -16,6 +16,7 @@ mod outcome;
 mod records;
 mod rehearse;
 mod reserve;
+mod subjects;
 mod take_over;
 
 use std::collections::BTreeSet;
@@ -31,6 +32,7 @@ use rdkafka::error::KafkaError;
 
 use self::checkpoints::Checkpoints;
 use self::in_flight::InFlight;
+pub(crate) use self::outcome::now;
 pub use self::rehearse::Rehearsed;
 pub(crate) use self::rehearse::rehearse;
 use crate::SubmitError;
@@ -145,6 +147,8 @@ pub(crate) struct Worker {
     /// Aggregates as they are committed.
     cache: Cache,
     in_flight: Option<InFlight>,
+    /// How many subjects were erased when the cache was last right.
+    erasures: u64,
     checkpoints: Checkpoints,
     has_joined: Arc<AtomicBool>,
 }
@@ -174,6 +178,7 @@ impl Worker {
             changes: Changes::default(),
             cache,
             in_flight: None,
+            erasures: 0,
             checkpoints,
             has_joined,
         })

@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use foldline_core::personal::{Seal, seal};
 use foldline_core::{
     AnyEvent, CommandMeta, CommandResult, DecodedCommand, EncodeError, EventHash, EventMeta, Outcome,
     RecordedEvent, Refusal, RefusalKind, Sequence, State, Timestamp, Unique,
@@ -56,7 +57,7 @@ impl Deciding<'_> {
         &self,
         taken: &Taken,
         command: &DecodedCommand,
-        before: &Known,
+        (before, by): (&Known, Seal),
         events: Vec<AnyEvent>,
         released: Vec<Unique>,
     ) -> Result<(Made, Option<EventHash>), EncodeError> {
@@ -90,7 +91,11 @@ impl Deciding<'_> {
                 written_revision: 1,
             };
             let mut value = begun(installed.events.reader.own_id());
-            installed.aggregate.encode_event(&mut meta, &event, &mut value)?;
+            let mut encode = || installed.aggregate.encode_event(&mut meta, &event, &mut value);
+            match installed.keys {
+                None => encode()?,
+                Some(_) => seal(by.clone(), encode).0?,
+            }
             if !dry_run {
                 tip = Some(EventHash::of(&value));
             }
@@ -189,7 +194,7 @@ fn correlation_of(meta: &CommandMeta) -> String {
 }
 
 /// When it is decided; never part of what is decided.
-pub(super) fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -13,7 +13,7 @@ use crate::result_log::{CAUSATION, OUTCOME};
 use crate::store::Log;
 
 /// Records whose offsets nobody asks for.
-const NOT_COUNTED: usize = usize::MAX;
+pub(super) const NOT_COUNTED: usize = usize::MAX;
 
 /// All records, in the order of the commands. The events' values are taken out of `decided`.
 pub(super) fn records<'a>(
@@ -22,7 +22,8 @@ pub(super) fn records<'a>(
     decided: &mut Decided,
 ) -> Result<Vec<Record<'a>>, BatchError> {
     let time = decided.now.to_string();
-    let mut records = Vec::with_capacity(batch.len() * 2);
+    let mut records = decided.new_keys.records(decided.now, &shared.catalog);
+    records.reserve(batch.len() * 2);
     for (taken, decision) in batch.iter().zip(&mut decided.decisions) {
         let installed = shared.catalog.get(taken.slice);
         match (decision, &taken.content) {

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use foldline_core::personal::reveal;
 use foldline_core::{CommandResult, EventMeta};
 use lru::LruCache;
 use serde_json::Value;
@@ -61,12 +62,13 @@ pub(crate) fn rehearse(
         unreachable!("it was put in above")
     };
     let (events, state) = match made.rehearsed {
-        Some((events, state)) => (events, aggregate.state_json(&state)),
+        // Who asks is the one who would be told.
+        Some((events, state)) => (events, reveal(|| aggregate.state_json(&state))),
         None => (Vec::new(), Value::Null),
     };
     let shown = events
         .into_iter()
-        .map(|event| (event.meta, aggregate.event_json(&event.event)));
+        .map(|event| (event.meta, reveal(|| aggregate.event_json(&event.event))));
     Ok(Rehearsed {
         events: shown.collect(),
         state,

@@ -86,11 +86,16 @@ impl Reservations {
             .into_iter()
             .find(|want| self.granted.get(want) == Some(&false))?;
         let Unique { name, value } = taken.value;
+        let value = match installed.keys {
+            None => format!("{name} {value:?}"),
+            // What is claimed is no value that says something to anybody.
+            Some(_) => name.to_owned(),
+        };
         Some(Refusal {
             step: 0,
             code: format!("{name}-taken"),
             kind: RefusalKind::State,
-            detail: format!("the {name} {value:?} belongs to somebody else"),
+            detail: format!("the {value} belongs to somebody else"),
             field: Some(name.to_owned()),
         })
     }

@@ -76,6 +76,8 @@ impl Worker {
         let places = places(&shared, slices);
         let committed = self.member.committed(&places)?;
         reached("offsets-asked");
+        // Whose events were committed by a predecessor, their keys were too, and no second one may be made.
+        self.shared.catalog.keys.catch_up()?;
         self.shared.follower.hand_over(slices)?;
         reached("caught-up");
         let to: Vec<(Place<'_>, Option<i64>)> = places.into_iter().zip(committed).collect();

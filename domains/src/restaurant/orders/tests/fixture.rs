@@ -32,8 +32,8 @@ pub(super) fn restaurant(events: impl IntoIterator<Item = OrderEvent>) -> Given<
         MenuEvent::MenuItemAdded { description, price }
     };
     let customer = |email: &str, location: &str| {
-        let (email, token) = (email.to_owned(), String::new());
-        let (nickname, location) = ("home".to_owned(), location.to_owned());
+        let (email, token) = (email.into(), String::new());
+        let (nickname, location) = ("home".into(), location.into());
         let added = CustomerEvent::AddressAdded { nickname, location };
         [CustomerEvent::CustomerSignedUp { email, token }, added]
     };
@@ -121,8 +121,8 @@ pub(super) fn removed(number: u128, menu_item: &str, quantity: i32) -> OrderEven
 pub(super) fn delivered_to(location: &str) -> OrderEvent {
     DeliveryAddressSet {
         customer_id: "7".parse().unwrap(),
-        nickname: "home".to_owned(),
-        location: location.to_owned(),
+        nickname: "home".into(),
+        location: location.into(),
     }
 }
 

@@ -1,0 +1,81 @@
+use std::borrow::Cow;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::KeyId;
+
+/// What stands in place of a value that is erased.
+pub const ERASED: &str = "erased";
+
+/// What a sealed value begins with. No command may hold it: what it holds would be taken for somebody's sealed value,
+/// and opened for whoever reads it.
+const BEGIN: &str = "enc1.";
+
+/// A personal value as it is kept: `enc1.<key id>.<nonce, ciphertext, tag>`, both in base64url. No letter of it needs an
+/// escape, in JSON or in a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed<'a> {
+    /// By which key.
+    pub key: KeyId,
+    pub(super) data: &'a str,
+}
+
+impl<'a> Sealed<'a> {
+    /// Reads one. `None` if the text is none.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let (sealed, rest) = Self::parse_start(text)?;
+        rest.is_empty().then_some(sealed)
+    }
+
+    /// Reads the one that the text begins with, and returns what follows it.
+    fn parse_start(text: &'a str) -> Option<(Self, &'a str)> {
+        let rest = text.strip_prefix(BEGIN)?;
+        let (key, rest) = rest.split_at_checked(KeyId::LENGTH)?;
+        let rest = rest.strip_prefix('.')?;
+        let end = rest.find(|letter| !is_base64(letter)).unwrap_or(rest.len());
+        let (data, rest) = rest.split_at(end);
+        let key = key.parse().ok()?;
+        Some((Self { key, data }, rest))
+    }
+
+    pub(super) fn text(key: &KeyId, data: &str) -> String {
+        format!("{BEGIN}{key}.{data}")
+    }
+}
+
+/// Whether bytes hold what a sealed value begins with.
+pub fn is_marked(bytes: &[u8]) -> bool {
+    memchr::memmem::find(bytes, BEGIN.as_bytes()).is_some()
+}
+
+/// A JSON text with every sealed value in it opened; [`ERASED`] stands for what `open` has nothing for. A sealed value
+/// that is a part of a string is a part of a link, and percent-encoded there.
+pub fn open_text<'a>(json: &'a str, mut open: impl FnMut(&Sealed<'_>) -> Option<String>) -> Cow<'a, str> {
+    let mut opened = String::new();
+    let mut done = 0;
+    for at in memchr::memmem::find_iter(json.as_bytes(), BEGIN.as_bytes()) {
+        let Some((sealed, rest)) = Sealed::parse_start(&json[at..]) else {
+            continue;
+        };
+        opened.push_str(&json[done..at]);
+        done = json.len() - rest.len();
+        let says = open(&sealed);
+        let says = says.as_deref().unwrap_or(ERASED);
+        let is_whole = json[..at].ends_with('"') && rest.starts_with('"');
+        if is_whole {
+            let quoted = serde_json::Value::from(says).to_string();
+            opened.push_str(&quoted[1..quoted.len() - 1]);
+        } else {
+            opened.extend(utf8_percent_encode(says, NON_ALPHANUMERIC));
+        }
+    }
+    if done == 0 {
+        return Cow::Borrowed(json);
+    }
+    opened.push_str(&json[done..]);
+    Cow::Owned(opened)
+}
+
+fn is_base64(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || letter == '-' || letter == '_'
+}
