@@ -291,9 +291,8 @@ impl<'a> Deciding<'a> {
         so_far: &[Option<Decision>],
     ) -> Result<Option<CommandResult>, FollowError> {
         let here = self.decided.get(&(slice, command_id));
-        match here.and_then(|index| so_far[*index].as_ref()) {
-            Some(Decision::Made(made)) => return Ok(Some(made.result.clone())),
-            _ => {}
+        if let Some(Decision::Made(made)) = here.and_then(|index| so_far[*index].as_ref()) {
+            return Ok(Some(made.result.clone()));
         }
         let in_flight = self.in_flight.as_ref();
         match in_flight.and_then(|in_flight| in_flight.outcome(slice, command_id)) {
