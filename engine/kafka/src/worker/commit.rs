@@ -44,7 +44,8 @@ impl Worker {
         let offsets: Vec<(Place<'_>, i64)> = offsets.into_iter().map(place).collect();
         self.member.begin_commit(&offsets)?;
         self.in_flight = Some(InFlight {
-            changes: changes(&shared, &batch, &decided),
+            // What is sealed by a key of this transaction can be written when that is a key.
+            changes: (decided.new_keys.is_empty()).then(|| changes(&shared, &batch, &decided)),
             batch,
             decided,
             began_at,
@@ -92,10 +93,11 @@ pub(super) fn make_known(worker: &mut Worker, in_flight: InFlight) -> Result<(),
     let InFlight {
         batch,
         mut decided,
-        mut changes,
+        changes: prepared,
         ..
     } = in_flight;
     std::mem::take(&mut decided.new_keys).committed();
+    let mut changes = prepared.unwrap_or_else(|| changes(&worker.shared, &batch, &decided));
     let mut commands: HashMap<(Slice, Log), i64> = HashMap::new();
     for (taken, decision) in batch.iter().zip(&decided.decisions) {
         let Decision::Made(made) = decision else { continue };

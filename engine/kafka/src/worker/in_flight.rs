@@ -17,8 +17,9 @@ pub(super) struct InFlight {
     pub(super) batch: Vec<Taken>,
     /// Its states are those that the local store does not have yet: the next batch takes them from here.
     pub(super) decided: Decided,
-    /// All but the positions, which are not known before the records have their offsets.
-    pub(super) changes: Changes,
+    /// All but the positions, which are not known before the records have their offsets. `None`, if they are to be written
+    /// when it is committed.
+    pub(super) changes: Option<Changes>,
     /// On the runtime's clock.
     pub(super) began_at: Instant,
 }
