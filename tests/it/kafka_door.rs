@@ -4,9 +4,11 @@ mod doors;
 mod script;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use foldline_core::{CommandMeta, CommandResult, EventMeta, Outcome, RefusalKind, Token, partition_of};
 use foldline_domains::restaurant::orders::{Order, OrderCommand};
+use foldline_tests::client::eventually;
 use foldline_tests::producer::{Upstream, meta};
 use foldline_tests::records::{self, Event};
 use foldline_tests::shared;
@@ -108,6 +110,10 @@ async fn a_command_that_came_through_one_door_is_known_at_the_other() {
         )
         .await;
     assert_eq!((first.outcome.as_str(), first.replayed), ("accepted", false));
+    // Who asks while the first is still open joins it, and is told no repetition.
+    let is_known =
+        async || (write.get(&format!("/commands/{key}")).await.body["status"] == "accepted").then_some(());
+    eventually("the outcome is known", Duration::from_secs(10), is_known).await;
     let again = post("kafka-first", key).await.expect(201);
     assert_eq!(again.body["replayed"], true);
     assert_eq!(again.body["events"], json!(first.events));

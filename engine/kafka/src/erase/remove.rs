@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::consumer::Consumer;
+use rdkafka::producer::{BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::settings::{options, refused};
 use super::{EraseError, LOOK_AGAIN, REQUEST_MAX, Removed, STEP_MAX, Work, blocking};
 use crate::broker::{Broker, Isolation, KafkaBroker, Place, ranges};
+use crate::security::token::{self, Plain};
 
 /// Kafka goes on in a new file at the next record, and only then removes the old one.
 const ROLL: [(&str, &str); 1] = [("segment.ms", "1")];
@@ -84,15 +85,14 @@ impl Work {
             .zip(ranges(&broker, &places)?)
             .map(|(p, (_, high))| (p, high))
             .collect();
-        let group: BaseConsumer = self
-            .kafka
-            .client()
+        let mut config = self.kafka.client();
+        config
             .set(
                 "group.id",
                 format!("{}foldline-commands", self.kafka.topic_prefix),
             )
-            .set("enable.auto.commit", "false")
-            .create()?;
+            .set("enable.auto.commit", "false");
+        let group = token::consumer(&config, Plain)?;
         let asked_at = Instant::now();
         loop {
             let mut asked = TopicPartitionList::new();
@@ -182,7 +182,8 @@ impl Work {
     /// Writes a record to each partition that nobody will ever see, because its transaction is aborted.
     fn roll(&self, ranges: &[Removed]) -> Result<(), EraseError> {
         let id = format!("{}foldline-erase-{}", self.kafka.topic_prefix, self.subject.id);
-        let producer: BaseProducer = self.kafka.client().set("transactional.id", id).create()?;
+        let mut config = self.kafka.client();
+        let producer = token::producer(config.set("transactional.id", id))?;
         producer.init_transactions(REQUEST_MAX)?;
         producer.begin_transaction()?;
         for range in ranges {

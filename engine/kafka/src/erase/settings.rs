@@ -11,6 +11,7 @@ use rdkafka::client::DefaultClientContext;
 use tokio::task::spawn_blocking;
 
 use super::{EraseError, REQUEST_MAX, Work};
+use crate::security::token;
 use crate::worker::now;
 
 /// The settings of a topic that are its own.
@@ -18,7 +19,10 @@ pub(super) type Own = BTreeMap<String, String>;
 
 impl Work {
     pub(super) fn admin(&self) -> Result<AdminClient<DefaultClientContext>, EraseError> {
-        Ok(self.kafka.client().create()?)
+        let config = self.kafka.client();
+        let admin: AdminClient<_> = config.create()?;
+        token::introduce(&config, admin.inner())?;
+        Ok(admin)
     }
 
     /// Sets these beside those that a topic has; returns those that it had.

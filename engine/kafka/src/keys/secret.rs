@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use foldline_core::Timestamp;
 use rdkafka::error::KafkaError;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::producer::{BaseRecord, Producer};
 
 use super::keyring::PARTITION;
 use super::record::{KeyRecord, SECRET};
 use crate::KafkaSettings;
 use crate::follower::{FollowError, kafka_error};
+use crate::security::token;
 
 const CALL_MAX: Duration = Duration::from_secs(30);
 
@@ -22,14 +23,12 @@ pub(super) fn make(
     is_there: impl Fn() -> Result<bool, FollowError>,
 ) -> Result<(), FollowError> {
     let failed = |source: KafkaError| kafka_error(topic, source);
-    let producer: BaseProducer = kafka
-        .client()
-        .set(
-            "transactional.id",
-            format!("{}foldline-keys-{topic}", kafka.topic_prefix),
-        )
-        .create()
-        .map_err(failed)?;
+    let mut config = kafka.client();
+    config.set(
+        "transactional.id",
+        format!("{}foldline-keys-{topic}", kafka.topic_prefix),
+    );
+    let producer = token::producer(&config).map_err(failed)?;
     producer.init_transactions(CALL_MAX).map_err(failed)?;
     if is_there()? {
         return Ok(());

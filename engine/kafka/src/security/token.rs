@@ -11,6 +11,7 @@ use rdkafka::ClientConfig;
 use rdkafka::client::{Client, ClientContext, OAuthToken};
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, DeliveryResult, ProducerContext};
 use serde::Deserialize;
 
 /// The setting by which librdkafka hands the file's name to whoever makes tokens for it.
@@ -77,6 +78,14 @@ pub(crate) fn consumer<C: ConsumerContext + 'static>(
     Ok(consumer)
 }
 
+/// A producer that can be asked at once.
+pub(crate) fn producer(config: &ClientConfig) -> Result<BaseProducer<Plain>, KafkaError> {
+    use rdkafka::producer::Producer;
+    let producer: BaseProducer<Plain> = config.create_with_context(Plain)?;
+    introduce(config, producer.client())?;
+    Ok(producer)
+}
+
 /// Gives a client its first token, if it needs one. It is given the next ones when it is polled; some of ours ask
 /// something before that, or are never polled.
 pub(crate) fn introduce<C: ClientContext>(
@@ -104,6 +113,12 @@ impl ClientContext for Plain {
 }
 
 impl ConsumerContext for Plain {}
+
+impl ProducerContext for Plain {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+}
 
 #[cfg(test)]
 mod tests {
