@@ -49,8 +49,8 @@ pub(super) enum Step {
 }
 
 impl Worker {
-    /// Decides a batch, on the one in flight. What needs a unique value waits, with all that follows it on the same aggregate, until
-    /// the others are decided; then the values are asked for together.
+    /// Decides a batch, on the one in flight. What needs a unique value waits, with all that follows it on the same
+    /// aggregate, until the others are decided; then the values are asked for together.
     pub(super) fn decide(&mut self, batch: &[Taken]) -> Result<Decided, BatchError> {
         let shared = Arc::clone(&self.shared);
         // What was opened before somebody was erased is not to be decided on.

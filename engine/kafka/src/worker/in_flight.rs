@@ -38,21 +38,26 @@ impl InFlight {
 impl Worker {
     /// Commands to decide: while a batch is committed only many of them, and else what there is.
     pub(super) fn gather(&mut self) -> Result<Vec<Taken>, BatchError> {
-        let mut batch = Vec::new();
-        self.take(&mut batch)?;
-        let is_worth_it = batch.len() >= self.post.ahead_min && !waits(self, &batch);
-        // A key is nobody's before it is committed.
-        let makes_keys = |in_flight: &InFlight| !in_flight.decided.new_keys.is_empty();
-        let must_settle = self.in_flight.as_ref().is_some_and(makes_keys);
-        // The group is heard of in between: what it takes away is committed first, because afterwards another may.
-        if self.in_flight.is_some() && (!is_worth_it || must_settle || !self.changes.is_empty()) {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        self.take(&mut batch, &mut bytes)?;
+        if (self.in_flight.as_ref()).is_some_and(|in_flight| self.must_settle(in_flight, &batch)) {
             self.finish()?;
-            self.take(&mut batch)?;
+            self.take(&mut batch, &mut bytes)?;
         }
         // If they come back they are read again, behind what another has committed of them meanwhile.
         let gone = self.slices(&self.changes.revoked);
         batch.retain(|taken| !gone.contains(&taken.slice));
         Ok(batch)
+    }
+
+    /// Whether the batch in flight is waited for before the next one is decided.
+    fn must_settle(&self, in_flight: &InFlight, next: &[Taken]) -> bool {
+        // The group was heard of: what it takes away is committed first, because afterwards another may.
+        !self.changes.is_empty()
+            // A key is nobody's before it is committed.
+            || !in_flight.decided.new_keys.is_empty()
+            || next.len() < self.post.ahead_min
+            || waits(self, next)
     }
 
     /// Waits for the batch in flight, and lets it be known: in the local store, and to who waits for it.

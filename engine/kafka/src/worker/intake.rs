@@ -43,21 +43,23 @@ pub(super) struct DeadLetter {
 impl Worker {
     /// Takes what is there, as long as it fits into the batch; nothing, if nothing comes for a while. Only if nothing else
     /// is to be done, it waits for it.
-    pub(super) fn take(&mut self, batch: &mut Vec<Taken>) -> Result<(), BatchError> {
+    ///
+    /// `bytes` are those of the batch so far.
+    pub(super) fn take(&mut self, batch: &mut Vec<Taken>, bytes: &mut usize) -> Result<(), BatchError> {
         let (catalog, batch_max) = (&self.shared.catalog, self.post.batch_max);
-        if batch.len() >= batch_max {
+        if batch.len() >= batch_max || *bytes >= BATCH_BYTES_MAX {
             return Ok(());
         }
         let is_idle = batch.is_empty() && self.in_flight.is_none() && self.changes.is_empty();
         let at_most = if is_idle { LOOK_MAX } else { Duration::ZERO };
-        let (mut bytes, mut failed) = (0, None);
+        let mut failed = None;
         self.member.take(at_most, &mut |message| {
-            bytes += message.value.map_or(0, <[u8]>::len);
+            *bytes += message.value.map_or(0, <[u8]>::len);
             match read(catalog, message) {
                 Ok(taken) => batch.extend(taken),
                 Err(error) => failed = Some(error),
             }
-            let is_full = batch.len() >= batch_max || bytes >= BATCH_BYTES_MAX;
+            let is_full = batch.len() >= batch_max || *bytes >= BATCH_BYTES_MAX;
             match is_full || failed.is_some() {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
