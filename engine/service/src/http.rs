@@ -10,13 +10,14 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
 use tower_http::trace::{DefaultOnFailure, TraceLayer};
 use tracing::{Level, error, info_span};
 
 use crate::rate_limit::{Limits, limited};
-use crate::trace::{trace_id, traced};
+use crate::trace::{TRACEPARENT, trace_id, trace_id_of, traced};
 use crate::{Health, Problem, RateLimit, parse_duration};
 
 /// Limits of an HTTP surface.
@@ -96,22 +97,24 @@ pub fn app(routes: Router, health: Health, settings: &HttpSettings) -> Router {
         info_span!("http", method = %request.method(), path = request.uri().path(), request_id = id, trace_id)
     });
     let limits = settings.rate_limit.and_then(Limits::new);
-    // The last is the outermost.
-    let routes = routes
-        .layer(DefaultBodyLimit::max(settings.body_bytes_max))
-        .layer(CatchPanicLayer::custom(panicked));
+    // In each, the first is the outermost. Two stacks, not ten layers: the router boxes what each `layer` gives it, for every
+    // request.
+    let inner = ServiceBuilder::new()
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(DefaultBodyLimit::max(settings.body_bytes_max));
+    let outer = ServiceBuilder::new()
+        .layer(from_fn(traced))
+        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(trace)
+        .layer(from_fn(measured))
+        .layer(from_fn(problems_only));
+    let routes = routes.layer(inner);
     let routes = match limits {
         Some(limits) => routes.layer(from_fn_with_state(limits, limited)),
         None => routes,
     };
-    routes
-        .layer(from_fn(problems_only))
-        .layer(from_fn(measured))
-        .layer(trace)
-        .layer(PropagateRequestIdLayer::x_request_id())
-        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
-        .layer(from_fn(traced))
-        .merge(health.routes())
+    routes.layer(outer).merge(health.routes())
 }
 
 fn panicked(cause: Box<dyn Any + Send>) -> Response {
@@ -123,9 +126,8 @@ fn panicked(cause: Box<dyn Any + Send>) -> Response {
 
 /// Errors of the router and of extractors become problems, and each problem says which request it is of.
 async fn problems_only(request: Request, next: Next) -> Response {
-    let path = request.uri().path().to_owned();
-    let (method, uri) = (request.method().to_string(), request.uri().to_string());
-    let trace_id = trace_id(request.headers()).map(str::to_owned);
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let trace = request.headers().get(TRACEPARENT).cloned();
     let id = request.extensions().get::<RequestId>().cloned();
     let mut response = next.run(request).await;
     let status = response.status();
@@ -137,11 +139,15 @@ async fn problems_only(request: Request, next: Next) -> Response {
         None if is_foreign(&response) => return response,
         None => {
             let problem = with_text(Problem::of_status(status), &mut response).await;
-            problem.of_router(&method, &path)
+            problem.of_router(method.as_str(), uri.path())
         }
     };
-    problem = problem.instance_or(path).next_or_general(&method, &uri);
-    if let Some(trace_id) = trace_id {
+    problem = problem
+        .instance_or(uri.path().to_owned())
+        .next_or_general(method.as_str(), &uri.to_string());
+    // Behind `traced`, there is one.
+    let trace = trace.as_ref().and_then(|value| value.to_str().ok());
+    if let Some(trace_id) = trace.and_then(trace_id_of) {
         problem = problem.with("trace_id", trace_id);
     }
     if let Some(id) = id.as_ref().and_then(|id| id.header_value().to_str().ok()) {

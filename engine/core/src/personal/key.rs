@@ -1,5 +1,6 @@
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hmac;
@@ -63,10 +64,17 @@ impl fmt::Debug for KeyId {
 /// So the same text is always sealed as the same (a batch that is decided again writes the same bytes, and a fold finds
 /// a value again), and two texts never share a nonce but by a collision of 96 bits among the values of one person. What
 /// that gives away is which values of one person are equal, and how long they are.
+///
+/// Cheap to clone.
 #[derive(Clone)]
-pub struct SubjectKey {
+pub struct SubjectKey(Arc<Inner>);
+
+/// The key, and what is made of it: to make that anew for each value would cost more than to seal or open it.
+struct Inner {
     id: KeyId,
-    bytes: [u8; Self::LENGTH],
+    bytes: [u8; SubjectKey::LENGTH],
+    cipher: LessSafeKey,
+    nonces: hmac::Key,
 }
 
 impl SubjectKey {
@@ -75,31 +83,38 @@ impl SubjectKey {
 
     /// From random bytes.
     pub fn new(id: KeyId, random: [u8; Self::LENGTH]) -> Self {
-        Self { id, bytes: random }
+        let (encrypts, makes_nonces) = random.split_at(Self::LENGTH / 2);
+        let key = UnboundKey::new(&AES_256_GCM, encrypts);
+        Self(Arc::new(Inner {
+            id,
+            cipher: LessSafeKey::new(key.expect("half of a key is as long as AES-256 wants it")),
+            nonces: hmac::Key::new(hmac::HMAC_SHA256, makes_nonces),
+            bytes: random,
+        }))
     }
 
     /// What names it.
     pub fn id(&self) -> KeyId {
-        self.id
+        self.0.id
     }
 
     /// The key itself, for where it is kept.
     pub fn secret(&self) -> &[u8; Self::LENGTH] {
-        &self.bytes
+        &self.0.bytes
     }
 
     /// The text, sealed.
     pub fn seal(&self, text: &str) -> String {
         let nonce = self.nonce(text);
         let mut data = text.as_bytes().to_vec();
-        let sealed = self.cipher().seal_in_place_append_tag(
+        let sealed = self.0.cipher.seal_in_place_append_tag(
             Nonce::assume_unique_for_key(nonce),
             self.aad(),
             &mut data,
         );
         sealed.expect("AES-GCM takes texts of less than 64 GB");
         data.splice(0..0, nonce);
-        Sealed::text(&self.id, &BASE64_URL_SAFE_NO_PAD.encode(data))
+        Sealed::text(&self.0.id, &BASE64_URL_SAFE_NO_PAD.encode(data))
     }
 
     /// What a value that was sealed by this key says; `None` if it is damaged, or was sealed by another one.
@@ -107,30 +122,24 @@ impl SubjectKey {
         let mut data = BASE64_URL_SAFE_NO_PAD.decode(sealed.data).ok()?;
         let (nonce, text) = data.split_first_chunk_mut::<NONCE_LEN>()?;
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        let text = self.cipher().open_in_place(nonce, self.aad(), text).ok()?;
+        let text = self.0.cipher.open_in_place(nonce, self.aad(), text).ok()?;
         String::from_utf8(text.to_vec()).ok()
     }
 
     fn nonce(&self, text: &str) -> [u8; NONCE_LEN] {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.bytes[32..]);
-        let tag = hmac::sign(&key, text.as_bytes());
+        let tag = hmac::sign(&self.0.nonces, text.as_bytes());
         let mut nonce = [0; NONCE_LEN];
         nonce.copy_from_slice(&tag.as_ref()[..NONCE_LEN]);
         nonce
     }
 
-    fn cipher(&self) -> LessSafeKey {
-        let key = UnboundKey::new(&AES_256_GCM, &self.bytes[..32]);
-        LessSafeKey::new(key.expect("half of a key is as long as AES-256 wants it"))
-    }
-
     fn aad(&self) -> Aad<&[u8]> {
-        Aad::from(self.id.0.as_slice())
+        Aad::from(self.0.id.0.as_slice())
     }
 }
 
 impl fmt::Debug for SubjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SubjectKey({})", self.id)
+        write!(f, "SubjectKey({})", self.0.id)
     }
 }
