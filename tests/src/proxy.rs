@@ -51,6 +51,15 @@ pub struct Held {
     pub refused: usize,
     /// How many it took: as many transactions were torn.
     pub taken: usize,
+    /// How many had no answer, because their connection was gone.
+    pub lost: usize,
+}
+
+impl Held {
+    /// How many the broker has answered.
+    pub fn answered(&self) -> usize {
+        self.refused + self.taken
+    }
 }
 
 struct Shared {
@@ -112,6 +121,11 @@ impl Proxy {
     /// How many transactions have records at the broker, and have not asked for an end.
     pub fn open_transactions(&self) -> usize {
         self.shared.open().len()
+    }
+
+    /// Whether one of these is of a transactional id with this in it.
+    pub fn has_open(&self, part: &str) -> bool {
+        self.shared.open().iter().any(|id| id.contains(part))
     }
 
     /// Whoever had a transaction open is gone.
@@ -177,11 +191,11 @@ impl Shared {
             Ok(()) => read_frame(&mut late.from_broker).await.ok().flatten(),
             Err(_) => None,
         };
-        // A broker that closes the connection has not taken it.
-        let is_taken = answer.is_some_and(|answer| frame::end_txn_error(&late.frame, &answer) == Some(0));
-        self.counts.send_modify(|counts| match is_taken {
-            true => counts.taken += 1,
-            false => counts.refused += 1,
+        let error = answer.and_then(|answer| frame::end_txn_error(&late.frame, &answer));
+        self.counts.send_modify(|counts| match error {
+            Some(0) => counts.taken += 1,
+            Some(_) => counts.refused += 1,
+            None => counts.lost += 1,
         });
     }
 }

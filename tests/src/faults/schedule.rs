@@ -62,6 +62,18 @@ pub enum Blow {
     DamageState,
     /// Projector and query API are killed and the views removed.
     LoseViews,
+    /// SIGSTOP of the command handler in a transaction, and SIGCONT when this one has taken over and committed.
+    Zombie(Successor),
+}
+
+/// Who takes over while a command handler sleeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Successor {
+    /// One that is started under its name, as a supervisor does that takes it for dead. Later this one sleeps, and the
+    /// first one takes over.
+    Namesake,
+    /// Another one of the group, once that has given up the sleeper.
+    Another,
 }
 
 /// Something that lasts.
@@ -95,6 +107,8 @@ impl fmt::Display for Blow {
             Self::LoseState => to.write_str("lose state store"),
             Self::DamageState => to.write_str("damage state store"),
             Self::LoseViews => to.write_str("lose views"),
+            Self::Zombie(Successor::Namesake) => to.write_str("sleep while a namesake takes over"),
+            Self::Zombie(Successor::Another) => to.write_str("sleep while a standby takes over"),
         }
     }
 }
@@ -186,7 +200,7 @@ impl Schedule {
     }
 
     fn blow(&mut self) -> Blow {
-        match self.chance.below(20) {
+        match self.chance.below(22) {
             0..10 => self.point(),
             10 => Blow::Kill(Target::Broker),
             11 => Blow::RestartBroker,
@@ -196,6 +210,8 @@ impl Schedule {
             15 => Blow::HandOver,
             16 | 17 => Blow::Kill(Target::Service(Service::CommandHandler)),
             18 => Blow::Kill(Target::Service(Service::Projector)),
+            19 => Blow::Zombie(Successor::Namesake),
+            20 => Blow::Zombie(Successor::Another),
             _ => Blow::Kill(
                 *self
                     .chance
@@ -255,10 +271,10 @@ mod tests {
             Step::Begin(condition) | Step::End(condition) => condition.to_string(),
         });
         let names: BTreeSet<String> = names.collect();
-        // 5 kills, a restart, the points, a hand-over, 3 of the disk; 5 pauses, and 7 other conditions.
+        // 5 kills, a restart, the points, a hand-over, 2 naps, 3 of the disk; 5 pauses, and 7 other conditions.
         assert_eq!(
             names.len(),
-            5 + 1 + every_point().len() + 1 + 3 + 5 + 7,
+            5 + 1 + every_point().len() + 1 + 2 + 3 + 5 + 7,
             "{names:?}"
         );
     }
