@@ -16,6 +16,7 @@ async fn whatever_goes_wrong_what_was_promised_is_kept() {
         name: "faults".to_owned(),
         program: PROGRAM.to_owned(),
         seed,
+        brokers: 1,
         period: Duration::from_secs(8),
         length: Duration::from_secs(40),
         at_most: Duration::from_secs(1200),

@@ -19,6 +19,9 @@ struct Arguments {
     /// Of the schedule; by the clock if it is left out. It is said, and is in the report.
     #[arg(long)]
     seed: Option<u64>,
+    /// Nodes of Kafka. Of several, each record is on all, and must be on more than half to be acknowledged.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    brokers: u8,
     /// How long faults are drawn at first. Then come those of which there are to be so many, and then more drawn ones,
     /// until enough is answered.
     #[arg(long, default_value_t = 20)]
@@ -53,6 +56,7 @@ impl Arguments {
             name: "faults".to_owned(),
             program: program.display().to_string(),
             seed,
+            brokers: self.brokers.into(),
             period: Duration::from_secs(self.period),
             length: Duration::from_secs(60 * self.minutes),
             at_most: Duration::from_secs(60 * self.at_most),

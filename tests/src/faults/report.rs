@@ -51,6 +51,8 @@ pub struct Floors {
 pub struct Report {
     /// The seed of its schedule.
     pub seed: u64,
+    /// Nodes of Kafka.
+    pub brokers: usize,
     /// How long the load and the faults lasted.
     pub took: Duration,
     /// Commands that were sent.
@@ -131,8 +133,9 @@ impl fmt::Display for Report {
         let (open, felt) = self.open_transactions();
         writeln!(
             to,
-            "seed {}: {:?}, after {:.0?}\n",
+            "seed {}, {} broker(s): {:?}, after {:.0?}\n",
             self.seed,
+            self.brokers,
             self.verdict(),
             self.took
         )?;
@@ -252,6 +255,7 @@ mod tests {
         };
         Report {
             seed: 1,
+            brokers: 1,
             took: Duration::from_secs(60),
             asked: 1000,
             answered: 990,

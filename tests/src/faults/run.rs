@@ -50,6 +50,8 @@ pub struct Plan {
     pub program: String,
     /// Of its schedule.
     pub seed: u64,
+    /// Nodes of Kafka.
+    pub brokers: usize,
     /// A period.
     pub period: Duration,
     /// So long periods are drawn, and then what must have happened is brought about.
@@ -115,10 +117,10 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     async fn begin(plan: &'a Plan) -> Self {
         let mut journal = Journal::create(&plan.output.join("history.jsonl"));
-        journal.event(&json!({"seed": plan.seed, "period": plan.period, "length": plan.length}));
+        journal.event(&json!({"seed": plan.seed, "brokers": plan.brokers, "period": plan.period, "length": plan.length}));
         let mut chance = Chance::new(plan.seed);
-        let schedule = Schedule::new(chance.fork(), plan.period);
-        let stage = Stage::set(&plan.name, &plan.program, &mut chance).await;
+        let schedule = Schedule::new(chance.fork(), plan.period, plan.brokers);
+        let stage = Stage::set(&plan.name, &plan.program, plan.brokers, &mut chance).await;
         let beside = Beside::start(&stage, &mut chance);
         Self {
             plan,
@@ -304,6 +306,7 @@ impl<'a> Run<'a> {
         violations.extend((held.taken > 0).then_some(Violation::Torn { taken: held.taken }));
         let report = Report {
             seed: self.plan.seed,
+            brokers: self.plan.brokers,
             took: self.took,
             asked,
             answered,

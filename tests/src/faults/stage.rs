@@ -1,6 +1,7 @@
 //! The system, and what is done to it.
 
 mod nap;
+mod nodes;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foldline_kafka::KafkaSettings;
-use foldline_stack::{Quiet, Stack};
+use foldline_stack::{Quiet, Server, Stack};
 use serde_json::json;
 
 pub use self::nap::Naps;
@@ -66,8 +67,8 @@ pub struct Stage {
 
 impl Stage {
     /// Starts everything.
-    pub async fn set(test: &str, program: &str, chance: &mut Chance) -> Self {
-        let (stack, kafka, proxy, before) = stack::proxied(test, chance, 0).await;
+    pub async fn set(test: &str, program: &str, brokers: usize, chance: &mut Chance) -> Self {
+        let (stack, kafka, proxy, before) = stack::proxied(test, chance, brokers, 0).await;
         let handler = HandlerOptions {
             bootstrap_servers: Some(before.clone()),
             arguments: vec!["--instance".to_owned(), FIRST.to_owned()],
@@ -123,11 +124,11 @@ impl Stage {
         for service in Service::ALL {
             self.system.resume(service);
         }
-        self.stack.broker().resume();
+        self.stack.brokers().iter().for_each(Server::resume);
         self.stack.registry().resume();
         self.proxy.be(Line::Clear);
         self.proxy.hold_one_in(0);
-        self.start_broker().await;
+        self.start_brokers().await;
         self.start_registry().await;
         if std::mem::take(&mut self.has_second) {
             self.second.stop().await;
@@ -186,17 +187,24 @@ impl Stage {
                 self.system.launch(service);
             }
             Blow::Kill(Target::Broker) => {
-                self.stack.broker_mut().kill().await;
-                self.start_broker().await;
+                let node = self.any_node();
+                return self.kill_node(node, hit).await;
+            }
+            Blow::KillLeader => {
+                let Some(node) = self.leader_of_an_event_partition().await else {
+                    return;
+                };
+                return self.kill_node(node, hit).await;
             }
             Blow::Kill(Target::Registry) => {
                 self.stack.registry_mut().kill().await;
                 self.start_registry().await;
             }
             Blow::RestartBroker => {
-                self.stack.broker().resume();
-                self.stack.broker_mut().stop().await;
-                self.start_broker().await;
+                let node = self.any_node();
+                self.stack.brokers()[node].resume();
+                self.stack.brokers_mut()[node].stop().await;
+                self.start_brokers().await;
             }
             Blow::KillAt(service, point, times) => {
                 let Some(open) = self.kill_at(service, &format!("{point}:{times}")).await else {
@@ -300,7 +308,10 @@ impl Stage {
         self.lasting = Some(condition);
         match condition {
             Condition::Paused(Target::Service(service)) => self.system.pause(service),
-            Condition::Paused(Target::Broker) => self.stack.broker().pause(),
+            Condition::Paused(Target::Broker) => {
+                let node = self.any_node();
+                self.stack.brokers()[node].pause();
+            }
             Condition::Paused(Target::Registry) => self.stack.registry().pause(),
             Condition::Slow(delay) => self.proxy.be(Line::Slow(delay)),
             Condition::Cut => self.proxy.be(Line::Cut),
@@ -320,7 +331,7 @@ impl Stage {
         self.lasting = None;
         match condition {
             Condition::Paused(Target::Service(service)) => self.system.resume(service),
-            Condition::Paused(Target::Broker) => self.stack.broker().resume(),
+            Condition::Paused(Target::Broker) => self.stack.brokers().iter().for_each(Server::resume),
             Condition::Paused(Target::Registry) => self.stack.registry().resume(),
             Condition::Slow(_) | Condition::Cut | Condition::Deaf => self.proxy.be(Line::Clear),
             Condition::LateCommits(_) => self.proxy.hold_one_in(0),
@@ -333,9 +344,11 @@ impl Stage {
         }
     }
 
-    async fn start_broker(&mut self) {
-        let started = self.stack.broker_mut().start(&Quiet).await;
-        started.expect("the broker starts again");
+    /// Those that do not run.
+    async fn start_brokers(&mut self) {
+        for broker in self.stack.brokers_mut() {
+            broker.start(&Quiet).await.expect("the broker starts again");
+        }
     }
 
     async fn start_registry(&mut self) {
@@ -387,6 +400,7 @@ fn touches_the_write_side(blow: Blow) -> bool {
         }
         Blow::Kill(Target::Broker)
         | Blow::RestartBroker
+        | Blow::KillLeader
         | Blow::HandOver
         | Blow::LoseState
         | Blow::DamageState
