@@ -12,7 +12,8 @@ use foldline_stack::{Child, Port, Quiet};
 use crate::client::Client;
 use crate::stack;
 
-const READY_MAX: Duration = Duration::from_secs(60);
+/// A line that is slow makes a start slow.
+const READY_MAX: Duration = Duration::from_secs(180);
 
 /// A command handler. Dropping it kills it.
 pub struct Handler {

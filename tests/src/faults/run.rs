@@ -120,8 +120,11 @@ impl<'a> Run<'a> {
         journal.event(&json!({"seed": plan.seed, "brokers": plan.brokers, "period": plan.period, "length": plan.length}));
         let mut chance = Chance::new(plan.seed);
         let schedule = Schedule::new(chance.fork(), plan.period, plan.brokers);
-        let stage = Stage::set(&plan.name, &plan.program, plan.brokers, &mut chance).await;
+        let mut stage = Stage::set(&plan.name, &plan.program, plan.brokers, &mut chance).await;
         let beside = Beside::start(&stage, &mut chance);
+        // The standby was there for a moment, and is a member until the group has given it up: what is waited for until
+        // then is not the first fault's doing.
+        stage.probe().await;
         Self {
             plan,
             schedule,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{FIRST, SECOND, Stage};
+use super::{FIRST, Stage};
 use crate::client::Client;
 use crate::faults::report::Hit;
 use crate::faults::schedule::Successor;
@@ -59,50 +59,70 @@ impl Stage {
 
     /// Whether it slept while the other one took over and committed.
     async fn nap(&mut self, sleeper: Who, successor: Who, hit: &Hit) -> bool {
-        let name = if sleeper == Who::Second { SECOND } else { FIRST };
-        let in_its_name = format!("-{name}-");
+        // The twin has the same name.
+        let in_its_name = format!("-{FIRST}-");
         let is_open = async || self.proxy.has_open(&in_its_name);
         if !within(TRANSACTION_MAX, LOOK, is_open).await {
             return false;
         }
         self.pause(sleeper);
-        let (at, waiting) = (self.load.elapsed(), self.load.waiting());
-        let (refused, own) = (
-            refused_transactions(&self.log(sleeper)),
-            take_overs(&self.log(sleeper)),
-        );
-        let before = match successor {
-            Who::Second => (
-                take_overs(&self.log(Who::Second)),
-                self.decided(Who::Second).await,
-            ),
-            // It begins anew.
-            Who::First | Who::Twin => (0, 0),
+        let slept_at = Instant::now();
+        let hit = Hit {
+            at: self.load.elapsed(),
+            waiting: self.load.waiting(),
+            in_transaction: true,
+            ..hit.clone()
         };
-        self.is_started(successor).await;
-        let has_committed =
-            async || take_overs(&self.log(successor)) > before.0 && self.decided(successor).await > before.1;
-        let has_taken_over = within(NAP_MAX, LOOK_AGAIN, has_committed).await;
+        let log = self.log(sleeper);
+        let has_committed = self.takes_over(successor).await;
         self.resume(sleeper);
-        let is_awake = async || match successor {
-            Who::Second => take_overs(&self.log(sleeper)) >= own + WORKERS,
-            Who::First | Who::Twin => !self.is_running(sleeper).await,
-        };
-        let was_refused = || refused_transactions(&self.log(sleeper)) > refused;
-        let is_told = async || (successor == Who::Second && was_refused()) || is_awake().await;
-        within(WAKING_MAX, LOOK_AGAIN, is_told).await;
-        let is_zombie = was_refused();
-        if has_taken_over {
+        let woke_at = Instant::now();
+        let is_zombie = self.wakes(sleeper, successor, &log).await;
+        println!(
+            "    {sleeper:?} slept {:.1?}, {successor:?} has committed: {has_committed}; told after {:.1?}, refused: {is_zombie}",
+            woke_at - slept_at,
+            woke_at.elapsed()
+        );
+        if has_committed {
             self.naps.naps += 1;
             self.naps.zombies += usize::from(is_zombie);
-            self.hits.push(Hit {
-                at,
-                waiting,
-                in_transaction: true,
-                ..hit.clone()
-            });
+            self.hits.push(hit);
         }
-        has_taken_over
+        has_committed
+    }
+
+    /// Whether it takes over, and then commits.
+    async fn takes_over(&mut self, successor: Who) -> bool {
+        let taken_over = match successor {
+            Who::Second => take_overs(&self.log(successor)),
+            // It begins anew.
+            Who::First | Who::Twin => 0,
+        };
+        self.is_started(successor).await;
+        let has_taken_over = async || take_overs(&self.log(successor)) > taken_over;
+        if !within(NAP_MAX, LOOK_AGAIN, has_taken_over).await {
+            return false;
+        }
+        let decided = match successor {
+            // What a standby has committed before was its own.
+            Who::Second => self.decided(successor).await,
+            Who::First | Who::Twin => 0,
+        };
+        let has_committed = async || self.decided(successor).await > decided;
+        within(NAP_MAX, LOOK_AGAIN, has_committed).await
+    }
+
+    /// Waits until it knows what has happened. Whether a transaction of it was refused, which its log did not say before.
+    async fn wakes(&self, sleeper: Who, successor: Who, log: &str) -> bool {
+        let was_refused = || refused_transactions(&self.log(sleeper)) > refused_transactions(log);
+        let is_told = async || match successor {
+            // It goes on, perhaps without having had anything in its hands.
+            Who::Second => was_refused() || take_overs(&self.log(sleeper)) >= take_overs(log) + WORKERS,
+            // It ends, because there is another one of its name.
+            Who::First | Who::Twin => !self.is_running(sleeper).await,
+        };
+        within(WAKING_MAX, LOOK_AGAIN, is_told).await;
+        was_refused()
     }
 
     /// Whichever has ended, the first one runs afterwards, alone.
