@@ -65,7 +65,7 @@ async fn late_commits(
     is_careful: bool,
 ) -> (Held, Vec<Violation>) {
     let mut chance = Chance::of_this_run(test);
-    let (_stack, kafka, proxy, before) = stack::proxied(test, &mut chance, ONE_IN).await;
+    let (_stack, kafka, proxy, before) = stack::proxied(test, &mut chance, 1, ONE_IN).await;
     let handler = HandlerOptions {
         bootstrap_servers: Some(before),
         arguments: if is_careful {

@@ -6,6 +6,7 @@ mod acls;
 mod as_one;
 mod audit;
 mod bad_input;
+mod brokers;
 mod chain;
 mod consistency;
 mod contracts;

@@ -8,6 +8,7 @@ use foldline_tests::chance::Chance;
 use foldline_tests::check;
 use foldline_tests::client::eventually;
 use foldline_tests::handler::Handler;
+use foldline_tests::handler_log::{refused_transactions, take_overs};
 use foldline_tests::load::{Load, restaurant};
 use foldline_tests::system::{Service, System};
 
@@ -74,16 +75,15 @@ async fn a_writer_that_slept_while_another_took_over_writes_nothing_when_it_wake
 
 /// Sleeps until another one has taken over and gone on, and wakes. Whether it then tried to write.
 async fn has_failed_after_a_nap(system: &System, successor: &Handler, load: &Load) -> bool {
-    let taken_over = |log: String| log.matches("partitions taken over").count();
     let own_log = || system.log_of(Service::CommandHandler);
     let (failed, own, successors) = (
-        failures(&own_log()),
-        taken_over(own_log()),
-        taken_over(successor.log()),
+        refused_transactions(&own_log()),
+        take_overs(&own_log()),
+        take_overs(&successor.log()),
     );
     system.pause(Service::CommandHandler);
     eventually("somebody else takes over", NAP_MAX, async || {
-        (taken_over(successor.log()) > successors).then_some(())
+        (take_overs(&successor.log()) > successors).then_some(())
     })
     .await;
     reached(load, load.answered() + 200).await;
@@ -92,12 +92,12 @@ async fn has_failed_after_a_nap(system: &System, successor: &Handler, load: &Loa
         "it fails, or both of its workers begin anew",
         NAP_MAX,
         async || {
-            let is_back = taken_over(own_log()) >= own + 2;
-            (is_back || failures(&own_log()) > failed).then_some(())
+            let is_back = take_overs(&own_log()) >= own + 2;
+            (is_back || refused_transactions(&own_log()) > failed).then_some(())
         },
     )
     .await;
-    failures(&own_log()) > failed
+    refused_transactions(&own_log()) > failed
 }
 
 async fn reached(load: &Load, answered: usize) {
@@ -105,9 +105,4 @@ async fn reached(load: &Load, answered: usize) {
         (load.answered() >= answered).then_some(())
     })
     .await;
-}
-
-/// The transactions that Kafka did not take.
-fn failures(log: &str) -> usize {
-    log.matches("the transaction was aborted").count() + log.matches("fenced; asking the group").count()
 }

@@ -12,7 +12,8 @@ use foldline_stack::{Child, Port, Quiet};
 use crate::client::Client;
 use crate::stack;
 
-const READY_MAX: Duration = Duration::from_secs(60);
+/// A line that is slow makes a start slow.
+const READY_MAX: Duration = Duration::from_secs(180);
 
 /// A command handler. Dropping it kills it.
 pub struct Handler {
@@ -30,6 +31,13 @@ impl Handler {
 
     /// As [`launch`](Self::launch), with more arguments.
     pub async fn launch_with(kafka: &KafkaSettings, instance: &str, program: &str, more: &[&str]) -> Self {
+        let mut handler = Self::prepare(kafka, instance, program, more).await;
+        handler.start_again();
+        handler
+    }
+
+    /// As [`launch_with`](Self::launch_with), and does not start it.
+    pub async fn prepare(kafka: &KafkaSettings, instance: &str, program: &str, more: &[&str]) -> Self {
         let folder = stack::folder().join(stack::unique_name("handler"));
         let child = Child::open("command-handler", &folder, &Port::any(), &Quiet).await;
         let child = child.expect("a folder and a port");
@@ -46,14 +54,12 @@ impl Handler {
             ["--state-dir", &state.display().to_string()],
         ];
         let arguments = arguments.as_flattened().iter().chain(more);
-        let mut handler = Self {
+        Self {
             child,
             program: program.into(),
             arguments: arguments.map(|argument| (*argument).to_owned()).collect(),
             state,
-        };
-        handler.start_again();
-        handler
+        }
     }
 
     /// Starts it, while it is not running.
@@ -92,6 +98,11 @@ impl Handler {
         if let Err(error) = ready {
             panic!("the command handler is not ready: {error}\n{}", self.log());
         }
+    }
+
+    /// Whether it runs.
+    pub fn is_running(&self) -> bool {
+        self.child.pid().is_some()
     }
 
     /// Waits until it ends by itself.

@@ -16,6 +16,7 @@ pub mod folded;
 pub mod follower;
 pub mod fuzz;
 pub mod handler;
+pub mod handler_log;
 pub mod issuer;
 pub mod killed_at;
 pub mod load;

@@ -1,4 +1,4 @@
-//! A proxy in front of a broker that knows where a Kafka request begins and what it asks for. It can be slow, cut or
+//! A proxy in front of brokers that knows where a Kafka request begins and what it asks for. It can be slow, cut or
 //! deaf ([`Line`]), it knows who has a transaction open, and it can keep a request back: an `EndTxn` that is still on
 //! its way when its transaction is over (KAFKA-17754).
 //!
@@ -22,10 +22,11 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use self::frame::{Asks, Request, read_frame};
 
-/// Clients connect to it instead of the broker. It ends when it is dropped.
+/// Clients connect to it instead of the brokers. It ends when it is dropped.
 pub struct Proxy {
     shared: Arc<Shared>,
-    accepting: AbortHandle,
+    /// For each broker.
+    accepting: Vec<AbortHandle>,
 }
 
 /// What the line between the clients and the broker is like.
@@ -51,10 +52,19 @@ pub struct Held {
     pub refused: usize,
     /// How many it took: as many transactions were torn.
     pub taken: usize,
+    /// How many had no answer, because their connection was gone.
+    pub lost: usize,
 }
 
+impl Held {
+    /// How many the broker has answered.
+    pub fn answered(&self) -> usize {
+        self.refused + self.taken
+    }
+}
+
+/// What is known of all connections, to whichever broker: one has a transaction's records, another one its end.
 struct Shared {
-    broker: SocketAddr,
     /// Of so many commits, one is held; of 0, none.
     one_in: AtomicUsize,
     line: watch::Sender<Line>,
@@ -74,12 +84,11 @@ struct Late {
 }
 
 impl Proxy {
-    /// Listens on the port. Of `one_in` commits of transactions, one is held; of 0, none.
-    pub async fn start(port: u16, broker: u16, one_in: usize) -> Self {
+    /// Listens on the first port of each pair, before the broker at the second. Of `one_in` commits of transactions, one
+    /// is held; of 0, none.
+    pub async fn start(lines: &[(u16, u16)], one_in: usize) -> Self {
         let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let listener = TcpListener::bind(at(port)).await.expect("a port for the proxy");
         let shared = Arc::new(Shared {
-            broker: at(broker),
             one_in: AtomicUsize::new(one_in),
             line: watch::Sender::default(),
             open: Mutex::default(),
@@ -87,16 +96,18 @@ impl Proxy {
             waiting: Mutex::default(),
             counts: watch::Sender::default(),
         });
-        let for_all = Arc::clone(&shared);
-        let accepting = tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(connection(Arc::clone(&for_all), client));
-            }
-        });
-        Self {
-            shared,
-            accepting: accepting.abort_handle(),
+        let mut accepting = Vec::new();
+        for (port, broker) in lines {
+            let listener = TcpListener::bind(at(*port)).await.expect("a port for the proxy");
+            let (for_all, broker) = (Arc::clone(&shared), at(*broker));
+            let accept = async move {
+                while let Ok((client, _)) = listener.accept().await {
+                    tokio::spawn(connection(Arc::clone(&for_all), client, broker));
+                }
+            };
+            accepting.push(tokio::spawn(accept).abort_handle());
         }
+        Self { shared, accepting }
     }
 
     /// Of so many commits from now on, one is held; of 0, none.
@@ -112,6 +123,11 @@ impl Proxy {
     /// How many transactions have records at the broker, and have not asked for an end.
     pub fn open_transactions(&self) -> usize {
         self.shared.open().len()
+    }
+
+    /// Whether one of these is of a transactional id with this in it.
+    pub fn has_open(&self, part: &str) -> bool {
+        self.shared.open().iter().any(|id| id.contains(part))
     }
 
     /// Whoever had a transaction open is gone.
@@ -132,7 +148,7 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.accepting.abort();
+        self.accepting.iter().for_each(AbortHandle::abort);
     }
 }
 
@@ -177,22 +193,22 @@ impl Shared {
             Ok(()) => read_frame(&mut late.from_broker).await.ok().flatten(),
             Err(_) => None,
         };
-        // A broker that closes the connection has not taken it.
-        let is_taken = answer.is_some_and(|answer| frame::end_txn_error(&late.frame, &answer) == Some(0));
-        self.counts.send_modify(|counts| match is_taken {
-            true => counts.taken += 1,
-            false => counts.refused += 1,
+        let error = answer.and_then(|answer| frame::end_txn_error(&late.frame, &answer));
+        self.counts.send_modify(|counts| match error {
+            Some(0) => counts.taken += 1,
+            Some(_) => counts.refused += 1,
+            None => counts.lost += 1,
         });
     }
 }
 
 /// Carries one connection, until either side ends it or its request is held.
-async fn connection(shared: Arc<Shared>, client: TcpStream) {
+async fn connection(shared: Arc<Shared>, client: TcpStream, broker: SocketAddr) {
     let mut line = shared.line.subscribe();
     if *line.borrow() == Line::Cut {
         return;
     }
-    let Ok(broker) = TcpStream::connect(shared.broker).await else {
+    let Ok(broker) = TcpStream::connect(broker).await else {
         return;
     };
     let _ = (client.set_nodelay(true), broker.set_nodelay(true));

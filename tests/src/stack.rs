@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use foldline_core::Domains;
 use foldline_kafka::{KafkaSettings, SecuritySettings, TopicPlan, apply_topics, register_schemas};
-use foldline_stack::{Port, Quiet, Stack, StackOptions};
+use foldline_stack::{BrokerOptions, Port, Quiet, Stack, StackOptions};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use tokio::sync::OnceCell;
 
 use crate::chance::Chance;
@@ -22,6 +23,10 @@ pub const PARTITIONS: i32 = 4;
 
 /// How long a broker or a registry may take that is started again and again.
 const START_AGAIN_MAX: Duration = Duration::from_secs(180);
+
+const METADATA_MAX: Duration = Duration::from_secs(10);
+/// Of each of several brokers, which share a small machine.
+const HEAP_OF_SEVERAL_MB: u32 = 384;
 
 /// The workspace's folder.
 pub fn workspace() -> PathBuf {
@@ -88,40 +93,121 @@ pub async fn own(test: &str, configure: impl FnOnce(&mut StackOptions)) -> (Stac
     (stack, kafka)
 }
 
-/// As [`own`], with a proxy before it: its address is what clients are to be given. Those that get the broker's own, in
-/// the settings, do not pass the proxy.
+/// As [`own`], of so many brokers: what is acknowledged is on more than half of them.
+pub async fn cluster(test: &str, brokers: usize) -> (Stack, KafkaSettings) {
+    own(test, |options| {
+        let more = || BrokerOptions {
+            port: Port::any(),
+            config: Vec::new(),
+        };
+        options.more_brokers = std::iter::repeat_with(more).take(brokers - 1).collect();
+        options.heap_mb = HEAP_OF_SEVERAL_MB;
+        // They are started again and again, on a machine that is not ours alone.
+        options.start_max = START_AGAIN_MAX;
+    })
+    .await
+}
+
+/// As [`own`], of so many brokers with a proxy before each: its address is what clients are to be given. Those that get
+/// the brokers' own, in the settings, do not pass the proxy.
 pub async fn proxied(
     test: &str,
     chance: &mut Chance,
+    brokers: usize,
     one_in: usize,
 ) -> (Stack, KafkaSettings, Proxy, String) {
-    let [direct, behind, before] = free_ports(chance);
+    let doors: Vec<Door> = free_ports(chance, 3 * brokers).chunks(3).map(Door::of).collect();
     let (stack, kafka) = own(test, |options| {
-        options.kafka_port = Port::fixed(direct, "");
         // It is started again and again, on a machine that is not ours alone.
         options.start_max = START_AGAIN_MAX;
-        let lines = [
-            ("listeners", format!("BROKER://127.0.0.1:@port@,PROXIED://127.0.0.1:{behind},CONTROLLER://127.0.0.1:@controller_port@")),
-            ("advertised.listeners", format!("BROKER://127.0.0.1:@port@,PROXIED://127.0.0.1:{before}")),
-            ("listener.security.protocol.map", "BROKER:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned()),
-        ];
-        options.broker_config = lines.map(|(key, value)| (key.to_owned(), value)).into();
+        options.kafka_port = Port::fixed(doors[0].direct, "");
+        options.broker_config = doors[0].config();
+        let more = |door: &Door| BrokerOptions {
+            port: Port::fixed(door.direct, ""),
+            config: door.config(),
+        };
+        options.more_brokers = doors[1..].iter().map(more).collect();
+        if brokers > 1 {
+            options.heap_mb = HEAP_OF_SEVERAL_MB;
+        }
     })
     .await;
-    let proxy = Proxy::start(before, behind, one_in).await;
-    (stack, kafka, proxy, format!("127.0.0.1:{before}"))
+    let lines: Vec<(u16, u16)> = doors.iter().map(|door| (door.before, door.behind)).collect();
+    let proxy = Proxy::start(&lines, one_in).await;
+    let before: Vec<String> = lines
+        .iter()
+        .map(|(port, _)| format!("127.0.0.1:{port}"))
+        .collect();
+    (stack, kafka, proxy, before.join(","))
+}
+
+/// The ports of a broker with a proxy before it.
+struct Door {
+    direct: u16,
+    /// Where it listens for the proxy.
+    behind: u16,
+    /// Where the proxy listens.
+    before: u16,
+}
+
+impl Door {
+    fn of(ports: &[u16]) -> Self {
+        Self {
+            direct: ports[0],
+            behind: ports[1],
+            before: ports[2],
+        }
+    }
+
+    fn config(&self) -> Vec<(String, String)> {
+        let Self { behind, before, .. } = self;
+        let lines = [
+            (
+                "listeners",
+                format!(
+                    "BROKER://127.0.0.1:@port@,PROXIED://127.0.0.1:{behind},CONTROLLER://127.0.0.1:@controller_port@"
+                ),
+            ),
+            (
+                "advertised.listeners",
+                format!("BROKER://127.0.0.1:@port@,PROXIED://127.0.0.1:{before}"),
+            ),
+            (
+                "listener.security.protocol.map",
+                "BROKER:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned(),
+            ),
+        ];
+        lines.map(|(key, value)| (key.to_owned(), value)).into()
+    }
 }
 
 /// Ports that are free now, below those that the system gives to outgoing connections.
-fn free_ports<const N: usize>(chance: &mut Chance) -> [u16; N] {
-    let listeners: [TcpListener; N] = std::array::from_fn(|_| {
+fn free_ports(chance: &mut Chance, count: usize) -> Vec<u16> {
+    let free = |_| {
         let ports = std::iter::repeat_with(|| 20_000 + chance.below(12_000));
         let mut ports = ports.take(1000).filter_map(|port| u16::try_from(port).ok());
         ports
             .find_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok())
             .expect("one of a thousand ports is free")
-    });
-    listeners.map(|listener| listener.local_addr().expect("it is bound").port())
+    };
+    // All are bound before any is given back: none is found twice.
+    let listeners: Vec<TcpListener> = (0..count).map(free).collect();
+    let port = |listener: &TcpListener| listener.local_addr().expect("it is bound").port();
+    listeners.iter().map(port).collect()
+}
+
+/// Which of the brokers leads this partition; `None` if nobody says so just now.
+pub async fn leader_of(kafka: &KafkaSettings, topic: &str, partition: i32) -> Option<usize> {
+    let (kafka, topic) = (kafka.clone(), format!("{}{topic}", kafka.topic_prefix));
+    let ask = move || {
+        let consumer: BaseConsumer = kafka.client().create().ok()?;
+        let metadata = consumer.fetch_metadata(Some(&topic), METADATA_MAX).ok()?;
+        let partitions = metadata.topics().first()?.partitions();
+        let found = partitions.iter().find(|found| found.id() == partition)?;
+        // Node ids begin with 1; a partition without a leader has -1.
+        usize::try_from(found.leader() - 1).ok()
+    };
+    tokio::task::spawn_blocking(ask).await.ok().flatten()
 }
 
 async fn prepared(stack: &Stack, topic_prefix: String, domains: &Domains) -> KafkaSettings {
@@ -134,6 +220,7 @@ async fn prepared(stack: &Stack, topic_prefix: String, domains: &Domains) -> Kaf
     };
     let plan = TopicPlan {
         partitions: PARTITIONS,
+        replication: i32::try_from(stack.brokers().len()).expect("a few"),
         ..TopicPlan::default()
     };
     apply_topics(&kafka, domains, &plan)

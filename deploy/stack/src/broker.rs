@@ -4,12 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use uuid::Uuid;
-
 use crate::cache::Programs;
-use crate::port::{number_of, reserve_any};
+use crate::cluster::Cluster;
 use crate::process::{Launch, Process};
 use crate::server::{Kind, Site};
 use crate::{Progress, StackError, Step, probe};
@@ -36,17 +32,19 @@ pub(crate) async fn prepare(
     progress: &dyn Progress,
 ) -> Result<Launch, StackError> {
     let files = Files::of(site);
-    // Given back at once and bound by Kafka a second later: out of 12,000 ports nobody else finds just this
-    // one meanwhile.
-    let controller_port = number_of(&reserve_any()?)?;
+    // One that is alone may have another port for its controller at each start, and so is never without one.
+    let cluster = match &site.cluster {
+        Some(cluster) => cluster.clone(),
+        None => Cluster::of(1)?,
+    };
     write(
         &files.server_properties,
-        &server_properties(site, &files, controller_port),
+        &server_properties(site, &files, &cluster),
     )?;
     write(&files.log_config, LOG_CONFIG)?;
     if !files.log_dir.join("meta.properties").exists() {
         progress.step(&Step::Formatting);
-        format(site, programs, &files).await?;
+        format(site, programs, &files, &cluster.id).await?;
     }
     let log = site.home.join("broker.log");
     let mut command = java(site, programs, &files, &log);
@@ -78,15 +76,18 @@ impl Files {
     }
 }
 
-fn server_properties(site: &Site, files: &Files, controller_port: u16) -> String {
-    let mut config = SERVER_PROPERTIES.to_owned();
+fn server_properties(site: &Site, files: &Files, cluster: &Cluster) -> String {
+    let mut config = format!("{SERVER_PROPERTIES}\n{}", cluster.config(site.node));
     // Of two lines with the same key Java takes the last one.
     for (key, value) in &site.options.broker_config {
         config.push_str(&format!("{key}={value}\n"));
     }
     config
         .replace("@port@", &site.port.number().to_string())
-        .replace("@controller_port@", &controller_port.to_string())
+        .replace(
+            "@controller_port@",
+            &cluster.controller_port(site.node).to_string(),
+        )
         .replace("@log_dir@", &files.log_dir.display().to_string())
 }
 
@@ -95,7 +96,7 @@ fn write(file: &Path, text: &str) -> Result<(), StackError> {
 }
 
 /// Writes the cluster's id and its feature levels into a new folder: Kafka refuses one without them.
-async fn format(site: &Site, programs: &Programs, files: &Files) -> Result<(), StackError> {
+async fn format(site: &Site, programs: &Programs, files: &Files, cluster_id: &str) -> Result<(), StackError> {
     let name = "Kafka's storage tool";
     let log = site.home.join("format.log");
     let mut command = java(site, programs, files, &log);
@@ -107,12 +108,7 @@ async fn format(site: &Site, programs: &Programs, files: &Files) -> Result<(), S
         "format",
     ]);
     // What an interrupted format left is no reason to refuse.
-    command.args([
-        "--ignore-formatted",
-        "--cluster-id",
-        &new_cluster_id(),
-        "--config",
-    ]);
+    command.args(["--ignore-formatted", "--cluster-id", cluster_id, "--config"]);
     command.arg(&files.server_properties);
     let output = site.home.join("format.out");
     let process = Process::spawn(Launch {
@@ -148,15 +144,4 @@ fn java(site: &Site, programs: &Programs, files: &Files, log: &Path) -> Command 
         .arg(format!("-Dfoldline.log={}", log.display()))
         .current_dir(site.home.path());
     command
-}
-
-/// 16 random bytes as Kafka writes them; not with a dash at the front, which its command line would take for
-/// an option.
-fn new_cluster_id() -> String {
-    loop {
-        let id = BASE64_URL_SAFE_NO_PAD.encode(Uuid::new_v4().as_bytes());
-        if !id.starts_with('-') {
-            return id;
-        }
-    }
 }

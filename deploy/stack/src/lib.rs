@@ -18,6 +18,7 @@
 mod broker;
 mod cache;
 mod child;
+mod cluster;
 mod data;
 mod error;
 mod options;
@@ -32,7 +33,7 @@ mod tools;
 pub use cache::{KAFKA_VERSION, REGISTRY_VERSION};
 pub use child::Child;
 pub use error::StackError;
-pub use options::{Progress, Quiet, StackOptions, Step};
+pub use options::{BrokerOptions, Progress, Quiet, StackOptions, Step};
 pub use port::Port;
 pub use server::{Kind, Server};
 pub use stack::Stack;

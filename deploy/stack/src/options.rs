@@ -18,7 +18,10 @@ pub struct StackOptions {
     pub registry_port: Port,
     /// The broker's heap. The registry has 256 MB.
     pub heap_mb: u32,
-    /// Lines for the broker's `server.properties`, stronger than ours. In values, `@port@` and `@controller_port@` are
+    /// Further nodes of Kafka: all are brokers and controllers of one cluster, and every topic that asks for nothing else
+    /// is replicated to all, and written to by more than half.
+    pub more_brokers: Vec<BrokerOptions>,
+    /// Lines for every broker's `server.properties`, stronger than ours. In values, `@port@` and `@controller_port@` are
     /// the ports that were found.
     pub broker_config: Vec<(String, String)>,
     /// More arguments for the broker's Java, `-Dname=value`.
@@ -38,12 +41,22 @@ impl StackOptions {
             kafka_port: Port::any(),
             registry_port: Port::any(),
             heap_mb: 512,
+            more_brokers: Vec::new(),
             broker_config: Vec::new(),
             broker_java: Vec::new(),
             start_max: Duration::from_secs(60),
             tools: Tools::from_env(),
         }
     }
+}
+
+/// What one more node of Kafka has for itself.
+#[derive(Debug, Clone)]
+pub struct BrokerOptions {
+    /// Where it listens.
+    pub port: Port,
+    /// Lines for its `server.properties`, stronger than those of all.
+    pub config: Vec<(String, String)>,
 }
 
 /// Hears what the stack is doing, to show it to somebody. A closure over [`Step`] will do.

@@ -4,6 +4,7 @@ use std::time::Instant;
 use rustix::process::Signal;
 
 use crate::cache::Programs;
+use crate::cluster::Cluster;
 use crate::data::Home;
 use crate::port::number_of;
 use crate::process::{Launch, Process};
@@ -12,7 +13,7 @@ use crate::{Port, Progress, StackError, StackOptions, Step, broker, registry};
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Apache Kafka: one node that is broker and controller.
+    /// Apache Kafka: a node that is broker and controller.
     Broker,
     /// The Apicurio Registry.
     Registry,
@@ -63,6 +64,10 @@ pub(crate) struct Site {
     pub(crate) java: PathBuf,
     pub(crate) port: Port,
     pub(crate) options: StackOptions,
+    /// Which of the nodes it is, if it is one of several.
+    pub(crate) node: usize,
+    /// Those, if it does not run alone.
+    pub(crate) cluster: Option<Cluster>,
 }
 
 /// The broker or the registry. It keeps its port and its data from one [`start`](Self::start) to the next,
@@ -83,8 +88,38 @@ impl Server {
         options: &StackOptions,
         progress: &dyn Progress,
     ) -> Result<Self, StackError> {
+        Self::open_in(kind, &options.data.join(kind.folder()), options, progress).await
+    }
+
+    /// As [`open`](Self::open), a node of this cluster.
+    pub(crate) async fn open_node(
+        node: usize,
+        cluster: &Cluster,
+        options: &StackOptions,
+        progress: &dyn Progress,
+    ) -> Result<Self, StackError> {
+        let mut options = options.clone();
+        let mut folder = Kind::Broker.folder().to_owned();
+        if let Some(own) = node.checked_sub(1).map(|more| options.more_brokers[more].clone()) {
+            options.kafka_port = own.port;
+            options.broker_config.extend(own.config);
+            folder = format!("{folder}-{}", node + 1);
+        }
+        let folder = options.data.join(folder);
+        let mut server = Self::open_in(Kind::Broker, &folder, &options, progress).await?;
+        server.site.node = node;
+        server.site.cluster = Some(cluster.clone());
+        Ok(server)
+    }
+
+    async fn open_in(
+        kind: Kind,
+        folder: &Path,
+        options: &StackOptions,
+        progress: &dyn Progress,
+    ) -> Result<Self, StackError> {
         let java = options.tools.java().await?;
-        let home = Home::open(&options.data.join(kind.folder()))?;
+        let home = Home::open(folder)?;
         home.stop_leftover(progress).await;
         let wanted = kind.wanted_port(options);
         let number = number_of(&wanted.reserve(kind.name())?)?;
@@ -93,6 +128,8 @@ impl Server {
             java,
             port: wanted.resolved(number),
             options: options.clone(),
+            node: 0,
+            cluster: None,
         };
         Ok(Self {
             kind,

@@ -226,6 +226,12 @@ pub enum Violation {
         /// What did not come about.
         what: String,
     },
+    /// Requests to commit came late, and ended transactions that they did not belong to.
+    #[error("{taken} late commits were taken in the middle of another transaction")]
+    Torn {
+        /// How many.
+        taken: usize,
+    },
     /// A unique value is not held by those, and only by those, who have it.
     #[error("{value:?} is claimed by {claimed:?}, and those who have it are {had:?}")]
     Claim {

@@ -1,20 +1,22 @@
 //! What a run has come to.
 
+mod goals;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use self::goals::Reached;
+use super::schedule::Blow;
+use super::stage::Naps;
 use crate::check::Violation;
 use crate::proxy::Held;
-
-/// Of what share of the commands the answer must have come, in per cent.
-const ANSWERED_MIN: usize = 95;
 
 /// A blow, and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hit {
     /// What was done.
-    pub fault: String,
+    pub blow: Blow,
     /// When, since the load began.
     pub at: Duration,
     /// Whether records of a transaction were at the broker whose end nobody had asked for.
@@ -38,6 +40,10 @@ pub struct Floors {
     pub open: usize,
     /// Times that each named point killed a process.
     pub each_point: usize,
+    /// Late commits that the broker has answered.
+    pub held: usize,
+    /// Writers that woke in a transaction after their successor had committed.
+    pub zombies: usize,
 }
 
 /// What a run has come to.
@@ -45,6 +51,8 @@ pub struct Floors {
 pub struct Report {
     /// The seed of its schedule.
     pub seed: u64,
+    /// Nodes of Kafka.
+    pub brokers: usize,
     /// How long the load and the faults lasted.
     pub took: Duration,
     /// Commands that were sent.
@@ -59,6 +67,8 @@ pub struct Report {
     pub told: usize,
     /// Commits that came late.
     pub held: Held,
+    /// Writers that slept while another one took over.
+    pub naps: Naps,
     /// The blows.
     pub hits: Vec<Hit>,
     /// How often each condition was there.
@@ -73,6 +83,8 @@ pub struct Report {
     pub violations: Vec<Violation>,
     /// What it must have had.
     pub floors: Floors,
+    /// Whether it came to its end, and everything was read and judged.
+    pub is_over: bool,
 }
 
 /// What a report says in one word.
@@ -92,21 +104,15 @@ impl Report {
         if !self.violations.is_empty() {
             return Verdict::Broken;
         }
-        let floors = self.floors;
-        let too_few = |what: &str, found: usize, least: usize| {
-            (found < least).then(|| Verdict::NoResult(format!("{found} {what}, of {least} at least")))
-        };
-        let rarest = self.points.values().min().copied().unwrap_or_default();
-        let (open, _) = self.open_transactions();
-        too_few("commands were answered", self.answered, floors.answered)
-            .or_else(|| {
-                let per_cent = self.answered * 100 / self.asked.max(1);
-                too_few("% of the commands were answered", per_cent, ANSWERED_MIN)
-            })
-            .or_else(|| too_few("faults", self.faults(), floors.faults))
-            .or_else(|| too_few("kills at the rarest point", rarest, floors.each_point))
-            .or_else(|| too_few("blows hit an open transaction", open, floors.open))
-            .unwrap_or(Verdict::Kept)
+        let floors = self.floors();
+        let too_little = floors.iter().find(|goal| goal.reached == Reached::TooLittle);
+        match too_little {
+            _ if !self.is_over => Verdict::NoResult("it did not come to its end".to_owned()),
+            Some(goal) => {
+                Verdict::NoResult(format!("{} {}, asked for: {}", goal.found, goal.what, goal.asked))
+            }
+            None => Verdict::Kept,
+        }
     }
 
     /// Blows and conditions.
@@ -127,14 +133,24 @@ impl fmt::Display for Report {
         let (open, felt) = self.open_transactions();
         writeln!(
             to,
-            "seed {}: {:?}, after {:.0?}\n",
+            "seed {}, {} broker(s): {:?}, after {:.0?}\n",
             self.seed,
+            self.brokers,
             self.verdict(),
             self.took
         )?;
+        writeln!(to, "| | asked for | found | reached |")?;
+        writeln!(to, "|---|---|---|---|")?;
+        for goal in self.goals() {
+            writeln!(
+                to,
+                "| {} | {} | {} | {} |",
+                goal.what, goal.asked, goal.found, goal.reached
+            )?;
+        }
         writeln!(
             to,
-            "- commands: {} asked, {} answered, {} sent again",
+            "\n- commands: {} asked, {} answered, {} sent again",
             self.asked, self.answered, self.retries
         )?;
         writeln!(
@@ -166,9 +182,9 @@ impl fmt::Display for Report {
             "| fault | times | in an open transaction | every partition answers again after |"
         )?;
         writeln!(to, "|---|---|---|---|")?;
-        let mut kinds: BTreeMap<&str, Vec<&Hit>> = BTreeMap::new();
+        let mut kinds: BTreeMap<String, Vec<&Hit>> = BTreeMap::new();
         for hit in &self.hits {
-            kinds.entry(&hit.fault).or_default().push(hit);
+            kinds.entry(hit.blow.to_string()).or_default().push(hit);
         }
         for (kind, hits) in kinds {
             let open = hits.iter().filter(|hit| hit.in_transaction).count();
@@ -182,7 +198,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Some times, as their median and their greatest.
+/// Some times, as their median, their 95th percentile and their greatest.
 struct Times(Vec<Duration>);
 
 impl Times {
@@ -191,12 +207,24 @@ impl Times {
         times.sort();
         Self(times)
     }
+
+    /// How many took longer.
+    fn over(&self, at_most: Duration) -> usize {
+        self.0.iter().filter(|took| **took > at_most).count()
+    }
 }
 
 impl fmt::Display for Times {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.0.get(self.0.len() / 2), self.0.last()) {
-            (Some(median), Some(max)) => write!(to, "median {median:.1?}, at most {max:.1?}"),
+        // The smallest that so many per cent do not exceed.
+        let part = |per_cent: usize| {
+            self.0
+                .get((self.0.len() * per_cent).div_ceil(100).saturating_sub(1))
+        };
+        match (part(50), part(95), self.0.last()) {
+            (Some(median), Some(most), Some(max)) => {
+                write!(to, "median {median:.1?}, 95 % {most:.1?}, at most {max:.1?}")
+            }
             _ => Ok(()),
         }
     }
@@ -209,13 +237,16 @@ mod tests {
 
     use uuid::Uuid;
 
-    use super::{Floors, Hit, Report, Verdict};
+    use super::{Floors, Hit, Report, Times, Verdict};
     use crate::check::Violation;
+    use crate::faults::schedule::{Blow, Target};
+    use crate::faults::stage::Naps;
     use crate::proxy::Held;
+    use crate::system::Service;
 
     fn report() -> Report {
         let hit = |in_transaction| Hit {
-            fault: "kill".to_owned(),
+            blow: Blow::Kill(Target::Service(Service::CommandHandler)),
             at: Duration::ZERO,
             in_transaction,
             waiting: 1,
@@ -224,13 +255,20 @@ mod tests {
         };
         Report {
             seed: 1,
+            brokers: 1,
             took: Duration::from_secs(60),
             asked: 1000,
             answered: 990,
             retries: 0,
             reads: 10,
             told: 10,
-            held: Held::default(),
+            held: Held {
+                held: 4,
+                refused: 2,
+                taken: 0,
+                lost: 1,
+            },
+            naps: Naps { naps: 4, zombies: 3 },
             hits: vec![hit(true), hit(false)],
             conditions: BTreeMap::new(),
             points: BTreeMap::from([("taken", 2), ("decided", 3)]),
@@ -242,14 +280,17 @@ mod tests {
                 faults: 2,
                 open: 1,
                 each_point: 2,
+                held: 2,
+                zombies: 3,
             },
+            is_over: true,
         }
     }
 
     #[test]
     fn a_run_in_which_too_little_happened_is_no_result() {
         assert_eq!(report().verdict(), Verdict::Kept);
-        let too_little: [fn(&mut Report); 5] = [
+        let too_little: [fn(&mut Report); 8] = [
             |report| report.floors.answered = 991,
             |report| report.asked = 2000,
             |report| drop(report.hits.pop()),
@@ -257,6 +298,11 @@ mod tests {
                 report.points.insert("begun", 1);
             },
             |report| report.hits.iter_mut().for_each(|hit| hit.in_transaction = false),
+            // Neither one that is still on its way counts, nor one whose connection was gone.
+            |report| report.held.refused = 1,
+            // A nap between two transactions is not one of a zombie.
+            |report| report.naps.zombies = 2,
+            |report| report.is_over = false,
         ];
         for take in too_little {
             let mut report = report();
@@ -271,5 +317,43 @@ mod tests {
         report.answered = 0;
         report.violations.push(Violation::Unanswered { key: Uuid::nil() });
         assert_eq!(report.verdict(), Verdict::Broken);
+    }
+
+    #[test]
+    fn what_takes_longer_than_asked_for_is_said_and_is_no_failure() {
+        let mut slow = report();
+        slow.hits[0].back_after = Some(Duration::from_secs(6));
+        assert_eq!(slow.verdict(), Verdict::Kept);
+        let line = |report: &Report, what: &str| {
+            let text = report.to_string();
+            let line = text.lines().find(|line| line.contains(what));
+            line.expect("each figure has a line").to_owned()
+        };
+        let kill = "back after a kill of the command handler |";
+        assert!(line(&slow, kill).ends_with("(1 of 2 later) | NO |"), "{slow}");
+        assert!(line(&report(), kill).ends_with("(2) | yes |"));
+        assert!(line(&slow, "kill of the broker").ends_with("|  | not seen |"));
+        assert!(line(&slow, "| lost").ends_with("| 0 | 0 | yes |"));
+        slow.is_over = false;
+        assert!(line(&slow, "| lost").ends_with("| 0 | 0 | not seen |"));
+    }
+
+    #[test]
+    fn a_late_commit_that_was_taken_is_torn_and_breaks_the_run() {
+        let mut torn = report();
+        torn.violations.push(Violation::Torn { taken: 1 });
+        assert_eq!(torn.verdict(), Verdict::Broken);
+        assert!(torn.to_string().contains("| torn | 0 | 1 | NO |"), "{torn}");
+    }
+
+    #[test]
+    fn of_times_the_95th_percentile_is_that_of_the_slowest_twentieth() {
+        let times = Times::of((1..=40).rev().map(Duration::from_secs));
+        assert_eq!(times.to_string(), "median 20.0s, 95 % 38.0s, at most 40.0s");
+        assert_eq!(times.over(Duration::from_secs(38)), 2);
+        assert_eq!(
+            Times::of([Duration::from_secs(3)].into_iter()).to_string(),
+            "median 3.0s, 95 % 3.0s, at most 3.0s"
+        );
     }
 }

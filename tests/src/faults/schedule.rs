@@ -21,7 +21,7 @@ const LONGEST: f64 = 0.5;
 pub enum Target {
     /// One of the three services.
     Service(Service),
-    /// Kafka.
+    /// Kafka: one of its nodes, if there are several.
     Broker,
     /// The schema registry.
     Registry,
@@ -52,6 +52,8 @@ pub enum Blow {
     Kill(Target),
     /// An orderly stop of the broker, and a start.
     RestartBroker,
+    /// SIGKILL of the leader of an event partition, and a start when others serve. Only where there are several brokers.
+    KillLeader,
     /// SIGKILL at a named point, when it is reached for this time, and a start.
     KillAt(Service, &'static str, u32),
     /// SIGKILL of the command handler while another one is there, and no start before that one serves.
@@ -62,6 +64,18 @@ pub enum Blow {
     DamageState,
     /// Projector and query API are killed and the views removed.
     LoseViews,
+    /// SIGSTOP of the command handler in a transaction, and SIGCONT when this one has taken over and committed.
+    Zombie(Successor),
+}
+
+/// Who takes over while a command handler sleeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Successor {
+    /// One that is started under its name, as a supervisor does that takes it for dead. Later this one sleeps, and the
+    /// first one takes over.
+    Namesake,
+    /// Another one of the group, once that has given up the sleeper.
+    Another,
 }
 
 /// Something that lasts.
@@ -90,11 +104,14 @@ impl fmt::Display for Blow {
         match self {
             Self::Kill(target) => write!(to, "kill {}", target.name()),
             Self::RestartBroker => to.write_str("restart broker"),
+            Self::KillLeader => to.write_str("kill leader of an event partition"),
             Self::KillAt(_, point, _) => write!(to, "kill at {point}"),
             Self::HandOver => to.write_str("kill command-handler, standby serves"),
             Self::LoseState => to.write_str("lose state store"),
             Self::DamageState => to.write_str("damage state store"),
             Self::LoseViews => to.write_str("lose views"),
+            Self::Zombie(Successor::Namesake) => to.write_str("sleep while a namesake takes over"),
+            Self::Zombie(Successor::Another) => to.write_str("sleep while a standby takes over"),
         }
     }
 }
@@ -132,16 +149,19 @@ pub type Period = Vec<(Duration, Step)>;
 pub struct Schedule {
     chance: Chance,
     period: Duration,
+    /// How many nodes Kafka has.
+    brokers: usize,
     /// Every point once before any a second time, in another order each time.
     points: Vec<(Service, &'static str)>,
 }
 
 impl Schedule {
-    /// Of periods of this length.
-    pub fn new(chance: Chance, period: Duration) -> Self {
+    /// Of periods of this length, for so many brokers.
+    pub fn new(chance: Chance, period: Duration, brokers: usize) -> Self {
         Self {
             chance,
             period,
+            brokers,
             points: Vec::new(),
         }
     }
@@ -186,7 +206,9 @@ impl Schedule {
     }
 
     fn blow(&mut self) -> Blow {
-        match self.chance.below(20) {
+        // The last two are for where there are leaders to choose from.
+        let kinds = if self.brokers > 1 { 24 } else { 22 };
+        match self.chance.below(kinds) {
             0..10 => self.point(),
             10 => Blow::Kill(Target::Broker),
             11 => Blow::RestartBroker,
@@ -196,6 +218,9 @@ impl Schedule {
             15 => Blow::HandOver,
             16 | 17 => Blow::Kill(Target::Service(Service::CommandHandler)),
             18 => Blow::Kill(Target::Service(Service::Projector)),
+            19 => Blow::Zombie(Successor::Namesake),
+            20 => Blow::Zombie(Successor::Another),
+            22 | 23 => Blow::KillLeader,
             _ => Blow::Kill(
                 *self
                     .chance
@@ -238,34 +263,37 @@ mod tests {
 
     const PERIOD: Duration = Duration::from_secs(30);
 
-    fn periods(seed: u64, count: usize) -> Vec<super::Period> {
-        let mut schedule = Schedule::new(Chance::new(seed), PERIOD);
+    fn periods(seed: u64, count: usize, brokers: usize) -> Vec<super::Period> {
+        let mut schedule = Schedule::new(Chance::new(seed), PERIOD, brokers);
         (0..count).map(|_| schedule.draw()).collect()
     }
 
     #[test]
     fn a_seed_makes_its_schedule_again_and_everything_has_its_turn() {
-        assert_eq!(periods(7, 40), periods(7, 40));
-        assert_ne!(periods(7, 40), periods(8, 40));
-        let many = periods(7, 400);
+        assert_eq!(periods(7, 40, 1), periods(7, 40, 1));
+        assert_ne!(periods(7, 40, 1), periods(8, 40, 1));
+        let many = periods(7, 400, 1);
         let calm = many.iter().filter(|period| period.is_empty()).count();
         assert!((60..140).contains(&calm), "{calm} of 400 are calm");
-        let names = many.iter().flatten().map(|(_, step)| match step {
+        // 5 kills, a restart, the points, a hand-over, 2 naps, 3 of the disk; 5 pauses, and 7 other conditions.
+        let kinds = 5 + 1 + every_point().len() + 1 + 2 + 3 + 5 + 7;
+        assert_eq!(names(&many).len(), kinds, "{:?}", names(&many));
+        // And a leader, if there can be another one.
+        let of_three = names(&periods(7, 400, 3));
+        assert_eq!(of_three.len(), kinds + 1, "{of_three:?}");
+    }
+
+    fn names(periods: &[super::Period]) -> BTreeSet<String> {
+        let name = |(_, step): &(Duration, Step)| match step {
             Step::Hit(blow) => blow.to_string(),
             Step::Begin(condition) | Step::End(condition) => condition.to_string(),
-        });
-        let names: BTreeSet<String> = names.collect();
-        // 5 kills, a restart, the points, a hand-over, 3 of the disk; 5 pauses, and 7 other conditions.
-        assert_eq!(
-            names.len(),
-            5 + 1 + every_point().len() + 1 + 3 + 5 + 7,
-            "{names:?}"
-        );
+        };
+        periods.iter().flatten().map(name).collect()
     }
 
     #[test]
     fn what_begins_ends_within_its_period() {
-        for period in periods(11, 200) {
+        for period in periods(11, 200, 3) {
             let of = |wanted: fn(&Step) -> bool| period.iter().filter(|(_, step)| wanted(step)).count();
             assert_eq!(
                 of(|step| matches!(step, Step::Begin(_))),
@@ -277,7 +305,7 @@ mod tests {
 
     #[test]
     fn each_point_comes_before_any_comes_again() {
-        let mut schedule = Schedule::new(Chance::new(3), PERIOD);
+        let mut schedule = Schedule::new(Chance::new(3), PERIOD, 1);
         let points = every_point().len();
         let drawn: BTreeSet<String> = (0..points).map(|_| schedule.point().to_string()).collect();
         assert_eq!(drawn.len(), points);

@@ -1,5 +1,8 @@
 //! The system, and what is done to it.
 
+mod nap;
+mod nodes;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -8,9 +11,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foldline_kafka::KafkaSettings;
-use foldline_stack::{Quiet, Stack};
+use foldline_stack::{Quiet, Server, Stack};
 use serde_json::json;
 
+pub use self::nap::Naps;
 use super::report::Hit;
 use super::schedule::{Blow, Condition, Step, Target};
 use crate::chance::Chance;
@@ -30,6 +34,9 @@ const POINT_MAX: Duration = Duration::from_secs(30);
 /// How many records that are no commands.
 const POISON: usize = 20;
 const SIGKILL: i32 = 9;
+/// What the system's own command handler is called among its like, and what its standby is.
+const FIRST: &str = "first";
+const SECOND: &str = "second";
 
 /// A whole system, a second command handler that is not running, and a load on both.
 pub struct Stage {
@@ -43,36 +50,41 @@ pub struct Stage {
     pub conditions: BTreeMap<String, usize>,
     /// How often a process has ended by itself, and what it said last.
     pub ended: Vec<String>,
+    /// What became of command handlers that slept.
+    pub naps: Naps,
     /// Before the broker, as the command handlers see it.
     pub proxy: Proxy,
     stack: Stack,
     second: Handler,
     has_second: bool,
-    /// Whether something lasts just now: how soon a blow is over cannot be told then.
-    is_troubled: bool,
+    /// Has the name of the system's own command handler, and runs only while that one is to be taken for dead.
+    twin: Handler,
+    /// What lasts just now: how soon a blow is over cannot be told then.
+    lasting: Option<Condition>,
     upstream: Upstream,
     chance: Chance,
 }
 
 impl Stage {
     /// Starts everything.
-    pub async fn set(test: &str, program: &str, chance: &mut Chance) -> Self {
-        let (stack, kafka, proxy, before) = stack::proxied(test, chance, 0).await;
+    pub async fn set(test: &str, program: &str, brokers: usize, chance: &mut Chance) -> Self {
+        let (stack, kafka, proxy, before) = stack::proxied(test, chance, brokers, 0).await;
         let handler = HandlerOptions {
             bootstrap_servers: Some(before.clone()),
-            arguments: Vec::new(),
+            arguments: vec!["--instance".to_owned(), FIRST.to_owned()],
         };
         let system = System::start_with(kafka, test, program, handler).await;
         let proxied = KafkaSettings {
             bootstrap_servers: before,
             ..system.kafka.clone()
         };
-        let mut second = Handler::launch(&proxied, "second", program).await;
+        let mut second = Handler::launch(&proxied, SECOND, program).await;
         second.wait_until_ready().await;
         second.stop().await;
+        let twin = Handler::prepare(&proxied, FIRST, program, &[]).await;
         Self {
             load: Arc::new(Load::among(
-                vec![system.write(), second.write()],
+                vec![system.write(), second.write(), twin.write()],
                 TRY_MAX,
                 PATIENCE,
             )),
@@ -81,13 +93,20 @@ impl Stage {
             hits: Vec::new(),
             conditions: BTreeMap::new(),
             ended: Vec::new(),
+            naps: Naps::default(),
             proxy,
             stack,
             second,
             has_second: false,
-            is_troubled: false,
+            twin,
+            lasting: None,
             chance: chance.fork(),
         }
+    }
+
+    /// Blows and conditions so far.
+    pub fn faults(&self) -> usize {
+        self.hits.len() + self.conditions.values().sum::<usize>()
     }
 
     /// Takes a step.
@@ -105,11 +124,11 @@ impl Stage {
         for service in Service::ALL {
             self.system.resume(service);
         }
-        self.stack.broker().resume();
+        self.stack.brokers().iter().for_each(Server::resume);
         self.stack.registry().resume();
         self.proxy.be(Line::Clear);
         self.proxy.hold_one_in(0);
-        self.start_broker().await;
+        self.start_brokers().await;
         self.start_registry().await;
         if std::mem::take(&mut self.has_second) {
             self.second.stop().await;
@@ -154,7 +173,7 @@ impl Stage {
     async fn hit(&mut self, blow: Blow) {
         let at = self.load.elapsed();
         let mut hit = Hit {
-            fault: blow.to_string(),
+            blow,
             at,
             in_transaction: self.proxy.open_transactions() > 0,
             waiting: self.load.waiting(),
@@ -168,17 +187,24 @@ impl Stage {
                 self.system.launch(service);
             }
             Blow::Kill(Target::Broker) => {
-                self.stack.broker_mut().kill().await;
-                self.start_broker().await;
+                let node = self.any_node();
+                return self.kill_node(node, hit).await;
+            }
+            Blow::KillLeader => {
+                let Some(node) = self.leader_of_an_event_partition().await else {
+                    return;
+                };
+                return self.kill_node(node, hit).await;
             }
             Blow::Kill(Target::Registry) => {
                 self.stack.registry_mut().kill().await;
                 self.start_registry().await;
             }
             Blow::RestartBroker => {
-                self.stack.broker().resume();
-                self.stack.broker_mut().stop().await;
-                self.start_broker().await;
+                let node = self.any_node();
+                self.stack.brokers()[node].resume();
+                self.stack.brokers_mut()[node].stop().await;
+                self.start_brokers().await;
             }
             Blow::KillAt(service, point, times) => {
                 let Some(open) = self.kill_at(service, &format!("{point}:{times}")).await else {
@@ -188,7 +214,10 @@ impl Stage {
                 began_at = Instant::now();
                 self.system.launch(service);
             }
+            // A start that must succeed, or what is not seen in time, would stop the run.
+            Blow::HandOver | Blow::Zombie(_) if !self.can_be_joined() => return,
             Blow::HandOver => return self.hand_over(hit).await,
+            Blow::Zombie(successor) => return self.zombie(hit, successor).await,
             Blow::LoseState | Blow::DamageState => {
                 self.system.kill(Service::CommandHandler).await;
                 let state = self.system.state_folder();
@@ -216,7 +245,7 @@ impl Stage {
 
     /// How long it took until every partition answered, if nothing else is in the way.
     async fn is_back(&mut self, since: Instant) -> Option<Duration> {
-        if self.is_troubled {
+        if self.lasting.is_some() {
             return None;
         }
         let answers = self.probe().await;
@@ -243,12 +272,28 @@ impl Stage {
         is_hit.then_some(open)
     }
 
-    async fn hand_over(&mut self, mut hit: Hit) {
+    /// Whether another command handler can take over just now.
+    fn can_be_joined(&self) -> bool {
+        match self.lasting {
+            Some(Condition::Paused(target)) => {
+                !matches!(target, Target::Broker | Target::Registry)
+                    && target != Target::Service(Service::CommandHandler)
+            }
+            Some(Condition::Cut | Condition::Deaf | Condition::NoRegistry) => false,
+            _ => true,
+        }
+    }
+
+    async fn second_is_there(&mut self) {
         if !self.has_second {
             self.has_second = true;
             self.second.start_again();
         }
         self.second.wait_until_ready().await;
+    }
+
+    async fn hand_over(&mut self, mut hit: Hit) {
+        self.second_is_there().await;
         hit.in_transaction = self.proxy.open_transactions() > 0;
         let began_at = Instant::now();
         self.system.kill(Service::CommandHandler).await;
@@ -260,10 +305,13 @@ impl Stage {
 
     async fn begin(&mut self, condition: Condition) {
         *self.conditions.entry(condition.to_string()).or_default() += 1;
-        self.is_troubled = true;
+        self.lasting = Some(condition);
         match condition {
             Condition::Paused(Target::Service(service)) => self.system.pause(service),
-            Condition::Paused(Target::Broker) => self.stack.broker().pause(),
+            Condition::Paused(Target::Broker) => {
+                let node = self.any_node();
+                self.stack.brokers()[node].pause();
+            }
             Condition::Paused(Target::Registry) => self.stack.registry().pause(),
             Condition::Slow(delay) => self.proxy.be(Line::Slow(delay)),
             Condition::Cut => self.proxy.be(Line::Cut),
@@ -280,10 +328,10 @@ impl Stage {
     }
 
     async fn end(&mut self, condition: Condition) {
-        self.is_troubled = false;
+        self.lasting = None;
         match condition {
             Condition::Paused(Target::Service(service)) => self.system.resume(service),
-            Condition::Paused(Target::Broker) => self.stack.broker().resume(),
+            Condition::Paused(Target::Broker) => self.stack.brokers().iter().for_each(Server::resume),
             Condition::Paused(Target::Registry) => self.stack.registry().resume(),
             Condition::Slow(_) | Condition::Cut | Condition::Deaf => self.proxy.be(Line::Clear),
             Condition::LateCommits(_) => self.proxy.hold_one_in(0),
@@ -296,9 +344,11 @@ impl Stage {
         }
     }
 
-    async fn start_broker(&mut self) {
-        let started = self.stack.broker_mut().start(&Quiet).await;
-        started.expect("the broker starts again");
+    /// Those that do not run.
+    async fn start_brokers(&mut self) {
+        for broker in self.stack.brokers_mut() {
+            broker.start(&Quiet).await.expect("the broker starts again");
+        }
     }
 
     async fn start_registry(&mut self) {
@@ -350,9 +400,11 @@ fn touches_the_write_side(blow: Blow) -> bool {
         }
         Blow::Kill(Target::Broker)
         | Blow::RestartBroker
+        | Blow::KillLeader
         | Blow::HandOver
         | Blow::LoseState
-        | Blow::DamageState => true,
+        | Blow::DamageState
+        | Blow::Zombie(_) => true,
         Blow::Kill(Target::Registry) | Blow::LoseViews => false,
     }
 }

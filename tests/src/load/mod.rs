@@ -82,6 +82,13 @@ impl Load {
         self.answered.load(Ordering::SeqCst)
     }
 
+    /// Commands that were asked and are not waiting any more, and those of them that have an answer.
+    pub fn counts(&self) -> (usize, usize) {
+        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_answer = history.iter().filter(|entry| !entry.answers.is_empty());
+        (history.len(), has_answer.count())
+    }
+
     /// Commands that are waiting for their answer just now.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::SeqCst)
