@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::mark::Marked;
 use super::{EraseError, LOOK_AGAIN, STEP_MAX, Work, blocking};
-use crate::broker::{Broker, KafkaBroker};
+use crate::failpoints::reached;
 use crate::keys::{KeyRecord, PARTITION};
 
 /// For the time of it, the topic is compacted at once, whatever that costs.
@@ -23,6 +23,7 @@ impl Work {
             return Ok(());
         }
         let own = self.set(&key.topic, &AT_ONCE).await?;
+        reached("compacting");
         let forgotten = self.until_it_is_gone(key).await;
         self.set_all(&key.topic, &own).await?;
         forgotten
@@ -53,10 +54,9 @@ impl Work {
     async fn lies_at(self: &Arc<Self>, key: &Marked) -> Result<Option<i64>, EraseError> {
         let key = key.clone();
         blocking(self, move |work| {
-            let broker = KafkaBroker::new(&work.kafka);
             for at in &key.keys_at {
                 let mut is_there = false;
-                broker.read_range((&key.topic, PARTITION), (*at, at + 1), &mut |message| {
+                work.broker.read_range((&key.topic, PARTITION), (*at, at + 1), &mut |message| {
                     is_there |= matches!(message.value.and_then(KeyRecord::decode), Some(KeyRecord::Key(_)));
                     Ok(())
                 })?;

@@ -8,7 +8,7 @@ use foldline_core::{AggregateId, AggregateType, DecodedEvent};
 
 use super::mark::Marked;
 use super::{EraseError, Offsets, Receipt, Work, blocking};
-use crate::broker::{Broker, KafkaBroker, Message, Place, ranges};
+use crate::broker::{Message, Place, ranges};
 use crate::follower::FollowError;
 use crate::{ReadError, RecordReader, Registry};
 
@@ -127,15 +127,14 @@ impl Work {
         partitions: i32,
         each: &mut dyn FnMut(&Message<'_>) -> Result<(), FollowError>,
     ) -> Result<(), FollowError> {
-        let broker = KafkaBroker::new(&self.kafka);
         let places: Vec<Place<'_>> = (0..partitions).map(|partition| (topic, partition)).collect();
-        let found = ranges(&broker, &places)?;
+        let found = ranges(self.broker.as_ref(), &places)?;
         let from: HashMap<i32, i64> = (0..)
             .zip(found)
             .map(|(partition, (low, _))| (partition, low))
             .collect();
         if !from.is_empty() {
-            broker.read_to_ends(topic, &from, each)?;
+            self.broker.read_to_ends(topic, &from, each)?;
         }
         Ok(())
     }
