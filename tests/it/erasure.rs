@@ -1,7 +1,9 @@
 //! Who is erased is found nowhere any more: canaries in all that is written, before and after.
 
 mod guests;
+mod one_batch;
 mod search;
+mod under_faults;
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -80,7 +82,11 @@ fn said(system: &System, words: &[&str]) -> String {
 
 /// Erases the person at a path.
 fn erase(system: &System, path: &str) -> Receipt {
-    let output = run(system, &["erase", path, "--yes", "--json"]);
+    let query_api = system.url(Service::QueryApi);
+    let output = run(
+        system,
+        &["erase", path, "--yes", "--json", "--query-api", &query_api],
+    );
     assert!(output.status.success(), "{path}: {}", text(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("a receipt")
 }
@@ -161,6 +167,8 @@ async fn who_is_erased_is_found_nowhere_and_everything_else_is_as_it_was() {
             "{receipt:?}"
         );
         assert!(!receipt.sealed.is_empty(), "{receipt:?}");
+        let rows = [format!("/customers/{}", guest.id), format!("/orders/{}", guest.order)];
+        assert_eq!((&receipt.rows[..], receipt.rows_were_asked_for), (&rows[..], true));
     }
     assert!(
         receipts[0]

@@ -13,6 +13,7 @@ pub(crate) mod mark;
 mod receipt;
 pub(crate) mod release;
 mod remove;
+mod rows;
 mod settings;
 mod survey;
 

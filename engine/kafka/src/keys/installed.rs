@@ -26,11 +26,11 @@ impl Installed {
     }
 
     /// The state as it is kept: nothing personal of it is in the clear, but what its log has so.
-    pub(crate) fn encode_state(&self, state: &State, id: &AggregateId) -> Vec<u8> {
+    pub(crate) fn encode_state(&self, state: &State, by: Seal) -> Vec<u8> {
         let encode = || self.aggregate.encode_state(state);
         match self.keys {
             None => encode(),
-            Some(_) => seal(self.seal(state, id), encode).0,
+            Some(_) => seal(by, encode).0,
         }
     }
 
