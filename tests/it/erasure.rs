@@ -1,7 +1,6 @@
 //! Who is erased is found nowhere any more: canaries in all that is written, before and after.
 
 mod guests;
-mod one_batch;
 mod search;
 mod under_faults;
 

@@ -1,4 +1,4 @@
-//! What came before the mark is decided: from then on it is known what there is, and who decides has heard of the mark.
+//! What came before the mark is decided: only then it is known what there is, and what unique values are held.
 
 use std::collections::HashMap;
 use std::sync::Arc;

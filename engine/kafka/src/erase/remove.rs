@@ -34,7 +34,7 @@ impl Work {
         topics.dedup();
         let mut own = Vec::new();
         for topic in &topics {
-            own.push((topic.clone(), self.own_settings(topic, &ROLL).await?));
+            own.push((topic.clone(), self.own_settings(topic, &ROLL, &[]).await?));
         }
         let rolled = self.roll_at_once(&own, &removed).await;
         reached("rolled");

@@ -25,22 +25,26 @@ impl Work {
         Ok(admin)
     }
 
-    /// Sets these beside those that a topic has; returns those that it had.
-    pub(super) async fn set(&self, topic: &str, more: &[(&str, &str)]) -> Result<Own, EraseError> {
-        let own = self.own_settings(topic, more).await?;
-        self.set_beside(topic, &own, more).await?;
-        Ok(own)
-    }
-
-    /// What a topic has of its own, but for what an erasure has left behind that was killed while it had set these.
-    pub(super) async fn own_settings(&self, topic: &str, more: &[(&str, &str)]) -> Result<Own, EraseError> {
+    /// What a topic has of its own. An erasure that was killed while it had set these has left them behind: in place of them
+    /// comes what the topic was made with.
+    pub(super) async fn own_settings(
+        &self,
+        topic: &str,
+        ours: &[(&str, &str)],
+        made_with: &[(&str, &str)],
+    ) -> Result<Own, EraseError> {
         let topic = ResourceSpecifier::Topic(topic);
         let described = self.describe(topic, &options()).await?.entries.into_iter();
         let own = described.filter(|entry| entry.source == ConfigSource::DynamicTopic);
         let own = own.filter_map(|entry| Some((entry.name, entry.value?)));
-        Ok(own
-            .filter(|(key, value)| !more.contains(&(key.as_str(), value.as_str())))
-            .collect())
+        let as_it_was = |(key, value): (String, String)| {
+            if !ours.contains(&(key.as_str(), value.as_str())) {
+                return Some((key, value));
+            }
+            let made_with = made_with.iter().find(|(made_with, _)| *made_with == key)?;
+            Some((key, made_with.1.to_owned()))
+        };
+        Ok(own.filter_map(as_it_was).collect())
     }
 
     /// Sets these beside those.
