@@ -166,8 +166,14 @@ async fn who_is_erased_is_found_nowhere_and_everything_else_is_as_it_was() {
             "{receipt:?}"
         );
         assert!(!receipt.sealed.is_empty(), "{receipt:?}");
-        let rows = [format!("/customers/{}", guest.id), format!("/orders/{}", guest.order)];
-        assert_eq!((&receipt.rows[..], receipt.rows_were_asked_for), (&rows[..], true));
+        let rows = [
+            format!("/customers/{}", guest.id),
+            format!("/orders/{}", guest.order),
+        ];
+        assert_eq!(
+            (&receipt.rows[..], receipt.rows_were_asked_for),
+            (&rows[..], true)
+        );
     }
     assert!(
         receipts[0]

@@ -23,8 +23,8 @@ pub(crate) use self::record::KeyRecord;
 #[cfg(test)]
 pub(crate) use self::record::SECRET;
 use crate::KafkaSettings;
-use crate::broker::KafkaBroker;
 use crate::broker::Broker;
+use crate::broker::KafkaBroker;
 use crate::follower::FollowError;
 use crate::runtime::{Runtime, Threads};
 

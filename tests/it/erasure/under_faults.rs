@@ -121,7 +121,12 @@ async fn by_kafka(customers: &Upstream, customer: &str) -> Asked {
 }
 
 /// Erases, and is killed where it comes to this point.
-async fn erase_killed_at(system: &mut System, path: &str, point: &str, killed: Option<Service>) -> ExitStatus {
+async fn erase_killed_at(
+    system: &mut System,
+    path: &str,
+    point: &str,
+    killed: Option<Service>,
+) -> ExitStatus {
     let kafka = &system.kafka;
     let mut command = Command::new(PROGRAM);
     command.args(["erase", path, "--yes", "--json"]);
@@ -142,7 +147,10 @@ async fn erase_killed_at(system: &mut System, path: &str, point: &str, killed: O
 async fn settings(kafka: &KafkaSettings) -> Vec<BTreeMap<String, String>> {
     let admin: AdminClient<DefaultClientContext> = kafka.client().create().expect("an administrator");
     let topics = TOPICS.map(|topic| format!("{}{topic}", kafka.topic_prefix));
-    let asked: Vec<_> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
+    let asked: Vec<_> = topics
+        .iter()
+        .map(|topic| ResourceSpecifier::Topic(topic))
+        .collect();
     let described = admin.describe_configs(&asked, &AdminOptions::new()).await;
     let own = described.expect("Kafka answers").into_iter().map(|topic| {
         let entries = topic.expect("the topic is there").entries.into_iter();
@@ -211,8 +219,14 @@ fn sealed_by(kafka: &KafkaSettings, key: &str) -> BTreeSet<(String, i32, i64)> {
 
 /// The receipt says what the topics say.
 fn is_right(receipt: &Receipt, kafka: &KafkaSettings, guest: &Guest, accepted: u64) {
-    assert!(receipt.was_erased && receipt.in_the_clear.is_empty(), "{receipt:?}");
-    assert_eq!((receipt.events, receipt.aggregates), (guest.events() + accepted, 2));
+    assert!(
+        receipt.was_erased && receipt.in_the_clear.is_empty(),
+        "{receipt:?}"
+    );
+    assert_eq!(
+        (receipt.events, receipt.aggregates),
+        (guest.events() + accepted, 2)
+    );
     let told = receipt.sealed.iter().filter(|of| of.topic.ends_with(".events"));
     let told = told.flat_map(|of| {
         let offsets = of.offsets.iter();
@@ -221,7 +235,9 @@ fn is_right(receipt: &Receipt, kafka: &KafkaSettings, guest: &Guest, accepted: u
     assert_eq!(told.collect::<BTreeSet<_>>(), sealed_by(kafka, &receipt.key_id));
     for removed in &receipt.removed {
         let records = log::read(kafka, &removed.topic);
-        let mut left = records.iter().filter(|record| record.partition == removed.partition);
+        let mut left = records
+            .iter()
+            .filter(|record| record.partition == removed.partition);
         assert!(left.all(|record| record.offset >= removed.to), "{removed:?}");
     }
 }
@@ -231,7 +247,10 @@ async fn is_shown_as_erased(read: &Client, guest: &Guest) -> Option<()> {
     let order = read.get(&format!("/orders/{}", guest.order)).await.expect(200);
     let addresses = customer.body["addresses"].as_array()?;
     let is_erased = |address: &Value| address["nickname"] == "erased" && address["location"] == "erased";
-    let all = addresses.iter().chain([&order.body["delivery_address"]]).all(is_erased);
+    let all = addresses
+        .iter()
+        .chain([&order.body["delivery_address"]])
+        .all(is_erased);
     (customer.text("/email") == "erased" && all).then_some(())
 }
 
@@ -249,7 +268,10 @@ async fn an_erasure_that_is_killed_at_each_of_its_steps_ends_as_if_it_had_been_d
     let traffic = Traffic::begin(system.write(), Arc::clone(&customers), guest.id.clone());
 
     let killed = [Some(Service::CommandHandler), Some(Service::Projector), None];
-    for (point, killed) in failpoints::OF_AN_ERASURE.into_iter().zip(killed.into_iter().cycle()) {
+    for (point, killed) in failpoints::OF_AN_ERASURE
+        .into_iter()
+        .zip(killed.into_iter().cycle())
+    {
         let ended = erase_killed_at(&mut system, &path, point, killed).await;
         assert_eq!(ended.signal(), Some(SIGKILL), "it does not come to {point}");
     }
@@ -265,7 +287,12 @@ async fn an_erasure_that_is_killed_at_each_of_its_steps_ends_as_if_it_had_been_d
     is_right(&receipt, &system.kafka, guest, counts.accepted);
     assert_eq!(settings(&system.kafka).await, before, "settings are left behind");
     let of_traffic = asked.iter().map(|asked| asked.canary.clone());
-    let canaries: Vec<String> = guest.canaries().into_iter().chain(of_traffic).chain([key]).collect();
+    let canaries: Vec<String> = guest
+        .canaries()
+        .into_iter()
+        .chain(of_traffic)
+        .chain([key])
+        .collect();
     let folders = [broker, system.folder().to_owned()];
     eventually("all of it is gone", GONE_MAX, || {
         let (folders, canaries) = (folders.clone(), canaries.clone());
@@ -276,7 +303,10 @@ async fn an_erasure_that_is_killed_at_each_of_its_steps_ends_as_if_it_had_been_d
     })
     .await;
     let read = system.read();
-    eventually("it is shown as erased", GONE_MAX, || is_shown_as_erased(&read, guest)).await;
+    eventually("it is shown as erased", GONE_MAX, || {
+        is_shown_as_erased(&read, guest)
+    })
+    .await;
     said(&system, &["verify", "--json"]);
     for other in &guests[1..] {
         other.is_shown(&system).await;
@@ -284,6 +314,10 @@ async fn an_erasure_that_is_killed_at_each_of_its_steps_ends_as_if_it_had_been_d
     // Whatever was asked for of them while it was erased: every email is free.
     let emails = asked.iter().filter_map(|asked| asked.body["email"].as_str());
     for email in emails.chain([guest.email.as_str()]) {
-        system.write().post("/customers", &json!({"email": email})).await.expect(201);
+        system
+            .write()
+            .post("/customers", &json!({"email": email}))
+            .await
+            .expect(201);
     }
 }

@@ -76,12 +76,10 @@ impl Work {
     }
 
     /// Whether there is a record at all: what transactions have left behind is none.
-    fn has_commands(
-        &self,
-        place: Place<'_>,
-        (from, to): (i64, i64),
-    ) -> Result<bool, EraseError> {
-        let low = ranges(self.broker.as_ref(), &[place])?.first().map_or(0, |(low, _)| *low);
+    fn has_commands(&self, place: Place<'_>, (from, to): (i64, i64)) -> Result<bool, EraseError> {
+        let low = ranges(self.broker.as_ref(), &[place])?
+            .first()
+            .map_or(0, |(low, _)| *low);
         let mut found = false;
         self.broker.read_range(place, (from.max(low), to), &mut |_| {
             found = true;

@@ -58,10 +58,12 @@ impl Work {
         blocking(self, move |work| {
             for at in &key.keys_at {
                 let mut is_there = false;
-                work.broker.read_range((&key.topic, PARTITION), (*at, at + 1), &mut |message| {
-                    is_there |= matches!(message.value.and_then(KeyRecord::decode), Some(KeyRecord::Key(_)));
-                    Ok(())
-                })?;
+                work.broker
+                    .read_range((&key.topic, PARTITION), (*at, at + 1), &mut |message| {
+                        is_there |=
+                            matches!(message.value.and_then(KeyRecord::decode), Some(KeyRecord::Key(_)));
+                        Ok(())
+                    })?;
                 if is_there {
                     return Ok(Some(*at));
                 }

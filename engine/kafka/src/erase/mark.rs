@@ -39,7 +39,10 @@ impl Work {
         let subject = self.subject.name();
         let noted = {
             let (topic, subject) = (topic.clone(), subject.clone());
-            blocking(self, move |work| Ok(noted(work.broker.as_ref(), &topic, &subject)?)).await?
+            blocking(self, move |work| {
+                Ok(noted(work.broker.as_ref(), &topic, &subject)?)
+            })
+            .await?
         };
         let marked = Marked::instead_of(noted, topic);
         if !marked.is_known && !self.exists().await? {

@@ -77,7 +77,11 @@ impl Work {
             let partitions = work.partitions(claims.info());
             let mut held = Holds::new();
             work.read(&topic, partitions, &mut |message| {
-                held_after(&mut held, &super::survey::decoded(&claims, &reader, message)?, &holders);
+                held_after(
+                    &mut held,
+                    &super::survey::decoded(&claims, &reader, message)?,
+                    &holders,
+                );
                 Ok(())
             })?;
             Ok(held)

@@ -17,26 +17,28 @@ use crate::security::token;
 const ROLL: [(&str, &str); 2] = [("segment.ms", "1"), ("segment.ms", "2")];
 
 impl Work {
-    /// Removes all there is by now of both.
+    /// Removes all there is by now of both. Where an erasure that was killed has removed all before, the file may still be
+    /// the one that Kafka writes to: so each partition goes on in a new file that ever had something.
     pub(super) async fn remove(self: &Arc<Self>) -> Result<Vec<Removed>, EraseError> {
         let ends = blocking(self, Self::removable).await?;
-        let removed = blocking(self, move |work| work.with_first(ends)).await?;
-        let removed: Vec<Removed> = removed
-            .into_iter()
+        let mut ranges = blocking(self, move |work| work.with_first(ends)).await?;
+        ranges.retain(|range| range.to > 0);
+        let removed: Vec<Removed> = ranges
+            .iter()
             .filter(|range| range.from < range.to)
+            .cloned()
             .collect();
-        if removed.is_empty() {
-            return Ok(removed);
+        if !removed.is_empty() {
+            self.delete_records(&removed).await?;
         }
-        self.delete_records(&removed).await?;
         reached("records-removed");
-        let mut topics: Vec<String> = removed.iter().map(|range| range.topic.clone()).collect();
+        let mut topics: Vec<String> = ranges.iter().map(|range| range.topic.clone()).collect();
         topics.dedup();
         let mut own = Vec::new();
         for topic in &topics {
             own.push((topic.clone(), self.own_settings(topic, &ROLL, &[]).await?));
         }
-        let rolled = self.roll_at_once(&own, &removed).await;
+        let rolled = self.roll_at_once(&own, ranges).await;
         reached("rolled");
         let mut restored = Ok(());
         for (topic, own) in own {
@@ -51,7 +53,7 @@ impl Work {
     async fn roll_at_once(
         self: &Arc<Self>,
         topics: &[(String, Own)],
-        removed: &[Removed],
+        ranges: Vec<Removed>,
     ) -> Result<(), EraseError> {
         for setting in ROLL {
             for (topic, own) in topics {
@@ -61,7 +63,6 @@ impl Work {
                 self.wait_until_shown(topic, setting).await?;
             }
         }
-        let ranges = removed.to_vec();
         blocking(self, move |work| work.roll(&ranges)).await
     }
 

@@ -43,9 +43,8 @@ impl Rows {
     pub(super) fn sealed_by(&self, key: &str) -> Vec<String> {
         let rows = self.found.iter();
         let holding = rows.filter(|((index, _), row)| self.views[*index].encode(row).contains(key));
-        let path = |((index, id), _): (&(usize, AggregateId), _)| {
-            format!("{}/{id}", self.views[*index].info().path)
-        };
+        let path =
+            |((index, id), _): (&(usize, AggregateId), _)| format!("{}/{id}", self.views[*index].info().path);
         holding.map(path).collect()
     }
 }

@@ -115,7 +115,9 @@ impl Work {
     pub(super) async fn gone_by(&self) -> Result<String, EraseError> {
         let mut left = Duration::ZERO;
         for broker in self.brokers().await? {
-            let described = self.describe(ResourceSpecifier::Broker(broker), &options()).await?;
+            let described = self
+                .describe(ResourceSpecifier::Broker(broker), &options())
+                .await?;
             let mut own = Duration::ZERO;
             for (key, default) in [
                 ("log.retention.check.interval.ms", 300_000),

@@ -103,7 +103,9 @@ fn fold(
         let key = (slice.index, event.meta.aggregate_id.clone());
         if let Some(keys) = &installed.keys {
             let opener: Arc<dyn Opener> = Arc::clone(keys) as _;
-            let (event, missing) = open(&opener, || installed.events.reader.event(aggregate, value).unwrap());
+            let (event, missing) = open(&opener, || {
+                installed.events.reader.event(aggregate, value).unwrap()
+            });
             if let Some(missing) = missing {
                 problems.push(format!("the key {missing} is missing"));
             }

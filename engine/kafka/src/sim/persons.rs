@@ -123,7 +123,8 @@ impl Persons<'_> {
         for place in self.cluster.places().filter(|place| place.0 != *asked) {
             let says = |record: &Committed| {
                 let value = record.stored.value.as_deref().unwrap_or_default();
-                SAID.iter().any(|said| memchr::memmem::find(value, said).is_some())
+                SAID.iter()
+                    .any(|said| memchr::memmem::find(value, said).is_some())
             };
             if self.cluster.committed(place).any(|record| says(&record)) {
                 problems.push(format!("{}/{} says something of somebody", place.0, place.1));
@@ -135,7 +136,10 @@ impl Persons<'_> {
 /// Who was erased is refused whatever would be kept of them.
 pub(super) fn are_refused(late: &[Client], folded: &Folded, problems: &mut Vec<String>) {
     for client in late {
-        let outcome = folded.outcomes.get(&(0, client.id)).and_then(|found| found.first());
+        let outcome = folded
+            .outcomes
+            .get(&(0, client.id))
+            .and_then(|found| found.first());
         let decided = outcome.map(foldline_core::CommandResult::decided);
         if !matches!(&decided, Some(Outcome::Refused(refusal)) if refusal.code == "subject-erased") {
             problems.push(format!("what is late is not refused, but {decided:?}"));

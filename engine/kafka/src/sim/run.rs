@@ -7,10 +7,10 @@ use std::time::Duration;
 use fastrand::Rng;
 use foldline_core::Timestamp;
 
+use super::broker::{KEYS, SimBroker};
 use super::bugs::Bug;
 use super::check;
 use super::clients::{CUSTOMERS, Client};
-use super::broker::{KEYS, SimBroker};
 use super::cluster::{Cluster, Stored};
 use super::erasure::Erasure;
 use super::fixture::Fixture;
@@ -63,7 +63,9 @@ pub(super) fn run(fixture: &mut Fixture, seed: u64, bug: Option<Bug>) -> Ran {
         });
     }
     let clients = (0..CLIENTS).map(|_| Client::any(&mut plan)).collect();
-    let erasures = (0..ERASURES).map(|_| Erasure::any(&mut plan, CUSTOMERS)).collect();
+    let erasures = (0..ERASURES)
+        .map(|_| Erasure::any(&mut plan, CUSTOMERS))
+        .collect();
     let fault = |plan: &mut Rng| {
         let at = MENDED.mul_f64(plan.f64());
         let fault = match plan.u32(0..10) {
@@ -143,7 +145,8 @@ impl Run<'_> {
             erasure.again(now);
             if erasure.marked_at.is_some() {
                 cluster.note("person erased");
-                self.late.push(Client::late(&mut cluster.rng, &erasure.customer, now));
+                self.late
+                    .push(Client::late(&mut cluster.rng, &erasure.customer, now));
             }
         }
     }

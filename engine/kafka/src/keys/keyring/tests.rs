@@ -120,7 +120,11 @@ async fn a_key_that_is_made_while_its_subject_is_marked_is_gone_whichever_is_rea
         if !is_first {
             mark();
         }
-        assert_eq!(ring.known(&sealed), Some(Opening::Erased), "the mark first: {is_first}");
+        assert_eq!(
+            ring.known(&sealed),
+            Some(Opening::Erased),
+            "the mark first: {is_first}"
+        );
         assert!(matches!(ring.held("customers/7"), Held::Erased(_)));
     }
 }
