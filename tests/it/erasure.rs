@@ -2,6 +2,7 @@
 
 mod guests;
 mod search;
+mod under_faults;
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -80,7 +81,11 @@ fn said(system: &System, words: &[&str]) -> String {
 
 /// Erases the person at a path.
 fn erase(system: &System, path: &str) -> Receipt {
-    let output = run(system, &["erase", path, "--yes", "--json"]);
+    let query_api = system.url(Service::QueryApi);
+    let output = run(
+        system,
+        &["erase", path, "--yes", "--json", "--query-api", &query_api],
+    );
     assert!(output.status.success(), "{path}: {}", text(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("a receipt")
 }
@@ -161,6 +166,14 @@ async fn who_is_erased_is_found_nowhere_and_everything_else_is_as_it_was() {
             "{receipt:?}"
         );
         assert!(!receipt.sealed.is_empty(), "{receipt:?}");
+        let rows = [
+            format!("/customers/{}", guest.id),
+            format!("/orders/{}", guest.order),
+        ];
+        assert_eq!(
+            (&receipt.rows[..], receipt.rows_were_asked_for),
+            (&rows[..], true)
+        );
     }
     assert!(
         receipts[0]

@@ -18,6 +18,7 @@ pub fn arm() {
         &failpoints::OF_THE_WORKER[..],
         &failpoints::OF_A_TAKE_OVER,
         &failpoints::OF_THE_PROJECTOR,
+        &failpoints::OF_AN_ERASURE,
     ];
     assert!(known.concat().contains(&point), "{point} is no point");
     let (point, hits): (String, u32) = (point.to_owned(), hits.parse().expect("a count"));

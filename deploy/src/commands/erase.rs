@@ -1,3 +1,5 @@
+mod rows;
+
 use std::fs;
 use std::path::PathBuf;
 
@@ -6,6 +8,7 @@ use clap::Args;
 use foldline_core::Domains;
 use foldline_kafka::{KafkaSettings, Offsets, Person, Receipt, erase};
 
+use self::rows::QueryApi;
 use crate::commands::progress::Line;
 
 /// Throw away the key of all that is sealed about a person, and remove what was not.
@@ -22,6 +25,8 @@ pub(crate) struct EraseOptions {
     /// Write the receipt there as well. Keep it: the log holds no other.
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
+    #[command(flatten)]
+    rows: QueryApi,
     /// Print the receipt as JSON.
     #[arg(long)]
     json: bool,
@@ -31,8 +36,17 @@ pub(crate) async fn run(options: EraseOptions, domains: Domains) -> anyhow::Resu
     let person = Person::at(&domains, &options.person)?;
     let line = Line::new();
     let erased = erase(&options.kafka, &domains, person, |doing| line.say(doing)).await;
+    let asked = match &erased {
+        Ok(receipt) => {
+            line.say("asking the query API for the rows");
+            options.rows.shows_as_erased(&receipt.rows).await
+        }
+        Err(_) => Ok(false),
+    };
     line.end();
-    let receipt = erased.context("the erasure is not complete, and can be repeated")?;
+    let mut receipt = erased.context("the erasure is not complete, and can be repeated")?;
+    // The person is erased all the same, and there is no other receipt.
+    receipt.rows_were_asked_for = *asked.as_ref().unwrap_or(&false);
     let text = serde_json::to_string_pretty(&receipt)?;
     if let Some(file) = &options.receipt {
         fs::write(file, &text).with_context(|| format!("cannot write {}", file.display()))?;
@@ -41,6 +55,7 @@ pub(crate) async fn run(options: EraseOptions, domains: Domains) -> anyhow::Resu
         true => println!("{text}"),
         false => print(&receipt),
     }
+    asked?;
     let left = count(&receipt.in_the_clear);
     if left > 0 {
         bail!(
@@ -67,6 +82,13 @@ fn print(receipt: &Receipt) {
         receipt.aggregates,
         count(&receipt.sealed)
     );
+    for row in &receipt.rows {
+        let shown = match receipt.rows_were_asked_for {
+            true => "is shown as erased",
+            false => "was not asked for: --query-api does",
+        };
+        println!("  {row} {shown}");
+    }
     for removed in &receipt.removed {
         println!(
             "  removed {}/{} from {} to {}",

@@ -38,8 +38,8 @@ pub(crate) struct Installed {
     pub(crate) dead_letters: String,
     /// `source` of its events, as CloudEvents have it.
     pub(crate) event_source: String,
-    pub(crate) result_codec: RecordCodec,
-    pub(crate) snapshot_codec: RecordCodec,
+    pub(crate) result_codec: Arc<RecordCodec>,
+    pub(crate) snapshot_codec: Arc<RecordCodec>,
     /// The keys of the people whom its personal values are about; none if it has no such values.
     pub(crate) keys: Option<Arc<Keyring>>,
 }
@@ -72,8 +72,8 @@ impl Catalog {
         for (index, aggregate) in domains.aggregates().iter().enumerate() {
             let info = aggregate.info();
             let name = info.qualified_name();
-            let result_codec = result_codec(info);
-            let snapshot_codec = snapshot_codec(info);
+            let result_codec = Arc::new(result_codec(info));
+            let snapshot_codec = Arc::new(snapshot_codec(info));
             let topic = async |topic: String, codec: &RecordCodec| {
                 let reader = RecordReader::registered(&registry, &topic, codec).await?;
                 Ok(Topic { name: topic, reader })
@@ -134,14 +134,44 @@ impl Catalog {
                 snapshots: topic(name.clone(), "snapshots"),
                 dead_letters: format!("{name}.commands.dlt"),
                 event_source: "/".to_owned(),
-                result_codec: result_codec(info),
-                snapshot_codec: snapshot_codec(info),
+                result_codec: Arc::new(result_codec(info)),
+                snapshot_codec: Arc::new(snapshot_codec(info)),
                 keys: None,
                 name,
             })
         };
         let types = domains.aggregates().iter().enumerate().map(install).collect();
         Self::new("simulated".to_owned(), Keys::default(), types)
+    }
+
+    /// The same with these keys: a process that is started has none of those that an earlier one had.
+    #[cfg(test)]
+    pub(crate) fn with_keys(&self, keys: Keys) -> Self {
+        let topic = |topic: &Topic| Topic {
+            name: topic.name.clone(),
+            reader: topic.reader.again(),
+        };
+        let with = |installed: &Arc<Installed>| {
+            let info = installed.aggregate.info();
+            Arc::new(Installed {
+                index: installed.index,
+                tag: installed.tag,
+                aggregate: Arc::clone(&installed.aggregate),
+                name: installed.name.clone(),
+                partitions: installed.partitions,
+                commands: topic(&installed.commands),
+                events: topic(&installed.events),
+                results: topic(&installed.results),
+                snapshots: topic(&installed.snapshots),
+                dead_letters: installed.dead_letters.clone(),
+                event_source: installed.event_source.clone(),
+                result_codec: Arc::clone(&installed.result_codec),
+                snapshot_codec: Arc::clone(&installed.snapshot_codec),
+                keys: keys.of(&info.domain).filter(|_| info.is_personal).cloned(),
+            })
+        };
+        let types = self.types.iter().map(with).collect();
+        Self::new(self.cluster_id.clone(), keys, types)
     }
 
     pub(crate) fn types(&self) -> &[Arc<Installed>] {

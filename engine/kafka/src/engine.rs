@@ -242,12 +242,13 @@ impl Engine {
     /// Ends the running transactions, and returns when all threads are gone.
     pub async fn stop(self) {
         self.shared.is_stopped.store(true, Ordering::SeqCst);
+        // At once: a worker may be waiting for what they wait for.
+        self.shared.catalog.keys.stop();
         let Self { shared, threads, .. } = self;
         let joined = tokio::task::spawn_blocking(move || {
             for thread in threads.into_iter().rev() {
                 if thread.thread().name() == Some("follower") {
                     shared.follower.stop();
-                    shared.catalog.keys.stop();
                 }
                 // A panic has been reported by the thread itself.
                 let _ = thread.join();

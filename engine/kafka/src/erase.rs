@@ -2,15 +2,18 @@
 //! producers wrote it, is removed.
 //!
 //! In this order: the mark in place of the key, from which on nobody opens anything and nothing new is kept (`mark`);
-//! what the log has about them, for the receipt (`survey`); unique values are given up (`release`); commands that are
-//! decided, and dead letters, are removed (`remove`); at last the key itself is compacted away, and looked for until it
-//! is gone (`forget`). Each step can be done again, and so can all of it.
+//! commands that came before it are waited for until they are decided (`decided`); what the log has about them, for the
+//! receipt (`survey`); unique values are given up (`release`); commands that are decided, and dead letters, are removed
+//! (`remove`); at last the key itself is compacted away, and looked for until it is gone (`forget`). Each step can be done
+//! again, and so can all of it.
 
+mod decided;
 mod forget;
-mod mark;
+pub(crate) mod mark;
 mod receipt;
-mod release;
+pub(crate) mod release;
 mod remove;
+mod rows;
 mod settings;
 mod survey;
 
@@ -22,6 +25,8 @@ use rdkafka::error::KafkaError;
 use tokio::task::spawn_blocking;
 
 pub use self::receipt::{Offsets, Receipt, Released, Removed};
+use crate::broker::{Broker, KafkaBroker};
+use crate::failpoints::reached;
 use crate::follower::FollowError;
 use crate::keys::subject_name;
 use crate::{Cluster, KafkaSettings, RegistryError, TopicsError, find_topics};
@@ -110,6 +115,7 @@ pub enum EraseError {
 /// What all steps need.
 struct Work {
     kafka: KafkaSettings,
+    broker: Arc<dyn Broker>,
     cluster: Cluster,
     /// The types with personal values about such people, that one among them.
     types: Vec<Arc<dyn AggregateType>>,
@@ -165,17 +171,28 @@ pub async fn erase(
 ) -> Result<Receipt, EraseError> {
     let work = Arc::new(Work::new(kafka, domains, subject).await?);
     tell("marking the key as erased");
-    let key = work.mark().await?;
+    let mut key = work.mark().await?;
     let mut receipt = Receipt::begun(&work, &key);
+    reached("marked");
+    tell("waiting until all commands from before are decided");
+    work.wait_until_decided().await?;
+    if key.keys_at.is_empty() {
+        // Who had no key may have got one from a worker that had not heard of the mark; of both Kafka keeps the later one.
+        key = work.mark().await?;
+    }
     tell("reading what the log has about the subject");
     let found = work.survey(&key).await?;
     found.told(&mut receipt);
+    reached("surveyed");
     tell("giving up unique values");
     receipt.released = work.release(&found).await?;
+    reached("released");
     tell("removing commands that are decided, and dead letters");
     receipt.removed = work.remove().await?;
+    reached("removed");
     tell("waiting until Kafka has compacted the key away");
     work.forget(&key).await?;
+    reached("forgotten");
     receipt.gone_from_disk_by = work.gone_by().await?;
     Ok(receipt)
 }
@@ -190,6 +207,7 @@ impl Work {
         let types = domains.aggregates().iter().filter(|kind| is_about(kind.info()));
         Ok(Self {
             kafka: kafka.clone(),
+            broker: Arc::new(KafkaBroker::new(kafka)),
             types: types.cloned().collect(),
             domains: domains.clone(),
             cluster,

@@ -22,6 +22,17 @@ pub const OF_THE_WORKER: [&str; 9] = [
 pub const OF_A_TAKE_OVER: [&str; 2] = ["offsets-asked", "caught-up"];
 /// Those of the projector's step.
 pub const OF_THE_PROJECTOR: [&str; 2] = ["before-view-commit", "view-committed"];
+/// Those of an erasure.
+pub const OF_AN_ERASURE: [&str; 8] = [
+    "marked",
+    "surveyed",
+    "released",
+    "records-removed",
+    "rolled",
+    "removed",
+    "compacting",
+    "forgotten",
+];
 
 #[cfg(any(test, feature = "failpoints"))]
 static AT_EACH: std::sync::OnceLock<Box<dyn Fn(&'static str) + Send + Sync>> = std::sync::OnceLock::new();

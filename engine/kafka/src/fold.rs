@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldline_core::personal::Seal;
 use foldline_core::{AggregateId, CommandResult, EventHash, RefusalKind};
 
 use crate::broker::Message;
@@ -99,7 +100,8 @@ impl<'a> Folding<'a> {
         let follower = self.follower;
         let mut changes = follower.store.changes();
         for ((index, id), known) in &self.states {
-            changes.state(&follower.catalog.types()[*index], id, known);
+            // Nothing that is folded is new.
+            changes.state(&follower.catalog.types()[*index], id, known, Seal::Clear);
         }
         for (slice, result) in &self.results {
             if is_remembered(result) {

@@ -78,6 +78,12 @@ pub enum FollowError {
         /// The topic.
         topic: String,
     },
+    /// Somebody's transaction is open for longer than Kafka leaves those of ours open.
+    #[error("a transaction on {topic} does not end")]
+    Unsettled {
+        /// The topic.
+        topic: String,
+    },
     /// The process is to end.
     #[error("the process is to end")]
     Stopped,
@@ -88,6 +94,7 @@ impl FollowError {
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::Kafka { .. }
+            | Self::Unsettled { .. }
             | Self::Record {
                 source: ReadError::Registry(_),
                 ..

@@ -20,9 +20,13 @@ use foldline_core::{AggregateId, AggregateInfo, Domains};
 
 pub(crate) use self::keyring::{Held, Keyring, PARTITION};
 pub(crate) use self::record::KeyRecord;
+#[cfg(test)]
+pub(crate) use self::record::SECRET;
 use crate::KafkaSettings;
+use crate::broker::Broker;
 use crate::broker::KafkaBroker;
 use crate::follower::FollowError;
+use crate::runtime::{Runtime, Threads};
 
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -40,20 +44,32 @@ pub fn subject_name(info: &AggregateInfo, id: &AggregateId) -> String {
 }
 
 impl Keys {
-    /// Those of these domains. Nothing is asked yet.
+    /// Those of these domains. Nothing is asked yet. Call it in a tokio runtime.
     pub fn new(kafka: &KafkaSettings, domains: &Domains) -> Self {
+        let broker: Arc<dyn Broker> = Arc::new(KafkaBroker::new(kafka));
+        let runtime: Arc<dyn Runtime> = Arc::new(Threads::current());
+        Self::behind(&(broker, runtime), kafka, domains)
+    }
+
+    /// Those that are behind these two.
+    pub(crate) fn behind(
+        seam: &(Arc<dyn Broker>, Arc<dyn Runtime>),
+        kafka: &KafkaSettings,
+        domains: &Domains,
+    ) -> Self {
         let names = kafka.topics();
+        let is_stopped = Arc::<AtomicBool>::default();
         let infos = domains.aggregates().iter().map(|aggregate| aggregate.info());
         let ring = |info: &AggregateInfo| {
-            let broker = Arc::new(KafkaBroker::new(kafka));
-            let ring = Keyring::new(kafka, broker, names.keys(&info.domain));
+            let topic = names.keys(&info.domain);
+            let ring = Keyring::new(kafka, seam.clone(), topic, Arc::clone(&is_stopped));
             (info.domain.clone(), Arc::new(ring))
         };
         let personal = infos.filter(|info| info.is_personal);
         Self {
             rings: personal.map(ring).collect(),
             is_read: Arc::default(),
-            is_stopped: Arc::default(),
+            is_stopped: Arc::clone(&is_stopped),
         }
     }
 
@@ -131,18 +147,20 @@ impl Keys {
         self.rings().map(follow).collect()
     }
 
-    /// Ends what [`follow`](Self::follow) has begun.
+    /// Ends what [`follow`](Self::follow) has begun, and whoever waits for a transaction to end.
     pub fn stop(&self) {
         self.is_stopped.store(true, Ordering::SeqCst);
     }
 
-    fn keep_following(&self, ring: &Keyring) {
+    pub(crate) fn keep_following(&self, ring: &Keyring) {
         let is_stopped = || self.is_stopped.load(Ordering::SeqCst);
         while !is_stopped() {
-            let followed = self.catch_up().and_then(|()| ring.follow(&is_stopped));
-            if let Err(error) = followed {
-                tracing::warn!(%error, "cannot follow the keys; trying again");
-                std::thread::sleep(RETRY_AFTER);
+            match self.catch_up().and_then(|()| ring.follow(&is_stopped)) {
+                Ok(()) | Err(FollowError::Stopped) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot follow the keys; trying again");
+                    ring.rest(RETRY_AFTER);
+                }
             }
         }
     }
@@ -154,7 +172,8 @@ impl Opener for Keys {
         let at_once = self.rings().find_map(known);
         let found = at_once.or_else(|| {
             // Each is asked, because the name of a key does not say whose it is.
-            self.rings().find_map(|ring| ring.look_for(sealed))
+            let mut looked = self.rings().filter(|ring| ring.look_for(sealed.key));
+            looked.find_map(known)
         });
         found.unwrap_or(Opening::Unknown)
     }

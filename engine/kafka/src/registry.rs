@@ -414,6 +414,12 @@ impl RecordReader {
         }
     }
 
+    /// One more like it.
+    #[cfg(test)]
+    pub(crate) fn again(&self) -> Self {
+        Self::new(&self.registry, self.own_id)
+    }
+
     /// The id of our own schema.
     pub fn own_id(&self) -> u32 {
         self.own_id

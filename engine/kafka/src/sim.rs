@@ -10,9 +10,11 @@ mod bugs;
 mod check;
 mod clients;
 mod cluster;
+mod erasure;
 mod fixture;
 mod group;
 mod member;
+mod persons;
 mod process;
 mod run;
 mod world;
@@ -27,7 +29,7 @@ use self::fixture::Fixture;
 use self::run::{Ran, run};
 
 /// What must have come to pass in a thousand runs, so often at least: less proves nothing.
-const FLOOR: [(&str, u64); 10] = [
+const FLOOR: [(&str, u64); 12] = [
     ("killed", 800),
     ("frozen", 800),
     ("stopped", 100),
@@ -38,6 +40,8 @@ const FLOOR: [(&str, u64); 10] = [
     ("EndTxn lost", 100),
     ("late EndTxn taken", 100),
     ("late EndTxn refused", 400),
+    ("key made", 1_000),
+    ("person erased", 500),
 ];
 
 fn runs(seeds: Range<u64>, bug: Option<Bug>) -> impl Iterator<Item = (u64, Ran)> {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch};
+use foldline_core::personal::Seal;
 use foldline_core::{AggregateId, CommandResult, EventHash, Sequence, State};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -366,9 +367,10 @@ impl Store {
 }
 
 impl Changes {
-    pub(crate) fn state(&mut self, installed: &Installed, id: &AggregateId, known: &Known) {
+    /// `by` seals what is new in it, and must be what has sealed its events: else the state is not their fold.
+    pub(crate) fn state(&mut self, installed: &Installed, id: &AggregateId, known: &Known, by: Seal) {
         let mut value = postcard::to_stdvec(&(known.sequence, known.tip)).expect("a number and a hash");
-        value.extend(installed.encode_state(&known.state, id));
+        value.extend(installed.encode_state(&known.state, by));
         self.batch.insert(
             &self.store.states,
             state_key(installed, installed.slice_of(id), id),

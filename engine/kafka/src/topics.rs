@@ -222,7 +222,7 @@ const KEEP_FOREVER: [(&str, &str); 3] = [
 
 /// Of each key the newest record. Kafka never compacts the segment that is written to, and by default that is one of
 /// up to 1 GiB and a week; and it lets half of the rest be out of date. All of it would be read by a restore.
-const KEEP_NEWEST: [(&str, &str); 4] = [
+pub(crate) const KEEP_NEWEST: [(&str, &str); 4] = [
     ("cleanup.policy", "compact"),
     ("segment.bytes", "4194304"),
     ("segment.ms", "86400000"),

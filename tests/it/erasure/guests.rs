@@ -17,7 +17,7 @@ pub(super) struct Guest {
     by_kafka: bool,
 }
 
-fn canary(what: &str) -> String {
+pub(super) fn canary(what: &str) -> String {
     format!("{what}{}", Uuid::new_v4().simple())
 }
 

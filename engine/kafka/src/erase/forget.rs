@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use super::mark::Marked;
 use super::{EraseError, LOOK_AGAIN, STEP_MAX, Work, blocking};
-use crate::broker::{Broker, KafkaBroker};
+use crate::failpoints::reached;
 use crate::keys::{KeyRecord, PARTITION};
+use crate::topics::KEEP_NEWEST;
 
-/// For the time of it, the topic is compacted at once, whatever that costs.
+/// For the time of it, the topic is compacted at once, whatever that costs. Values as Kafka shows them again.
 const AT_ONCE: [(&str, &str); 4] = [
     ("segment.ms", "1"),
-    ("min.cleanable.dirty.ratio", "0"),
+    ("min.cleanable.dirty.ratio", "0.0"),
     ("min.compaction.lag.ms", "0"),
     ("max.compaction.lag.ms", "1"),
 ];
@@ -22,7 +23,9 @@ impl Work {
         if key.keys_at.is_empty() {
             return Ok(());
         }
-        let own = self.set(&key.topic, &AT_ONCE).await?;
+        let own = self.own_settings(&key.topic, &AT_ONCE, &KEEP_NEWEST).await?;
+        self.set_beside(&key.topic, &own, &AT_ONCE).await?;
+        reached("compacting");
         let forgotten = self.until_it_is_gone(key).await;
         self.set_all(&key.topic, &own).await?;
         forgotten
@@ -53,13 +56,14 @@ impl Work {
     async fn lies_at(self: &Arc<Self>, key: &Marked) -> Result<Option<i64>, EraseError> {
         let key = key.clone();
         blocking(self, move |work| {
-            let broker = KafkaBroker::new(&work.kafka);
             for at in &key.keys_at {
                 let mut is_there = false;
-                broker.read_range((&key.topic, PARTITION), (*at, at + 1), &mut |message| {
-                    is_there |= matches!(message.value.and_then(KeyRecord::decode), Some(KeyRecord::Key(_)));
-                    Ok(())
-                })?;
+                work.broker
+                    .read_range((&key.topic, PARTITION), (*at, at + 1), &mut |message| {
+                        is_there |=
+                            matches!(message.value.and_then(KeyRecord::decode), Some(KeyRecord::Key(_)));
+                        Ok(())
+                    })?;
                 if is_there {
                     return Ok(Some(*at));
                 }

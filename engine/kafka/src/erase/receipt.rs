@@ -25,6 +25,10 @@ pub struct Receipt {
     pub removed: Vec<Removed>,
     /// Unique values that were given up.
     pub released: Vec<Released>,
+    /// The rows of views that hold values which nobody can read any more, as the query API serves them.
+    pub rows: Vec<String>,
+    /// Whether the query API was asked for each of these rows, and has shown it as erased.
+    pub rows_were_asked_for: bool,
     /// From when on the removed records and the key are in no file of Kafka's any more.
     pub gone_from_disk_by: String,
     /// How many aggregates are about the subject.
@@ -78,6 +82,8 @@ impl Receipt {
             in_the_clear: Vec::new(),
             removed: Vec::new(),
             released: Vec::new(),
+            rows: Vec::new(),
+            rows_were_asked_for: false,
             gone_from_disk_by: Timestamp(0).to_string(),
             aggregates: 0,
             events: 0,

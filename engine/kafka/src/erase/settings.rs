@@ -1,7 +1,7 @@
 //! Settings of topics that hold for the time of an erasure only.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use foldline_core::Timestamp;
 use rdkafka::admin::{
@@ -10,7 +10,7 @@ use rdkafka::admin::{
 use rdkafka::client::DefaultClientContext;
 use tokio::task::spawn_blocking;
 
-use super::{EraseError, REQUEST_MAX, Work};
+use super::{EraseError, LOOK_AGAIN, REQUEST_MAX, STEP_MAX, Work};
 use crate::security::token;
 use crate::worker::now;
 
@@ -25,24 +25,76 @@ impl Work {
         Ok(admin)
     }
 
-    /// Sets these beside those that a topic has; returns those that it had.
-    pub(super) async fn set(&self, topic: &str, more: &[(&str, &str)]) -> Result<Own, EraseError> {
-        let described = self.describe(ResourceSpecifier::Topic(topic)).await?;
-        let own = described
-            .entries
-            .into_iter()
-            .filter(|entry| entry.source == ConfigSource::DynamicTopic);
-        let own: Own = own.filter_map(|entry| Some((entry.name, entry.value?))).collect();
-        let mut own = own;
-        // Left behind by an erasure that was killed in between.
-        own.retain(|key, value| !more.contains(&(key.as_str(), value.as_str())));
-        let mut wanted = own.clone();
-        wanted.extend(
-            more.iter()
-                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned())),
-        );
-        self.set_all(topic, &wanted).await?;
-        Ok(own)
+    /// What a topic has of its own. An erasure that was killed while it had set these has left them behind: in place of them
+    /// comes what the topic was made with.
+    pub(super) async fn own_settings(
+        &self,
+        topic: &str,
+        ours: &[(&str, &str)],
+        made_with: &[(&str, &str)],
+    ) -> Result<Own, EraseError> {
+        let topic = ResourceSpecifier::Topic(topic);
+        let described = self.describe(topic, &options()).await?.entries.into_iter();
+        let own = described.filter(|entry| entry.source == ConfigSource::DynamicTopic);
+        let own = own.filter_map(|entry| Some((entry.name, entry.value?)));
+        let as_it_was = |(key, value): (String, String)| {
+            if !ours.contains(&(key.as_str(), value.as_str())) {
+                return Some((key, value));
+            }
+            let made_with = made_with.iter().find(|(made_with, _)| *made_with == key)?;
+            Some((key, made_with.1.to_owned()))
+        };
+        Ok(own.filter_map(as_it_was).collect())
+    }
+
+    /// Sets these beside those.
+    pub(super) async fn set_beside(
+        &self,
+        topic: &str,
+        own: &Own,
+        more: &[(&str, &str)],
+    ) -> Result<(), EraseError> {
+        let more = more
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let own = own.iter().map(|(key, value)| (key.clone(), value.clone()));
+        self.set_all(topic, &own.chain(more).collect()).await
+    }
+
+    /// Waits until every broker shows a topic's setting.
+    pub(super) async fn wait_until_shown(
+        &self,
+        topic: &str,
+        (key, value): (&str, &str),
+    ) -> Result<(), EraseError> {
+        let asked_at = Instant::now();
+        for broker in self.brokers().await? {
+            let asked = options().broker_id(broker);
+            loop {
+                let described = self.describe(ResourceSpecifier::Topic(topic), &asked).await?;
+                let found = described.get(key).and_then(|entry| entry.value.as_deref());
+                if found == Some(value) {
+                    break;
+                }
+                if asked_at.elapsed() > STEP_MAX {
+                    let doing = format!("change {key} of {topic}");
+                    return Err(refused(&doing, &format!("broker {broker} does not show it")));
+                }
+                tokio::time::sleep(LOOK_AGAIN / 10).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// The brokers that are there.
+    async fn brokers(&self) -> Result<Vec<i32>, EraseError> {
+        let admin = self.admin()?;
+        let asked = spawn_blocking(move || {
+            let metadata = admin.inner().fetch_metadata(None, REQUEST_MAX)?;
+            let brokers = metadata.brokers().iter();
+            Ok::<_, rdkafka::error::KafkaError>(brokers.map(rdkafka::metadata::MetadataBroker::id).collect())
+        });
+        Ok(asked.await.expect("asking for metadata does not panic")?)
     }
 
     /// Sets all that a topic has of its own.
@@ -61,20 +113,12 @@ impl Work {
     /// When Kafka has removed from its disks what was removed by now: it looks for what can go now and then, and leaves
     /// files for a while under another name.
     pub(super) async fn gone_by(&self) -> Result<String, EraseError> {
-        let admin = self.admin()?;
-        let asked = spawn_blocking(move || {
-            let metadata = admin.inner().fetch_metadata(None, REQUEST_MAX)?;
-            Ok::<_, rdkafka::error::KafkaError>(
-                metadata
-                    .brokers()
-                    .first()
-                    .map(rdkafka::metadata::MetadataBroker::id),
-            )
-        });
-        let broker = asked.await.expect("asking for metadata does not panic")?;
         let mut left = Duration::ZERO;
-        if let Some(broker) = broker {
-            let described = self.describe(ResourceSpecifier::Broker(broker)).await?;
+        for broker in self.brokers().await? {
+            let described = self
+                .describe(ResourceSpecifier::Broker(broker), &options())
+                .await?;
+            let mut own = Duration::ZERO;
             for (key, default) in [
                 ("log.retention.check.interval.ms", 300_000),
                 ("log.segment.delete.delay.ms", 60_000),
@@ -82,8 +126,9 @@ impl Work {
                 let value = described
                     .get(key)
                     .and_then(|entry| entry.value.as_ref()?.parse().ok());
-                left += Duration::from_millis(value.unwrap_or(default));
+                own += Duration::from_millis(value.unwrap_or(default));
             }
+            left = left.max(own);
         }
         let at = now()
             .0
@@ -91,9 +136,13 @@ impl Work {
         Ok(Timestamp(at).to_string())
     }
 
-    async fn describe(&self, what: ResourceSpecifier<'_>) -> Result<ConfigResource, EraseError> {
+    async fn describe(
+        &self,
+        what: ResourceSpecifier<'_>,
+        asked: &AdminOptions,
+    ) -> Result<ConfigResource, EraseError> {
         let doing = format!("describe {what:?}");
-        let described = self.admin()?.describe_configs([&what], &options()).await?;
+        let described = self.admin()?.describe_configs([&what], asked).await?;
         let described = described.into_iter().next();
         let described = described.ok_or_else(|| refused(&doing, &"no answer"))?;
         described.map_err(|code| refused(&doing, &code))

@@ -7,8 +7,9 @@ use foldline_core::personal::count_unsealed;
 use foldline_core::{AggregateId, AggregateType, DecodedEvent};
 
 use super::mark::Marked;
+use super::rows::Rows;
 use super::{EraseError, Offsets, Receipt, Work, blocking};
-use crate::broker::{Broker, KafkaBroker, Message, Place, ranges};
+use crate::broker::{Message, Place, ranges};
 use crate::follower::FollowError;
 use crate::{ReadError, RecordReader, Registry};
 
@@ -20,6 +21,8 @@ pub(super) struct Found {
     sealed: BTreeMap<(String, i32), Vec<i64>>,
     in_the_clear: BTreeMap<(String, i32), Vec<i64>>,
     events: u64,
+    /// Where the API serves the rows that hold something of the person.
+    rows: Vec<String>,
 }
 
 impl Found {
@@ -27,6 +30,7 @@ impl Found {
         receipt.sealed = listed(&self.sealed);
         receipt.in_the_clear = listed(&self.in_the_clear);
         receipt.events = self.events;
+        receipt.rows = self.rows.clone();
         receipt.aggregates = self.aggregates.values().map(|ids| ids.len() as u64).sum();
     }
 }
@@ -45,16 +49,18 @@ impl Work {
     pub(super) async fn survey(self: &Arc<Self>, key: &Marked) -> Result<Found, EraseError> {
         let registry = Registry::new(&self.kafka)?;
         let mut found = Found::default();
+        let mut rows = Rows::of(&self.domains, &self.subject.info().domain);
         for kind in &self.types {
             let topic = self.kafka.topics().events(kind.info());
             let reader = RecordReader::of_topic(&registry, &topic, kind.event_codec()).await?;
             let (kind, key) = (Arc::clone(kind), key.clone());
-            found = blocking(self, move |work| {
-                work.survey_type(&kind, &reader, &key, &mut found)?;
-                Ok(found)
+            (found, rows) = blocking(self, move |work| {
+                work.survey_type(&kind, &reader, &key, (&mut found, &mut rows))?;
+                Ok((found, rows))
             })
             .await?;
         }
+        found.rows = rows.sealed_by(&key.id.to_string());
         Ok(found)
     }
 
@@ -77,7 +83,7 @@ impl Work {
         kind: &Arc<dyn AggregateType>,
         reader: &RecordReader,
         key: &Marked,
-        found: &mut Found,
+        (found, rows): (&mut Found, &mut Rows),
     ) -> Result<(), EraseError> {
         let (info, names) = (kind.info(), self.kafka.topics());
         let (events, snapshots) = (names.events(info), names.snapshots(info));
@@ -95,6 +101,7 @@ impl Work {
                 return Ok(());
             }
             found.events += 1;
+            rows.apply(&info.name, &event);
             if is_sealed(value) {
                 note(&mut found.sealed, message);
             }
@@ -127,15 +134,14 @@ impl Work {
         partitions: i32,
         each: &mut dyn FnMut(&Message<'_>) -> Result<(), FollowError>,
     ) -> Result<(), FollowError> {
-        let broker = KafkaBroker::new(&self.kafka);
         let places: Vec<Place<'_>> = (0..partitions).map(|partition| (topic, partition)).collect();
-        let found = ranges(&broker, &places)?;
+        let found = ranges(self.broker.as_ref(), &places)?;
         let from: HashMap<i32, i64> = (0..)
             .zip(found)
             .map(|(partition, (low, _))| (partition, low))
             .collect();
         if !from.is_empty() {
-            broker.read_to_ends(topic, &from, each)?;
+            self.broker.read_to_ends(topic, &from, each)?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::{hmac, rand};
@@ -14,18 +14,28 @@ use super::secret;
 use crate::KafkaSettings;
 use crate::broker::{Broker, Isolation, Message, Place, Watermarks};
 use crate::follower::{FollowError, kafka_error};
+use crate::producer::TRANSACTION_MAX;
+use crate::runtime::Runtime;
 
 /// A key topic has one partition: its records are few.
 pub(crate) const PARTITION: i32 = 0;
 const LOOK: Duration = Duration::from_millis(200);
 /// A key that was looked for and is not there is not looked for again before.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How long somebody may wait for it who reads a value: the key was committed with that value's first event, and is seen as
+/// soon as Kafka has marked that in this topic too.
+const LOOK_FOR_MAX: Duration = Duration::from_secs(5);
+/// How long a transaction may be open. By then Kafka has given it up itself, unless it is no writer's of ours.
+const OPEN_MAX: Duration = TRANSACTION_MAX.saturating_mul(3);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 
 /// The keys of one domain.
 pub struct Keyring {
     kafka: KafkaSettings,
     broker: Arc<dyn Broker>,
+    runtime: Arc<dyn Runtime>,
     topic: String,
+    is_stopped: Arc<AtomicBool>,
     all: RwLock<All>,
     /// The offset up to which the topic was read; held while it is.
     read_to: Mutex<i64>,
@@ -51,11 +61,19 @@ pub(crate) enum Held {
 }
 
 impl Keyring {
-    pub(crate) fn new(kafka: &KafkaSettings, broker: Arc<dyn Broker>, topic: String) -> Self {
+    /// `is_stopped` ends whatever waits here.
+    pub(crate) fn new(
+        kafka: &KafkaSettings,
+        (broker, runtime): (Arc<dyn Broker>, Arc<dyn Runtime>),
+        topic: String,
+        is_stopped: Arc<AtomicBool>,
+    ) -> Self {
         Self {
             kafka: kafka.clone(),
             broker,
+            runtime,
             topic,
+            is_stopped,
             all: RwLock::default(),
             read_to: Mutex::default(),
             missing: Mutex::default(),
@@ -138,10 +156,17 @@ impl Keyring {
                 let id = *all.subjects.entry(subject.to_owned()).or_insert(key.id());
                 if id == key.id() {
                     all.keys.entry(id).or_insert(Some(key));
+                } else if matches!(all.keys.get(&id), Some(None)) {
+                    // Made by who had not heard of the erasure yet: not missing, but gone.
+                    all.keys.insert(key.id(), None);
                 }
             }
             KeyRecord::Erased { key } => {
-                all.subjects.insert(subject.to_owned(), key);
+                let before = all.subjects.insert(subject.to_owned(), key);
+                // Who had no key when they were erased may have got one at that moment, under another name.
+                if let Some(before) = before.filter(|before| *before != key) {
+                    all.keys.insert(before, None);
+                }
                 if !matches!(all.keys.insert(key, None), Some(None)) {
                     self.erasures.fetch_add(1, Ordering::SeqCst);
                 }
@@ -165,21 +190,20 @@ impl Keyring {
         }
     }
 
-    /// Reads up to the end as it is now, whoever has a transaction open below it.
+    /// Reads up to the end as it is now, whoever has a transaction open below it: waits until it is settled, but not for
+    /// longer than Kafka leaves one open, and not when all is to stop.
     pub(crate) fn catch_up(&self) -> Result<(), FollowError> {
-        let mut read_to = self.read_to.lock().unwrap_or_else(PoisonError::into_inner);
-        let place: [Place<'_>; 1] = [(&self.topic, PARTITION)];
-        let end = |of: &dyn Watermarks| -> Result<i64, FollowError> {
-            Ok(of.highs(&place)?.first().copied().unwrap_or_default())
-        };
-        let high = end(&*self.broker.watermarks(Isolation::ReadUncommitted)?)?;
-        if *read_to >= high {
+        self.catch_up_within(OPEN_MAX)
+    }
+
+    fn catch_up_within(&self, at_most: Duration) -> Result<(), FollowError> {
+        let high = self.end(&*self.broker.watermarks(Isolation::ReadUncommitted)?)?;
+        if *self.read_to() >= high {
             return Ok(());
         }
-        let stable = self.broker.watermarks(Isolation::ReadCommitted)?;
-        while end(&*stable)? < high {
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        // Nobody else waits for it who has no need to: what is read is locked later.
+        self.wait_until_settled(high, at_most)?;
+        let mut read_to = self.read_to();
         let from = HashMap::from([(PARTITION, *read_to)]);
         let ends = self.broker.read_to_ends(&self.topic, &from, &mut |message| {
             self.read(message);
@@ -189,9 +213,45 @@ impl Keyring {
         Ok(())
     }
 
+    /// Waits until no transaction is open below an offset.
+    fn wait_until_settled(&self, high: i64, at_most: Duration) -> Result<(), FollowError> {
+        let stable = self.broker.watermarks(Isolation::ReadCommitted)?;
+        let began_at = self.runtime.now();
+        while self.end(&*stable)? < high {
+            if self.is_stopped.load(Ordering::SeqCst) {
+                return Err(FollowError::Stopped);
+            }
+            if self.runtime.now() - began_at > at_most {
+                let topic = self.topic.clone();
+                return Err(FollowError::Unsettled { topic });
+            }
+            self.runtime.sleep(BETWEEN_LOOKS);
+        }
+        Ok(())
+    }
+
+    fn end(&self, of: &dyn Watermarks) -> Result<i64, FollowError> {
+        let place: [Place<'_>; 1] = [(&self.topic, PARTITION)];
+        Ok(of.highs(&place)?.first().copied().unwrap_or_default())
+    }
+
+    fn read_to(&self) -> MutexGuard<'_, i64> {
+        self.read_to.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn rest(&self, time: Duration) {
+        self.runtime.sleep(time);
+    }
+
+    /// Whether somebody has a lock that others may want.
+    #[cfg(test)]
+    pub(crate) fn is_locked(&self) -> bool {
+        matches!(self.read_to.try_lock(), Err(std::sync::TryLockError::WouldBlock))
+    }
+
     /// Reads what comes, until it is to stop.
     pub(super) fn follow(&self, is_stopped: &dyn Fn() -> bool) -> Result<(), FollowError> {
-        let read_to = *self.read_to.lock().unwrap_or_else(PoisonError::into_inner);
+        let read_to = *self.read_to();
         let mut reader = self.broker.follow(&[((&self.topic, PARTITION), read_to)])?;
         while !is_stopped() {
             let taken = reader.take(LOOK, &mut |message| {
@@ -215,32 +275,36 @@ impl Keyring {
         Some(key.open(sealed).map_or(Opening::Erased, Opening::Says))
     }
 
-    /// What is known after all that there is was read: another process may have made the key just now.
-    pub(super) fn look_for(&self, sealed: &Sealed<'_>) -> Option<Opening> {
+    /// Reads all that there is for a key that is not known: another process may have made it just now. Returns whether it is
+    /// known then. Blocks, and must not be called while something is read or written with personal values in it.
+    pub(super) fn look_for(&self, key: KeyId) -> bool {
         let missing = || self.missing.lock().unwrap_or_else(PoisonError::into_inner);
-        let looked_at = missing().get(&sealed.key).copied();
-        if looked_at.is_some_and(|at| at.elapsed() < LOOK_AGAIN) {
-            return None;
+        let looked_at = missing().get(&key).copied();
+        let now = self.runtime.now();
+        if looked_at.is_some_and(|at| now - at < LOOK_AGAIN) {
+            return false;
         }
-        if let Err(error) = self.catch_up() {
-            tracing::warn!(%error, key = %sealed.key, "cannot look for a key");
+        if let Err(error) = self.catch_up_within(LOOK_FOR_MAX) {
+            tracing::warn!(%error, %key, "cannot look for a key");
         }
-        let found = self.known(sealed);
-        match found {
-            Some(_) => missing().remove(&sealed.key),
-            None => {
-                tracing::error!(key = %sealed.key, topic = self.topic, "a key is missing that was not erased");
-                missing().insert(sealed.key, Instant::now())
-            }
+        let is_found = {
+            let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
+            all.keys.contains_key(&key)
         };
-        found
+        if is_found {
+            missing().remove(&key);
+        } else {
+            tracing::error!(%key, topic = self.topic, "a key is missing that was not erased");
+            missing().insert(key, now);
+        }
+        is_found
     }
 }
 
+/// By what is known here already. For what is not, [`look_for`](Keyring::look_for) is called when nothing is read.
 impl Opener for Keyring {
     fn open(&self, sealed: &Sealed<'_>) -> Opening {
-        let found = self.known(sealed).or_else(|| self.look_for(sealed));
-        found.unwrap_or(Opening::Unknown)
+        self.known(sealed).unwrap_or(Opening::Unknown)
     }
 }
 

@@ -14,10 +14,12 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::bugs::Bug;
 use super::cluster::{Cluster, Header, Place, Stored};
 use super::member::SimMember;
-use super::world::{Turn, World};
+use super::world::{LOOK_MAX, Turn, World};
 use crate::broker::{self, Appender, Broker, Headers, Isolation, Member, Message, Reader, Seat, Watermarks};
 use crate::follower::{FollowError, kafka_error};
 
+/// The topic of keys of the only domain.
+pub(super) const KEYS: &str = "restaurant.keys";
 /// Records that a reader is given at once, at most.
 const FETCH_MAX: usize = 6;
 
@@ -95,7 +97,7 @@ impl SimBroker {
             if cluster.fails(80) {
                 return Err(kafka_error(topic, away()));
             }
-            if cluster.has(Bug::FoldsNothing)
+            if (cluster.has(Bug::FoldsNothing) && topic != KEYS)
                 || (cluster.has(Bug::FoldsNoResults) && topic.ends_with(".results"))
             {
                 return Ok(from);
@@ -195,18 +197,24 @@ struct SimReader {
 }
 
 impl Reader for SimReader {
-    /// It does not wait: whoever follows holds a lock meanwhile, and looks again by itself.
+    /// Who looks for a moment holds a lock meanwhile, and looks again by itself: for that it does not wait.
     fn take(
         &mut self,
-        _: Duration,
+        at_most: Duration,
         each: &mut dyn FnMut(&Message<'_>) -> ControlFlow<()>,
     ) -> Result<(), KafkaError> {
-        let found = {
-            let mut cluster = self.world.cluster();
-            if cluster.fails(400) {
-                return Err(away());
-            }
-            fetch(&mut cluster, self.positions.iter())
+        let look = |cluster: &mut Cluster| match cluster.fails(400) {
+            true => Err(away()),
+            false => Ok(fetch(cluster, self.positions.iter())),
+        };
+        let found = if at_most < LOOK_MAX {
+            look(&mut self.world.cluster())?
+        } else {
+            let found = self.world.retried(at_most, |cluster| match look(cluster) {
+                Ok(found) if found.is_empty() => None,
+                found => Some(found),
+            });
+            found.unwrap_or(Ok(Vec::new()))?
         };
         hand_over(found, &mut self.positions, each);
         Ok(())
@@ -221,6 +229,7 @@ pub(super) fn fetch<'a>(
     let mut places: Vec<(&Place, i64)> = positions
         .map(|(place, from)| (place, *from))
         .filter(|(place, from)| *from < visible_end(cluster, place))
+        .filter(|(place, _)| !(cluster.has(Bug::HearsOfNoKeys) && place.0 == KEYS))
         .collect();
     cluster.rng.shuffle(&mut places);
     let mut found = Vec::new();

@@ -32,10 +32,16 @@ pub(super) enum Bug {
     FoldsNoResults,
     /// It does not go back to the commands of a batch that failed.
     SeeksNowhere,
+    /// The key of a person is written beside the transaction of their first event.
+    WritesKeysOutside,
+    /// The key of a person is committed with the next transaction after that of their first event.
+    WritesKeysLater,
+    /// Who follows the keys hears of none: of no erasure either.
+    HearsOfNoKeys,
 }
 
 impl Bug {
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::ReadsUncommitted,
         Self::WaitsForNoTransaction,
         Self::ReadsUnstableOffsets,
@@ -50,5 +56,8 @@ impl Bug {
         Self::FoldsNothing,
         Self::FoldsNoResults,
         Self::SeeksNowhere,
+        Self::WritesKeysOutside,
+        Self::WritesKeysLater,
+        Self::HearsOfNoKeys,
     ];
 }

@@ -3,49 +3,77 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use foldline_core::personal::{Opener, open};
 use foldline_core::{AggregateId, Claim, CommandResult, EventHash, Lying, Outcome, State, Unique, Verifier};
 use uuid::Uuid;
 
 use super::clients::Client;
 use super::cluster::{Cluster, Stored};
+use super::erasure::Erasure;
+use super::persons::{Persons, are_refused, are_stored_sealed};
 use super::process::Process;
-use super::world::World;
 use crate::broker::Isolation;
 use crate::catalog::{Catalog, Installed, Slice};
 use crate::fold::is_remembered;
+use crate::keys::{KeyRecord, PARTITION};
 use crate::store::Log;
 
 /// The log, folded by nobody's code but this.
 #[derive(Default)]
-struct Folded {
-    states: HashMap<(usize, AggregateId), (State, i64, EventHash)>,
-    outcomes: HashMap<(usize, Uuid), Vec<CommandResult>>,
+pub(super) struct Folded {
+    pub(super) states: HashMap<(usize, AggregateId), (State, i64, EventHash)>,
+    /// With their personal values opened.
+    opened: HashMap<(usize, AggregateId), State>,
+    pub(super) outcomes: HashMap<(usize, Uuid), Vec<CommandResult>>,
     /// Where the last record of each log lies.
     ends: HashMap<(Slice, bool), i64>,
 }
 
-pub(super) fn all(
-    world: &World,
-    catalog: &Catalog,
-    processes: &[Process],
-    clients: &[Client],
-) -> Vec<String> {
-    let cluster = world.cluster();
+/// What a run has left behind.
+pub(super) struct Ended<'a> {
+    pub(super) cluster: &'a Cluster,
+    /// With keys that are not read yet.
+    pub(super) catalog: &'a Catalog,
+    pub(super) processes: &'a [Process],
+    pub(super) clients: &'a [Client],
+    pub(super) late: &'a [Client],
+    pub(super) erasures: &'a [Erasure],
+}
+
+pub(super) fn all(ended: &Ended<'_>) -> Vec<String> {
+    let (cluster, catalog) = (ended.cluster, ended.catalog);
     let mut problems = Vec::new();
+    for ring in catalog.keys.rings() {
+        for record in cluster.committed(&(ring.topic().to_owned(), PARTITION)) {
+            let subject = String::from_utf8_lossy(record.stored.key.as_deref().unwrap_or_default());
+            let said = record.stored.value.as_deref().and_then(KeyRecord::decode);
+            ring.note(&subject, said.unwrap());
+        }
+    }
+    let persons = Persons {
+        cluster,
+        catalog,
+        processes: ended.processes,
+        erasures: ended.erasures,
+    };
+    persons.judge(&mut problems);
     let mut folded = Folded::default();
     for installed in catalog.types() {
         for slice in installed.slices() {
-            fold(&cluster, installed, slice, &mut folded, &mut problems);
+            fold(cluster, installed, slice, &mut folded, &mut problems);
         }
     }
     if !problems.is_empty() {
         // A log that cannot be folded is enough.
         return problems;
     }
-    is_answered(clients, &folded, &mut problems);
+    is_answered(ended.clients, &folded, &mut problems);
+    is_answered(ended.late, &folded, &mut problems);
+    are_refused(ended.late, &folded, &mut problems);
     is_unique(catalog, &folded, &mut problems);
-    for process in processes {
+    for process in ended.processes {
         is_known(process, &folded, &mut problems);
+        are_stored_sealed(process, &folded, &mut problems);
     }
     problems
 }
@@ -73,6 +101,18 @@ fn fold(
         let hash = EventHash::of(value);
         let event = installed.events.reader.event(aggregate, value).unwrap();
         let key = (slice.index, event.meta.aggregate_id.clone());
+        if let Some(keys) = &installed.keys {
+            let opener: Arc<dyn Opener> = Arc::clone(keys) as _;
+            let (event, missing) = open(&opener, || {
+                installed.events.reader.event(aggregate, value).unwrap()
+            });
+            if let Some(missing) = missing {
+                problems.push(format!("the key {missing} is missing"));
+            }
+            let opened = folded.opened.entry(key.clone());
+            let opened = opened.or_insert_with(|| aggregate.initial());
+            aggregate.evolve(opened, &event.event);
+        }
         let (state, sequence, tip) = folded
             .states
             .entry(key)
@@ -179,9 +219,8 @@ fn said(result: &CommandResult) -> (Outcome, i64, Option<EventHash>) {
 fn is_unique(catalog: &Catalog, folded: &Folded, problems: &mut Vec<String>) {
     let mut holders: BTreeMap<String, &AggregateId> = BTreeMap::new();
     let mut claimed: HashSet<String> = HashSet::new();
-    for ((index, id), (state, ..)) in &folded.states {
-        let aggregate = &catalog.types()[*index].aggregate;
-        for Unique { name, value } in aggregate.unique(state) {
+    for ((index, id), state) in &folded.opened {
+        for Unique { name, value } in catalog.types()[*index].unique(state) {
             if let Some(other) = holders.insert(format!("{name} {value}"), id) {
                 problems.push(format!("{id} and {other} both have {value}"));
             }

@@ -16,7 +16,7 @@ use crate::gateway::Pending;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// When the last of the clients begins.
 const LAST_ASKS: Duration = Duration::from_secs(20);
-const CUSTOMERS: u64 = 6;
+pub(super) const CUSTOMERS: u64 = 6;
 const EMAILS: u64 = 5;
 
 pub(super) struct Client {
@@ -28,8 +28,8 @@ pub(super) struct Client {
     /// How often it wants an answer.
     wants: usize,
     pub(super) answers: Vec<CommandResult>,
-    /// Whom it waits for: the process, and which start of it.
-    waiting: Vec<(usize, u64, Pending)>,
+    /// Whom it waits for.
+    waiting: Vec<(usize, Pending)>,
 }
 
 impl Client {
@@ -52,6 +52,22 @@ impl Client {
             command,
             asks: LAST_ASKS.mul_f64(rng.f64()),
             wants: if rng.u32(0..3) == 0 { 2 } else { 1 },
+            answers: Vec::new(),
+            waiting: Vec::new(),
+        }
+    }
+
+    /// One who asks for something to be kept of a customer, from now on.
+    pub(super) fn late(rng: &mut Rng, customer: &AggregateId, now: Duration) -> Self {
+        Self {
+            id: Uuid::from_u128(rng.u128(..)),
+            customer: customer.clone(),
+            command: CustomerCommand::AddAddress {
+                nickname: "late".into(),
+                location: "Street of the late".into(),
+            },
+            asks: now,
+            wants: 1,
             answers: Vec::new(),
             waiting: Vec::new(),
         }
@@ -81,7 +97,7 @@ impl Client {
             panic!("appending waits for something");
         };
         if let Ok(pending) = submitted {
-            self.waiting.push((process.name, process.starts, pending));
+            self.waiting.push((process.name, pending));
         }
     }
 
@@ -90,7 +106,7 @@ impl Client {
         let before = self.answers.len();
         let answers = &mut self.answers;
         self.waiting
-            .retain_mut(|(_, _, pending)| match pending.answer.try_recv() {
+            .retain_mut(|(_, pending)| match pending.answer.try_recv() {
                 Ok(answer) => {
                     answers.push(answer);
                     false

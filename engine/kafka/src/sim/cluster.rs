@@ -71,8 +71,20 @@ pub(super) enum State {
 struct Transaction {
     state: State,
     producer: String,
+    begun_at: Duration,
+    /// Which it was of those that were committed.
+    committed: Option<usize>,
     places: BTreeSet<Place>,
     group: Option<String>,
+}
+
+/// A committed record, and how it came to be.
+pub(super) struct Committed {
+    pub(super) stored: Arc<Stored>,
+    /// In which commit it came; `None` if it was appended by itself.
+    pub(super) commit: Option<usize>,
+    /// By whom, in a transaction that was begun when.
+    pub(super) by: Option<(String, Duration)>,
 }
 
 #[derive(Debug, Default)]
@@ -120,6 +132,7 @@ pub(super) struct Cluster {
     /// Requests to end a transaction, by producer and epoch, that arrive in a later one.
     held: Vec<(String, u32, bool)>,
     timers_set: u64,
+    commits: usize,
 }
 
 impl Cluster {
@@ -138,6 +151,7 @@ impl Cluster {
             timers: BTreeMap::new(),
             held: Vec::new(),
             timers_set: 0,
+            commits: 0,
         }
     }
 
@@ -204,6 +218,29 @@ impl Cluster {
             })
     }
 
+    pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
+        self.partitions.keys()
+    }
+
+    /// All records that are committed, and how they came to be.
+    pub(super) fn committed<'a>(&'a self, place: &Place) -> impl Iterator<Item = Committed> + 'a {
+        let entries = self.partitions.get(place).map_or(&[][..], |found| &found.entries);
+        entries.iter().filter_map(|entry| {
+            let Entry::Record(transaction, stored) = entry else {
+                return None;
+            };
+            let transaction = transaction.map(|id| &self.transactions[id]);
+            if transaction.is_some_and(|transaction| transaction.committed.is_none()) {
+                return None;
+            }
+            Some(Committed {
+                stored: Arc::clone(stored),
+                commit: transaction.and_then(|transaction| transaction.committed),
+                by: transaction.map(|transaction| (transaction.producer.clone(), transaction.begun_at)),
+            })
+        })
+    }
+
     pub(super) fn append(
         &mut self,
         place: &Place,
@@ -261,6 +298,8 @@ impl Cluster {
         self.transactions.push(Transaction {
             state: State::Ongoing,
             producer: id.to_owned(),
+            begun_at: self.now,
+            committed: None,
             places: BTreeSet::new(),
             group: None,
         });
@@ -315,6 +354,10 @@ impl Cluster {
 
     fn decide(&mut self, id: TransactionId, commit: bool) {
         self.version += 1;
+        if commit {
+            self.commits += 1;
+            self.transactions[id].committed = Some(self.commits);
+        }
         let transaction = &self.transactions[id];
         let group = transaction.group.iter().map(|_| None);
         let targets: Vec<Option<Place>> = transaction

@@ -7,7 +7,11 @@ use foldline_domains::restaurant::customers::Customer;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, EnterGuard, Runtime};
 
+use super::broker::SimBroker;
+use super::world::World;
+use crate::broker::Broker;
 use crate::catalog::Catalog;
+use crate::keys::Keys;
 use crate::store::Store;
 use crate::{KafkaSettings, Registry, SecuritySettings};
 
@@ -18,6 +22,8 @@ const CATALOGS: u8 = 64;
 pub(super) struct Fixture {
     /// Futures that wait need a runtime around them.
     _entered: EnterGuard<'static>,
+    kafka: KafkaSettings,
+    domains: Domains,
     catalogs: Vec<Arc<Catalog>>,
     used: usize,
     open: Option<(TempDir, Store)>,
@@ -31,18 +37,20 @@ impl Fixture {
         let restaurant = Domain::new("restaurant").aggregate::<Customer>();
         let domains = Domains::new([restaurant]).unwrap();
         // Records are read with the ids of our own schemas alone, so it is never asked.
-        let registry = Registry::new(&KafkaSettings {
+        let kafka = KafkaSettings {
             bootstrap_servers: String::new(),
             schema_registry: "http://nowhere.invalid".to_owned(),
             topic_prefix: String::new(),
             kafka_properties: Vec::new(),
             security: SecuritySettings::default(),
-        })
-        .unwrap();
+        };
+        let registry = Registry::new(&kafka).unwrap();
         let catalogs = (0..CATALOGS).map(|salt| Arc::new(Catalog::offline(&registry, &domains, 2, salt)));
         let catalogs = catalogs.collect();
         Self {
             _entered: entered,
+            kafka,
+            domains,
             catalogs,
             used: 0,
             open: None,
@@ -51,6 +59,12 @@ impl Fixture {
 
     pub(super) fn catalog(&self) -> &Arc<Catalog> {
         &self.catalogs[0]
+    }
+
+    /// The keys as a process has them that knows none yet.
+    pub(super) fn keys(&self, world: &World) -> Keys {
+        let broker: Arc<dyn Broker> = Arc::new(SimBroker { world: world.clone() });
+        Keys::behind(&(broker, Arc::new(world.clone())), &self.kafka, &self.domains)
     }
 
     /// A store with nothing in it, and what it is used with.

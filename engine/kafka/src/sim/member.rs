@@ -8,12 +8,13 @@ use std::time::Duration;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::broker::{fetch, hand_over, owned};
+use super::broker::{KEYS, fetch, hand_over, owned};
 use super::bugs::Bug;
 use super::cluster::{Cluster, Fenced, Place, Stored, TransactionId};
 use super::group::{Generation, Group, Heard};
 use super::world::{Turn, World};
 use crate::broker::{self, Changes, Isolation, Member, Message, Record, Seat};
+use crate::keys::PARTITION;
 use crate::producer::TransactionError;
 
 /// As in `producer.rs`.
@@ -37,6 +38,8 @@ pub(super) struct SimMember {
     commit: Option<Commit>,
     /// With [`Bug::AnswersBeforeCommit`], a commit that is still to be asked for.
     is_unsent: bool,
+    /// With [`Bug::WritesKeysLater`], keys that are still to be written.
+    unwritten: Vec<Stored>,
 }
 
 /// The transaction, as the client has it.
@@ -92,6 +95,7 @@ impl SimMember {
             is_troubled: false,
             sending: Sending::default(),
             is_unsent: false,
+            unwritten: Vec::new(),
         })
     }
 
@@ -353,6 +357,12 @@ impl Member for SimMember {
         World::point();
         let before = self.sending.transaction;
         let transaction = self.transaction()?;
+        if self.sending.transaction != before {
+            for key in std::mem::take(&mut self.unwritten) {
+                let keys = (KEYS.to_owned(), PARTITION);
+                self.world.cluster().append(&keys, key, Some(transaction));
+            }
+        }
         let place = (record.topic.to_owned(), record.partition);
         if before != Some(transaction) && self.sending.places.contains(&place) {
             // The partition is none of this transaction's, of which the client does not know.
@@ -365,7 +375,20 @@ impl Member for SimMember {
             value: record.value,
             headers: record.headers.map(owned).unwrap_or_default(),
         };
-        let offset = self.world.cluster().append(&place, stored, Some(transaction));
+        let mut cluster = self.world.cluster();
+        if record.topic == KEYS {
+            cluster.note("key made");
+            if cluster.has(Bug::WritesKeysLater) {
+                self.unwritten.push(stored);
+                return Ok(());
+            }
+        }
+        let is_outside = record.topic == KEYS && cluster.has(Bug::WritesKeysOutside);
+        let offset = cluster.append(&place, stored, (!is_outside).then_some(transaction));
+        drop(cluster);
+        if is_outside {
+            return Ok(());
+        }
         self.sending.places.insert(place);
         self.sending.delivered.insert(record.number, offset);
         Ok(())

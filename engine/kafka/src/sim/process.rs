@@ -10,6 +10,7 @@ use generator::{Generator, Gn};
 
 use super::broker::SimBroker;
 use super::bugs::Bug;
+use super::fixture::Fixture;
 use super::world::{Turn, World};
 use crate::broker::Broker;
 use crate::catalog::Catalog;
@@ -27,11 +28,12 @@ pub(super) const STACK: usize = 1 << 16;
 
 pub(super) struct Process {
     pub(super) name: usize,
+    /// Without keys: those are its memory's.
     pub(super) catalog: Arc<Catalog>,
     pub(super) store: Store,
     pub(super) condition: Condition,
-    /// How often it was started.
-    pub(super) starts: u64,
+    /// When it was started, each time.
+    pub(super) starts: Vec<Duration>,
 }
 
 pub(super) enum Condition {
@@ -80,17 +82,18 @@ impl Process {
         [post("commands", false), post("claims", true)]
     }
 
-    pub(super) fn start(&mut self, world: &World) {
+    pub(super) fn start(&mut self, world: &World, fixture: &Fixture) {
+        let catalog = Arc::new(self.catalog.with_keys(fixture.keys(world)));
         let bug = world.cluster().bug;
         let broker: Arc<dyn Broker> = Arc::new(SimBroker { world: world.clone() });
         let runtime: Arc<dyn Runtime> = Arc::new(world.clone());
         let waiters = Arc::new(Waiters::new(10_000));
-        let sender = Sender::new(broker.as_ref(), Arc::clone(&self.catalog), Arc::clone(&waiters)).unwrap();
-        let follower = Follower::new(&broker, &runtime, &self.catalog, &self.store, &waiters);
+        let sender = Sender::new(broker.as_ref(), Arc::clone(&catalog), Arc::clone(&waiters)).unwrap();
+        let follower = Follower::new(&broker, &runtime, &catalog, &self.store, &waiters);
         let shared = Arc::new(Shared {
             broker,
             runtime,
-            catalog: Arc::clone(&self.catalog),
+            catalog,
             store: self.store.clone(),
             follower: Arc::new(follower),
             waiters,
@@ -99,22 +102,31 @@ impl Process {
             is_stopped: AtomicBool::new(false),
         });
         let failed = Arc::new(Mutex::new(None));
-        let mut threads = vec![{
+        let follow = {
             let (shared, failed) = (Arc::clone(&shared), Arc::clone(&failed));
-            thread(None, move || match shared.follower.run() {
-                Ok(()) | Err(FollowError::Stopped) => {}
-                Err(error) => tell(&failed, format!("the follower: {error}")),
+            thread(None, move || {
+                wait_for_keys(&shared);
+                match shared.follower.run() {
+                    Ok(()) | Err(FollowError::Stopped) => {}
+                    Err(error) => tell(&failed, format!("the follower: {error}")),
+                }
             })
-        }];
+        };
+        let keys = {
+            let (shared, world) = (Arc::clone(&shared), world.clone());
+            thread(None, move || follow_keys(&shared, &world))
+        };
+        let mut threads = vec![follow, keys];
         for post in Self::posts(self.name, &self.catalog, bug) {
             let (shared, failed) = (Arc::clone(&shared), Arc::clone(&failed));
             threads.push(thread(Some(post.member.clone()), move || {
+                wait_for_keys(&shared);
                 if let Err(error) = work(&shared, &post, &Arc::default()) {
                     tell(&failed, format!("worker {}: {error}", post.member));
                 }
             }));
         }
-        self.starts += 1;
+        self.starts.push(world.now());
         self.condition = Condition::Up(Running {
             shared,
             threads,
@@ -139,6 +151,25 @@ impl Process {
             Condition::Up(running) => Some(running),
             Condition::Down(_) => None,
         }
+    }
+}
+
+/// As the engine's start does it, and then the thread of the keys.
+fn follow_keys(shared: &Shared, world: &World) {
+    let keys = &shared.catalog.keys;
+    while keys.make_ready().is_err() && !shared.is_stopped.load(Ordering::SeqCst) {
+        shared.runtime.sleep(Duration::from_secs(1));
+    }
+    world.cluster().version += 1;
+    for ring in keys.rings() {
+        keys.keep_following(ring);
+    }
+}
+
+/// Nothing is begun before the keys are read.
+fn wait_for_keys(shared: &Shared) {
+    while !shared.catalog.keys.are_read() && !shared.is_stopped.load(Ordering::SeqCst) {
+        shared.runtime.sleep(Duration::from_millis(5));
     }
 }
 
@@ -202,8 +233,8 @@ impl Running {
             thread.turn = turn;
         }
         // On one thread of the system a lock cannot be waited for: while one has it, the others have no turn.
-        let follower = &self.shared.follower;
-        let is_held = follower.is_locked();
+        let mut rings = self.shared.catalog.keys.rings();
+        let is_held = self.shared.follower.is_locked() || rings.any(|ring| ring.is_locked());
         self.holder = is_held.then_some(index);
     }
 
@@ -226,7 +257,8 @@ impl Running {
     pub(super) fn stop(&mut self) {
         self.is_stopping = true;
         self.shared.is_stopped.store(true, Ordering::SeqCst);
-        if self.threads[1..].iter().all(|thread| thread.body.is_done()) {
+        self.shared.catalog.keys.stop();
+        if self.threads[2..].iter().all(|thread| thread.body.is_done()) {
             self.shared.follower.stop();
         }
     }

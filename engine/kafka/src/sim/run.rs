@@ -5,18 +5,23 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fastrand::Rng;
+use foldline_core::Timestamp;
 
+use super::broker::{KEYS, SimBroker};
 use super::bugs::Bug;
 use super::check;
-use super::clients::Client;
-use super::cluster::Cluster;
+use super::clients::{CUSTOMERS, Client};
+use super::cluster::{Cluster, Stored};
+use super::erasure::Erasure;
 use super::fixture::Fixture;
 use super::process::{Condition, Process};
 use super::world::{World, points};
+use crate::keys::{KeyRecord, PARTITION, SECRET};
 
 const PROCESSES: usize = 2;
 const CLIENTS: usize = 12;
 const FAULTS: usize = 8;
+const ERASURES: usize = 2;
 /// From then on nothing fails.
 const MENDED: Duration = Duration::from_secs(25);
 /// By then it must have come to rest.
@@ -54,10 +59,13 @@ pub(super) fn run(fixture: &mut Fixture, seed: u64, bug: Option<Bug>) -> Ran {
             catalog,
             store,
             condition: Condition::Down(Duration::from_millis(plan.u64(0..500))),
-            starts: 0,
+            starts: Vec::new(),
         });
     }
     let clients = (0..CLIENTS).map(|_| Client::any(&mut plan)).collect();
+    let erasures = (0..ERASURES)
+        .map(|_| Erasure::any(&mut plan, CUSTOMERS))
+        .collect();
     let fault = |plan: &mut Rng| {
         let at = MENDED.mul_f64(plan.f64());
         let fault = match plan.u32(0..10) {
@@ -80,13 +88,20 @@ pub(super) fn run(fixture: &mut Fixture, seed: u64, bug: Option<Bug>) -> Ran {
         fixture,
         processes,
         clients,
+        erasures,
+        late: Vec::new(),
         faults,
         armed: [None; PROCESSES],
         steps: 0,
         trace: 0,
         problems: Vec::new(),
     };
+    run.make_the_secret();
     run.come_to_rest();
+    if run.problems.is_empty() {
+        run.come_late();
+        run.come_to_rest();
+    }
     run.judge()
 }
 
@@ -95,6 +110,9 @@ struct Run<'a> {
     fixture: &'a mut Fixture,
     processes: Vec<Process>,
     clients: Vec<Client>,
+    erasures: Vec<Erasure>,
+    /// Those who come when all else is done: for each who was erased, one who asks for something to be kept.
+    late: Vec<Client>,
     /// Of the command topics.
     partitions: BTreeMap<String, i32>,
     /// The next one last.
@@ -107,6 +125,32 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// As it was made when the very first process was started: that is not simulated. The same in each run, because by it
+    /// claims are named.
+    fn make_the_secret(&mut self) {
+        let secret = Stored {
+            key: Some(SECRET.as_bytes().to_vec()),
+            value: Some(KeyRecord::Secret([7; 32]).encode(Timestamp(0))),
+            headers: Vec::new(),
+        };
+        let mut cluster = self.world.cluster();
+        cluster.append(&(KEYS.to_owned(), PARTITION), secret, None);
+    }
+
+    /// Each erasure is done once more, and everybody has heard of all of them.
+    fn come_late(&mut self) {
+        let now = self.world.now();
+        let mut cluster = self.world.cluster();
+        for erasure in &mut self.erasures {
+            erasure.again(now);
+            if erasure.marked_at.is_some() {
+                cluster.note("person erased");
+                self.late
+                    .push(Client::late(&mut cluster.rng, &erasure.customer, now));
+            }
+        }
+    }
+
     fn come_to_rest(&mut self) {
         let mut quiet_at = None;
         loop {
@@ -211,12 +255,19 @@ impl Run<'_> {
         if now >= MENDED && self.world.cluster().is_rough {
             self.mend();
         }
-        for index in 0..self.clients.len() {
-            let client = &mut self.clients[index];
+        for client in self.clients.iter_mut().chain(&mut self.late) {
             client.hear(now);
             if client.next().is_some_and(|at| at <= now) {
                 let whom = self.world.cluster().rng.usize(0..PROCESSES);
                 client.ask(now, &self.processes[whom]);
+            }
+        }
+        let broker = SimBroker {
+            world: self.world.clone(),
+        };
+        for erasure in &mut self.erasures {
+            if erasure.next.is_some_and(|at| at <= now) {
+                erasure.pass(now, &broker, self.fixture.catalog());
             }
         }
     }
@@ -238,7 +289,7 @@ impl Run<'_> {
         for index in 0..self.processes.len() {
             let process = &mut self.processes[index];
             match &mut process.condition {
-                Condition::Down(until) if *until <= now => process.start(&self.world),
+                Condition::Down(until) if *until <= now => process.start(&self.world, self.fixture),
                 Condition::Down(_) => {}
                 Condition::Up(running) => {
                     if running.frozen.is_some_and(|until| until <= now) {
@@ -314,7 +365,7 @@ impl Run<'_> {
         };
         self.processes[index].kill(now + away);
         self.is_silent(index, Some(now));
-        for client in &mut self.clients {
+        for client in self.clients.iter_mut().chain(&mut self.late) {
             client.gone(index);
         }
     }
@@ -357,7 +408,9 @@ impl Run<'_> {
                 .collect()
         };
         times.extend(self.faults.last().map(|(at, ..)| *at));
-        times.extend(self.clients.iter().filter_map(Client::next));
+        let clients = self.clients.iter().chain(&self.late);
+        times.extend(clients.filter_map(Client::next));
+        times.extend(self.erasures.iter().filter_map(|erasure| erasure.next));
         for process in &self.processes {
             times.extend(match &process.condition {
                 Condition::Down(until) => Some(*until),
@@ -374,12 +427,15 @@ impl Run<'_> {
 
     fn judge(mut self) -> Ran {
         if self.problems.is_empty() {
-            self.problems = check::all(
-                &self.world,
-                self.fixture.catalog(),
-                &self.processes,
-                &self.clients,
-            );
+            let keys = self.fixture.keys(&self.world);
+            self.problems = check::all(&check::Ended {
+                cluster: &self.world.cluster(),
+                catalog: &self.fixture.catalog().with_keys(keys),
+                processes: &self.processes,
+                clients: &self.clients,
+                late: &self.late,
+                erasures: &self.erasures,
+            });
         }
         for process in &mut self.processes {
             process.kill(Duration::ZERO);

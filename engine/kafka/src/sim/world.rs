@@ -14,7 +14,7 @@ use crate::follower::FollowError;
 use crate::runtime::{Job, Runtime};
 
 /// A sleep that is shorter is one between two looks: it need not end before there is something new.
-const LOOK_MAX: Duration = Duration::from_millis(50);
+pub(super) const LOOK_MAX: Duration = Duration::from_millis(50);
 
 /// When a coroutine is to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

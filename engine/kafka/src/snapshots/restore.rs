@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use foldline_core::personal::Seal;
 use foldline_core::{AggregateSnapshot, Checkpoint, CommandIds, Snapshot};
 
 use crate::broker::{Message, Place, Range, ranges};
@@ -268,7 +269,7 @@ impl Found {
             Ok(Snapshot::Aggregate(snapshot)) => match known(installed, &snapshot) {
                 Ok(known) => {
                     self.restored_to = self.restored_to.max(snapshot.event_offset);
-                    changes.state(installed, &snapshot.aggregate_id, &known);
+                    changes.state(installed, &snapshot.aggregate_id, &known, Seal::Clear);
                     return Ok(true);
                 }
                 Err((reason, detail)) => refused(reason, detail.to_owned()),

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use foldline_core::personal::Seal;
 use rdkafka::error::KafkaError;
 
 use super::counts::Counts;
@@ -83,7 +84,9 @@ fn changes(shared: &Shared, batch: &[Taken], decided: &Decided) -> Changes {
         }
     }
     for ((index, id), known) in &decided.states {
-        changes.state(&catalog.types()[*index], id, known);
+        let by = decided.seals.get(&(*index, id.clone())).cloned();
+        // None where there is nothing to seal.
+        changes.state(&catalog.types()[*index], id, known, by.unwrap_or(Seal::Clear));
     }
     changes
 }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use foldline_core::personal::Seal;
 use foldline_core::{AggregateId, AnyEvent, CommandResult, DecodedCommand, Timestamp, Token};
 use uuid::Uuid;
 
@@ -26,6 +27,8 @@ pub(super) struct Decided {
     pub(super) decisions: Vec<Decision>,
     /// The aggregates that changed, as they are afterwards.
     pub(super) states: HashMap<Key, Known>,
+    /// By what their new values are sealed, where they have some.
+    pub(super) seals: HashMap<Key, Seal>,
     /// Where in the batch an id was decided.
     pub(super) ids: HashMap<(Slice, Uuid), usize>,
     /// The last command of each partition that has events.
@@ -49,17 +52,36 @@ pub(super) enum Step {
 }
 
 impl Worker {
-    /// Decides a batch, on the one in flight. What needs a unique value waits, with all that follows it on the same
-    /// aggregate, until the others are decided; then the values are asked for together.
+    /// Decides a batch, on the one in flight; once more, if somebody was erased meanwhile. What is sealed and what is refused
+    /// must go by one answer to who is erased: a state that is sealed in another way than its events is not their fold.
     pub(super) fn decide(&mut self, batch: &[Taken]) -> Result<Decided, BatchError> {
         let shared = Arc::clone(&self.shared);
-        // What was opened before somebody was erased is not to be decided on.
-        let erasures = shared.catalog.keys.erasures();
-        if std::mem::replace(&mut self.erasures, erasures) != erasures {
-            self.finish()?;
-            self.cache.clear();
+        let mut reservations = Reservations::default();
+        loop {
+            // What was opened before somebody was erased is not to be decided on.
+            let erasures = shared.catalog.keys.erasures();
+            if std::mem::replace(&mut self.erasures, erasures) != erasures {
+                self.finish()?;
+                self.cache.clear();
+            }
+            let (decided, granted) = self.decide_once(batch, reservations)?;
+            if shared.catalog.keys.erasures() == erasures {
+                return Ok(decided);
+            }
+            reservations = granted.granted_before();
         }
+    }
+
+    /// What needs a unique value waits, with all that follows it on the same aggregate, until the others are decided; then
+    /// the values are asked for together.
+    fn decide_once(
+        &mut self,
+        batch: &[Taken],
+        reservations: Reservations,
+    ) -> Result<(Decided, Reservations), BatchError> {
+        let shared = Arc::clone(&self.shared);
         let mut deciding = Deciding::new(&shared, &mut self.cache, self.in_flight.as_mut());
+        deciding.reservations = reservations;
         let mut decisions: Vec<Option<Decision>> = batch.iter().map(|_| None).collect();
         let mut open: Vec<usize> = (0..batch.len()).collect();
         while !open.is_empty() {
@@ -96,14 +118,16 @@ impl Worker {
         let mut decisions: Vec<Decision> = decisions.into_iter().flatten().collect();
         deciding.keep_what_was_taken_back(batch, &mut decisions);
         let last = deciding.state_tokens(batch, &mut decisions)?;
-        Ok(Decided {
+        let decided = Decided {
             decisions,
             states: deciding.states,
+            seals: deciding.seals,
             ids: deciding.decided,
             last,
             new_keys: deciding.new_keys,
             now: deciding.now,
-        })
+        };
+        Ok((decided, deciding.reservations))
     }
 }
 
@@ -114,6 +138,7 @@ pub(super) struct Deciding<'a> {
     pub(super) in_flight: Option<&'a mut InFlight>,
     /// The aggregates that have changed in this batch.
     pub(super) states: HashMap<Key, Known>,
+    pub(super) seals: HashMap<Key, Seal>,
     /// Where in the batch an id was decided.
     decided: HashMap<(Slice, Uuid), usize>,
     /// The other aggregates that were looked at, as the store has them.
@@ -149,6 +174,7 @@ impl<'a> Deciding<'a> {
             cache,
             in_flight,
             states: HashMap::new(),
+            seals: HashMap::new(),
             decided: HashMap::new(),
             found: RefCell::default(),
             reservations: Reservations::default(),
@@ -212,7 +238,7 @@ impl<'a> Deciding<'a> {
         for event in &events {
             installed.aggregate.evolve(&mut loaded.known.state, event);
         }
-        let by = self.seal(installed, &loaded.known.state, command);
+        let by = self.seal(installed, &key, &loaded.known.state, command);
         let (made_of_it, tip) = self.accept(taken, command, (&loaded.known, by), events, Vec::new())?;
         loaded.known.sequence = made_of_it.result.sequence;
         loaded.known.tip = tip;
@@ -255,7 +281,7 @@ impl<'a> Deciding<'a> {
             self.reservations.accepted(&key, &held, &holds);
         }
         let released = held.into_iter().filter(|value| !holds.contains(value)).collect();
-        let by = self.seal(installed, &after, command);
+        let by = self.seal(installed, &key, &after, command);
         let (mut made_of_it, tip) = self.accept(taken, command, (&loaded.known, by), events, released)?;
         if command.meta.dry_run {
             made_of_it.released.clear();

@@ -265,7 +265,7 @@ impl Worker {
         while !self.shared.is_stopped.load(Ordering::SeqCst) {
             self.shared.runtime.sleep(RETRY_AFTER);
             match self.settle(&error).and_then(|()| self.catch_up(&led)) {
-                Ok(()) => return Ok(()),
+                Ok(()) | Err(WorkerError::Follow(FollowError::Stopped)) => return Ok(()),
                 Err(WorkerError::Follow(again)) if again.is_passing() => {
                     tracing::warn!(error = %again, "cannot recover yet");
                 }

@@ -40,6 +40,14 @@ pub(super) struct Reservations {
 }
 
 impl Reservations {
+    /// What was granted, for a batch that is decided once more at once: a command that is refused then gives it back.
+    pub(super) fn granted_before(self) -> Self {
+        Self {
+            granted: self.granted,
+            given_up: HashSet::new(),
+        }
+    }
+
     /// What has to be asked for before the command can be decided.
     pub(super) fn missing(
         &self,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use foldline_core::personal::{Seal, SubjectKey};
 use foldline_core::{AggregateId, AnyEvent, DecodedCommand, Refusal, RefusalKind, State, Timestamp};
 
-use super::decide::Deciding;
+use super::decide::{Deciding, Key};
 use super::records::NOT_COUNTED;
 use crate::broker::Record;
 use crate::catalog::{Catalog, Installed};
@@ -25,6 +25,12 @@ impl NewKeys {
         made.or_insert_with(|| (Arc::clone(keys), Keyring::new_key()))
             .1
             .clone()
+    }
+
+    /// The key that is made in this batch, if one is.
+    fn made(&self, keys: &Keyring, subject: String) -> Option<SubjectKey> {
+        let made = self.0.get(&(keys.topic().to_owned(), subject))?;
+        Some(made.1.clone())
     }
 
     /// Their records, which belong into the transaction of the first events.
@@ -58,19 +64,27 @@ impl NewKeys {
 impl Deciding<'_> {
     /// By what new personal values of an aggregate are sealed, which is in this state after its events. A subject that
     /// has no key gets one.
-    pub(super) fn seal(&mut self, installed: &Installed, after: &State, command: &DecodedCommand) -> Seal {
-        let id = &command.meta.aggregate_id;
+    pub(super) fn seal(
+        &mut self,
+        installed: &Installed,
+        key: &Key,
+        after: &State,
+        command: &DecodedCommand,
+    ) -> Seal {
         // The events of a dry run lie nowhere.
         let Some(keys) = installed.keys.as_ref().filter(|_| !command.meta.dry_run) else {
             return Seal::Clear;
         };
-        match installed.seal(after, id) {
-            Seal::Clear if installed.aggregate.info().is_subject() => match installed.subject(after, id) {
-                Some(subject) => Seal::By(self.new_keys.of(keys, subject)),
-                None => Seal::Clear,
-            },
-            seal => seal,
-        }
+        let by = match (installed.seal(after, &key.1), installed.subject(after, &key.1)) {
+            (Seal::Clear, Some(subject)) if installed.aggregate.info().is_subject() => {
+                Seal::By(self.new_keys.of(keys, subject))
+            }
+            // Their own aggregate may have got it in this very batch.
+            (Seal::Clear, Some(subject)) => self.new_keys.made(keys, subject).map_or(Seal::Clear, Seal::By),
+            (seal, _) => seal,
+        };
+        self.seals.insert(key.clone(), by.clone());
+        by
     }
 
     /// The no to a command whose events would say something new of a person who was erased.

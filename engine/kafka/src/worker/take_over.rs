@@ -8,6 +8,7 @@ use super::{RETRY_AFTER, Shared, Worker, WorkerError};
 use crate::broker::Place;
 use crate::catalog::Slice;
 use crate::failpoints::reached;
+use crate::follower::FollowError;
 
 impl Worker {
     /// Acts on what the group has decided since the last batch. Nothing is in flight then.
@@ -44,6 +45,7 @@ impl Worker {
             }
             match self.catch_up(slices) {
                 Ok(()) => break,
+                Err(WorkerError::Follow(FollowError::Stopped)) => return Ok(()),
                 Err(WorkerError::Follow(error)) if error.is_passing() => {
                     tracing::warn!(%error, "cannot take partitions over yet");
                 }

@@ -1,12 +1,18 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use clap::Parser;
+use foldline_core::Timestamp;
 use foldline_core::personal::{Opening, Sealed};
 
-use super::{Held, Keyring};
+use super::{Held, Keyring, PARTITION};
 use crate::KafkaSettings;
-use crate::broker::KafkaBroker;
+use crate::broker::{Broker, KafkaBroker, Record, Seat};
+use crate::follower::FollowError;
 use crate::keys::record::KeyRecord;
+use crate::runtime::{Runtime, Threads};
+use crate::sim::alone;
 
 #[derive(Parser)]
 struct Settings {
@@ -14,14 +20,76 @@ struct Settings {
     kafka: KafkaSettings,
 }
 
+fn kafka() -> KafkaSettings {
+    Settings::parse_from(["test"]).kafka
+}
+
 /// One that is told what the topic says, and asks nobody.
 fn keyring() -> Keyring {
-    let kafka = Settings::parse_from(["test"]).kafka;
-    Keyring::new(&kafka, Arc::new(KafkaBroker::new(&kafka)), "test.keys".to_owned())
+    let seam: (Arc<dyn Broker>, Arc<dyn Runtime>) =
+        (Arc::new(KafkaBroker::new(&kafka())), Arc::new(Threads::current()));
+    Keyring::new(&kafka(), seam, "test.keys".to_owned(), Arc::default())
+}
+
+/// Runs it on a cluster on which somebody has a transaction open that makes the key of customer 7.
+fn beside_an_open_transaction(run: impl FnOnce(Keyring, Arc<AtomicBool>) + Send + 'static) {
+    alone(move |broker, runtime| {
+        let mut member = broker
+            .join(Seat {
+                group: "commands",
+                member: "another",
+                topics: &["counter.counters.commands"],
+                is_careful: true,
+            })
+            .unwrap();
+        member.begin().unwrap();
+        let key = KeyRecord::Key(Keyring::new_key()).encode(Timestamp(0));
+        member
+            .send(Record {
+                topic: "test.keys",
+                partition: PARTITION,
+                key: Some(b"customers/7".to_vec()),
+                value: Some(key),
+                headers: None,
+                number: 0,
+            })
+            .unwrap();
+        let is_stopped = Arc::<AtomicBool>::default();
+        let ring = Keyring::new(
+            &kafka(),
+            (broker, runtime),
+            "test.keys".to_owned(),
+            Arc::clone(&is_stopped),
+        );
+        run(ring, is_stopped);
+    });
 }
 
 #[test]
-fn what_is_erased_stays_erased_whatever_comes_later() {
+fn a_transaction_that_does_not_end_in_time_is_an_error_that_passes() {
+    beside_an_open_transaction(|ring, _| {
+        let late = ring.catch_up_within(Duration::from_secs(5)).unwrap_err();
+        assert!(
+            matches!(&late, FollowError::Unsettled { topic } if topic == "test.keys"),
+            "{late}"
+        );
+        assert!(late.is_passing());
+        // By then the cluster has given it up, and nothing of it counts.
+        ring.catch_up().unwrap();
+        assert!(matches!(ring.held("customers/7"), Held::Nothing));
+    });
+}
+
+#[test]
+fn who_is_to_stop_waits_for_no_transaction() {
+    beside_an_open_transaction(|ring, is_stopped| {
+        is_stopped.store(true, Ordering::SeqCst);
+        assert!(matches!(ring.catch_up(), Err(FollowError::Stopped)));
+    });
+}
+
+#[tokio::test]
+async fn what_is_erased_stays_erased_whatever_comes_later() {
     let (ring, key) = (keyring(), Keyring::new_key());
     ring.note("customers/7", KeyRecord::Key(key.clone()));
     let text = key.seal("ada@example.org");
@@ -37,8 +105,32 @@ fn what_is_erased_stays_erased_whatever_comes_later() {
     assert_eq!(ring.erasures(), 1);
 }
 
-#[test]
-fn the_first_key_of_a_subject_is_its_key() {
+#[tokio::test]
+async fn a_key_that_is_made_while_its_subject_is_marked_is_gone_whichever_is_read_first() {
+    let (made, marked) = (Keyring::new_key(), Keyring::new_key().id());
+    let text = made.seal("ada@example.org");
+    let sealed = Sealed::parse(&text).unwrap();
+    for is_first in [true, false] {
+        let ring = keyring();
+        let mark = || ring.note("customers/7", KeyRecord::Erased { key: marked });
+        if is_first {
+            mark();
+        }
+        ring.note("customers/7", KeyRecord::Key(made.clone()));
+        if !is_first {
+            mark();
+        }
+        assert_eq!(
+            ring.known(&sealed),
+            Some(Opening::Erased),
+            "the mark first: {is_first}"
+        );
+        assert!(matches!(ring.held("customers/7"), Held::Erased(_)));
+    }
+}
+
+#[tokio::test]
+async fn the_first_key_of_a_subject_is_its_key() {
     let (ring, first) = (keyring(), Keyring::new_key());
     ring.note("customers/7", KeyRecord::Key(first.clone()));
     ring.note("customers/7", KeyRecord::Key(Keyring::new_key()));
@@ -46,8 +138,8 @@ fn the_first_key_of_a_subject_is_its_key() {
     assert!(matches!(ring.held("customers/8"), Held::Nothing));
 }
 
-#[test]
-fn a_claimed_value_is_the_same_each_time_and_another_one_for_each_secret() {
+#[tokio::test]
+async fn a_claimed_value_is_the_same_each_time_and_another_one_for_each_secret() {
     let [one, other] = [[1; 32], [2; 32]].map(|secret| {
         let ring = keyring();
         ring.note("#secret", KeyRecord::Secret(secret));
