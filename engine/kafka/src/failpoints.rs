@@ -23,7 +23,7 @@ pub const OF_A_TAKE_OVER: [&str; 2] = ["offsets-asked", "caught-up"];
 /// Those of the projector's step.
 pub const OF_THE_PROJECTOR: [&str; 2] = ["before-view-commit", "view-committed"];
 /// Those of an erasure.
-pub const OF_AN_ERASURE: [&str; 8] = [
+pub const OF_AN_ERASURE: [&str; 9] = [
     "marked",
     "surveyed",
     "released",
@@ -31,6 +31,7 @@ pub const OF_AN_ERASURE: [&str; 8] = [
     "rolled",
     "removed",
     "compacting",
+    "compacted",
     "forgotten",
 ];
 

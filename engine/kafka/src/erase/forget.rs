@@ -20,13 +20,19 @@ const AT_ONCE: [(&str, &str); 4] = [
 impl Work {
     /// Has the topic compacted, and returns when the key is not in it any more.
     pub(super) async fn forget(self: &Arc<Self>, key: &Marked) -> Result<(), EraseError> {
+        let found = self.own_settings(&key.topic, &[], &[]).await?;
+        let own = self.own_settings(&key.topic, &AT_ONCE, &KEEP_NEWEST).await?;
         if key.keys_at.is_empty() {
+            // Whoever saw it go may have been killed before it set the topic back.
+            if found != own {
+                self.set_all(&key.topic, &own).await?;
+            }
             return Ok(());
         }
-        let own = self.own_settings(&key.topic, &AT_ONCE, &KEEP_NEWEST).await?;
         self.set_beside(&key.topic, &own, &AT_ONCE).await?;
         reached("compacting");
         let forgotten = self.until_it_is_gone(key).await;
+        reached("compacted");
         self.set_all(&key.topic, &own).await?;
         forgotten
     }
