@@ -273,7 +273,7 @@ impl<'a> Run<'a> {
             self.stage.system.wait_until_ready(service).await;
         }
         let load = Arc::clone(&self.stage.load);
-        let asked = load.history_from(0).len();
+        let (asked, _) = load.counts();
         for _ in 0..ASKED_AGAIN {
             load.ask_again(self.chance.below(asked)).await;
         }

@@ -161,7 +161,11 @@ impl Load {
 
     /// Sends a command of the past once more, and adds what comes to its entry.
     pub async fn ask_again(&self, index: usize) {
-        let asked = self.history()[index].asked.clone();
+        // Not from a copy of all: after a long run that is hundreds of megabytes.
+        let asked = {
+            let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+            history[index].asked.clone()
+        };
         let answer = self.persist(&asked, None).await;
         let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         history[index].answers.extend(answer);
