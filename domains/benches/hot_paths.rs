@@ -4,6 +4,9 @@
 //! `cargo bench -p foldline-domains` prints both. `-- --check` compares the instructions with those that are kept in
 //! `hot_paths.tsv`, and fails if a step has become more than a tenth dearer; `-- --write` keeps the new ones. They are
 //! counted by valgrind's callgrind, of two runs of different lengths, so that what a run begins with drops out.
+//!
+//! Another compiler or processor makes other counts of the same code. The file says of which it is, and on another nothing
+//! is compared.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -43,8 +46,8 @@ fn main() -> ExitCode {
         ["--write", ..] => {
             let counts = steps().into_keys().map(|name| (name, instructions(name)));
             let lines = counts.map(|(name, count)| format!("{name}\t{count}\n"));
-            fs::write(kept_file(), lines.collect::<String>())
-                .expect("the file of the kept counts can be written");
+            let kept = format!("# {}\n{}", machine(), lines.collect::<String>());
+            fs::write(kept_file(), kept).expect("the file of the kept counts can be written");
             ExitCode::SUCCESS
         }
         // Cargo adds `--bench`.
@@ -64,6 +67,15 @@ fn main() -> ExitCode {
 /// Fails if a step has become dearer than it was when its count was kept.
 fn check() -> ExitCode {
     let kept = fs::read_to_string(kept_file()).expect("the kept counts are part of the repository");
+    let (of, kept) = kept.split_once('\n').expect("a line that says of which machine");
+    let of = of.trim_start_matches("# ");
+    if of != machine() {
+        println!(
+            "NOT COMPARED: the kept counts are of {of}, and this is {}",
+            machine()
+        );
+        return ExitCode::SUCCESS;
+    }
     let mut is_dearer = false;
     for line in kept.lines() {
         let (name, before) = line.split_once('\t').expect("a name, a tab, a count");
@@ -78,6 +90,29 @@ fn check() -> ExitCode {
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
+}
+
+/// What the counts depend on beside the code: the compiler, and the instructions that libraries look for when they start.
+fn machine() -> String {
+    let rustc = env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
+    let version = Command::new(rustc).arg("--version").output();
+    let version = version.expect("the compiler that has just compiled this").stdout;
+    let has = |name: &str| {
+        fs::read_to_string("/proc/cpuinfo")
+            .unwrap_or_default()
+            .contains(name)
+    };
+    let found = ["avx2", "avx512f", "sha_ni", "vaes"]
+        .into_iter()
+        .filter(|name| has(name));
+    let found: Vec<&str> = found.collect();
+    let version = String::from_utf8_lossy(&version);
+    format!(
+        "{}, {} with {}",
+        version.trim(),
+        env::consts::ARCH,
+        found.join(" ")
+    )
 }
 
 fn kept_file() -> PathBuf {
@@ -225,15 +260,15 @@ fn steps() -> BTreeMap<&'static str, Step> {
                 black_box(out);
             }),
         ),
-        (
-            "seal",
-            Box::new(|| drop(black_box(key().seal(black_box(ADDRESS))))),
-        ),
+        ("seal", {
+            let key = key();
+            Box::new(move || drop(black_box(key.seal(black_box(ADDRESS)))))
+        }),
         ("open", {
-            let sealed = key().seal(ADDRESS);
+            let (key, sealed) = (key(), key().seal(ADDRESS));
             Box::new(move || {
                 let sealed = Sealed::parse(&sealed).expect("it was just sealed");
-                black_box(key().open(&sealed).expect("by this key"));
+                black_box(key.open(&sealed).expect("by this key"));
             })
         }),
         (

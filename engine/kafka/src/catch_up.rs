@@ -15,6 +15,9 @@ use crate::store::Log;
 /// Records that are folded between two writes to the store.
 const BATCH_MAX: usize = 10_000;
 
+/// How often it is said that a transaction stays open.
+const SAY_AGAIN: Duration = Duration::from_secs(10);
+
 impl Follower {
     /// Folds both logs of the partitions up to their ends as of now.
     pub(crate) fn catch_up(&self, slices: &[Slice]) -> Result<(), FollowError> {
@@ -56,20 +59,26 @@ impl Follower {
             }
         }
         let stable = self.broker.watermarks(Isolation::ReadCommitted)?;
-        let started_at = self.runtime.now();
-        while stable
-            .highs(&places)?
-            .iter()
-            .zip(&high)
-            .any(|(stable, high)| stable < high)
-        {
-            let waited = self.runtime.now() - started_at;
-            if waited > TRANSACTION_MAX * 3 {
-                tracing::warn!(?waited, "somebody's transaction is open for a long time");
+        let mut said_at = self.runtime.now() + TRANSACTION_MAX * 2;
+        loop {
+            let ends = stable.highs(&places)?;
+            let mut open = places.iter().zip(ends.iter().zip(&high));
+            let Some(((topic, partition), (end, _))) = open.find(|(_, (end, high))| end < high) else {
+                return Ok(behind);
+            };
+            let now = self.runtime.now();
+            if now > said_at + SAY_AGAIN {
+                said_at = now;
+                // Each of ours is given up by Kafka after TRANSACTION_MAX, whatever becomes of its writer.
+                tracing::warn!(
+                    topic,
+                    partition,
+                    offset = end,
+                    "a transaction stays open, and nobody reads what follows it: if its writer is gone, Kafka has lost its end"
+                );
             }
             self.runtime.sleep(Duration::from_millis(2));
         }
-        Ok(behind)
     }
 
     fn catch_up_topic(&self, slices: &[Slice], log: Log) -> Result<(), FollowError> {

@@ -210,8 +210,9 @@ impl Schedule {
         let kinds = if self.brokers > 1 { 24 } else { 22 };
         match self.chance.below(kinds) {
             0..10 => self.point(),
-            10 => Blow::Kill(Target::Broker),
-            11 => Blow::RestartBroker,
+            // An orderly stop of the only broker makes Kafka lose the ends of transactions: see docs/faults.md.
+            11 if self.brokers > 1 => Blow::RestartBroker,
+            10 | 11 => Blow::Kill(Target::Broker),
             12 => Blow::LoseState,
             13 => Blow::DamageState,
             14 => Blow::LoseViews,
@@ -275,12 +276,12 @@ mod tests {
         let many = periods(7, 400, 1);
         let calm = many.iter().filter(|period| period.is_empty()).count();
         assert!((60..140).contains(&calm), "{calm} of 400 are calm");
-        // 5 kills, a restart, the points, a hand-over, 2 naps, 3 of the disk; 5 pauses, and 7 other conditions.
-        let kinds = 5 + 1 + every_point().len() + 1 + 2 + 3 + 5 + 7;
+        // 5 kills, the points, a hand-over, 2 naps, 3 of the disk; 5 pauses, and 7 other conditions.
+        let kinds = 5 + every_point().len() + 1 + 2 + 3 + 5 + 7;
         assert_eq!(names(&many).len(), kinds, "{:?}", names(&many));
-        // And a leader, if there can be another one.
+        // And an orderly restart, and a leader, if there can be another one.
         let of_three = names(&periods(7, 400, 3));
-        assert_eq!(of_three.len(), kinds + 1, "{of_three:?}");
+        assert_eq!(of_three.len(), kinds + 2, "{of_three:?}");
     }
 
     fn names(periods: &[super::Period]) -> BTreeSet<String> {
