@@ -80,7 +80,7 @@ pub async fn run(plan: &Plan, interrupted: impl Future<Output = ()>) -> Report {
     std::fs::create_dir_all(&plan.output).expect("a folder for the history");
     let mut run = Run::begin(plan).await;
     let is_interrupted = tokio::select! {
-        () = run.to_its_end() => false,
+        () = run.until_all_is_seen() => false,
         () = interrupted => true,
     };
     if is_interrupted {
@@ -144,13 +144,13 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn to_its_end(&mut self) {
+    async fn until_all_is_seen(&mut self) {
         let floors = self.plan.floors;
         while self.stage.load.elapsed() < self.plan.length {
             self.drawn_period().await;
         }
         while self.is_missing(|run| run.points.values().any(|hits| *hits < floors.each_point)) {
-            let steps = self.to_the_points();
+            let steps = self.points_that_are_missing();
             self.period(steps, Duration::ZERO).await;
         }
         while self.is_missing(|run| run.stage.proxy.held().answered() < floors.held) {
@@ -179,7 +179,7 @@ impl<'a> Run<'a> {
     }
 
     /// To those of the points that have not killed often enough.
-    fn to_the_points(&mut self) -> Period {
+    fn points_that_are_missing(&mut self) -> Period {
         let (points, least) = (&self.points, self.plan.floors.each_point);
         let is_rare = |blow: &Blow| match blow {
             Blow::KillAt(_, point, _) => points[point] < least,
