@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -99,12 +99,48 @@ impl Reader for KafkaReader {
     ) -> Result<(), KafkaError> {
         let mut next = self.0.poll(at_most);
         while let Some(polled) = next {
-            if each(&message(&polled?)).is_break() {
-                break;
+            match polled {
+                Ok(found) if each(&message(&found)).is_break() => break,
+                Ok(_) => {}
+                Err(error) if is_of_one_broker(&error) => {}
+                Err(error) => return Err(error),
             }
             next = self.0.poll(Duration::ZERO);
         }
         Ok(())
+    }
+}
+
+/// Of several brokers, one that is away must not keep a reader from the others: librdkafka tells of each try to reach it, and
+/// reads on where the partition's new leader is. When all are away it says so.
+fn is_of_one_broker(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    matches!(
+        code,
+        Some(
+            RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::NotLeaderForPartition
+                | RDKafkaErrorCode::LeaderNotAvailable
+        )
+    )
+}
+
+/// The next record, or the end of a partition; an error if neither comes for a while.
+fn next<'a>(
+    consumer: &'a BaseConsumer<Quiet>,
+    topic: &str,
+) -> Result<Option<BorrowedMessage<'a>>, FollowError> {
+    let asked_at = Instant::now();
+    loop {
+        let left = REQUEST_MAX.saturating_sub(asked_at.elapsed());
+        match consumer.poll(left) {
+            Some(Ok(found)) => return Ok(Some(found)),
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(None),
+            Some(Err(error)) if is_of_one_broker(&error) && !left.is_zero() => {}
+            Some(Err(source)) => return Err(kafka_error(topic, source)),
+            None => return Err(timed_out(topic)),
+        }
     }
 }
 
@@ -124,11 +160,9 @@ pub(super) fn read_to_ends(
     )?;
     let mut open = from.len();
     while open > 0 {
-        match consumer.poll(REQUEST_MAX) {
-            Some(Ok(found)) => each(&message(&found))?,
-            Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
-            Some(Err(source)) => return Err(kafka_error(topic, source)),
-            None => return Err(timed_out(topic)),
+        match next(&consumer, topic)? {
+            Some(found) => each(&message(&found))?,
+            None => open -= 1,
         }
     }
     let mut ends = from.clone();
@@ -153,16 +187,14 @@ pub(super) fn read_range(
     let consumer = log_consumer(kafka, true, 5)?;
     assign(&consumer, std::iter::once((place, from)))?;
     loop {
-        match consumer.poll(REQUEST_MAX) {
-            Some(Ok(found)) if found.offset() < to => {
+        match next(&consumer, topic)? {
+            Some(found) if found.offset() < to => {
                 each(&message(&found))?;
                 if found.offset() == to - 1 {
                     return Ok(());
                 }
             }
-            Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => return Ok(()),
-            Some(Err(source)) => return Err(kafka_error(topic, source)),
-            None => return Err(timed_out(topic)),
+            Some(_) | None => return Ok(()),
         }
     }
 }
