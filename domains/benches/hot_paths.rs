@@ -2,7 +2,7 @@
 //! instructions, which are the same on a busy machine as on an idle one.
 //!
 //! `cargo bench -p foldline-domains` prints both. `-- --check` compares the instructions with those that are kept in
-//! `hot_paths.tsv`, and fails if a step has become more than a tenth dearer; `-- --write` keeps the new ones. They are
+//! `hot_paths.tsv`, and fails if a step has become more than a quarter dearer; `-- --write` keeps the new ones. They are
 //! counted by valgrind's callgrind, of two runs of different lengths, so that what a run begins with drops out.
 //!
 //! Another compiler or processor makes other counts of the same code. The file says of which it is, and on another nothing
@@ -26,8 +26,9 @@ use foldline_domains::restaurant::orders::{Order, OrderEvent};
 use serde_json::json;
 use uuid::Uuid;
 
-/// A step may cost a tenth more before it counts as dearer: compilers differ by less, and a mistake costs more.
-const TOLERANCE: f64 = 1.10;
+/// A step may cost a quarter more before it counts as dearer: what a machine's libraries choose differs by less, and a mistake
+/// costs more.
+const TOLERANCE: f64 = 1.25;
 const TIMED: u32 = 100_000;
 /// Of two runs under valgrind, which is some fifty times slower.
 const COUNTED: [u32; 2] = [500, 2_500];
@@ -74,6 +75,10 @@ fn check() -> ExitCode {
             "NOT COMPARED: the kept counts are of {of}, and this is {}",
             machine()
         );
+        return ExitCode::SUCCESS;
+    }
+    if collected("fold", COUNTED[0]).is_none() {
+        println!("NOT COMPARED: valgrind cannot run this program here");
         return ExitCode::SUCCESS;
     }
     let mut is_dearer = false;
@@ -135,12 +140,13 @@ fn nanoseconds(step: &mut Step) -> u128 {
 
 /// Instructions of one step.
 fn instructions(name: &str) -> u64 {
-    let [few, many] = COUNTED.map(|count| collected(name, count));
+    let counted = |count| collected(name, count).expect("valgrind runs this program");
+    let [few, many] = COUNTED.map(counted);
     (many - few) / u64::from(COUNTED[1] - COUNTED[0])
 }
 
-/// What callgrind counts of a whole run.
-fn collected(name: &str, count: u32) -> u64 {
+/// What callgrind counts of a whole run; `None` if it does not come to its end.
+fn collected(name: &str, count: u32) -> Option<u64> {
     let this = env::current_exe().expect("this program has a path");
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
@@ -150,8 +156,8 @@ fn collected(name: &str, count: u32) -> u64 {
         .expect("valgrind is installed (Debian's package valgrind)");
     let told = String::from_utf8_lossy(&output.stderr);
     let collected = told.lines().find_map(|line| line.split_once("Collected : "));
-    let (_, number) = collected.unwrap_or_else(|| panic!("callgrind counts: {told}"));
-    number.trim().parse().expect("a number of instructions")
+    let (_, number) = collected.filter(|_| output.status.success())?;
+    number.trim().parse().ok()
 }
 
 fn orders() -> Arc<dyn AggregateType> {
