@@ -28,6 +28,7 @@ mod kills;
 mod late_commits;
 mod limits;
 mod live;
+mod only_broker;
 mod outcomes;
 mod outside_domain;
 mod pace;

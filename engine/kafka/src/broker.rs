@@ -8,6 +8,7 @@ mod committer;
 pub(crate) mod conformance;
 mod kafka;
 mod member;
+mod predecessors;
 mod reader;
 mod turns;
 
@@ -86,6 +87,10 @@ pub(crate) trait Member: Send {
 
     /// What the group has decided since this was asked last. It decides during [`take`](Self::take).
     fn changes(&mut self) -> Changes;
+
+    /// Ends what is open in the name of those who have last committed offsets of these places, and whom the group has
+    /// given up: they were killed, or sleep, and are refused if they wake.
+    fn fence_the_gone(&mut self, places: &[Place<'_>]) -> Result<(), KafkaError>;
 
     /// The offsets that the group has committed, in the order of the places; `None` before the first. Fails while a
     /// transaction is open that has offsets of them in it.

@@ -29,12 +29,13 @@ use self::fixture::Fixture;
 use self::run::{Ran, run};
 
 /// What must have come to pass in a thousand runs, so often at least: less proves nothing.
-const FLOOR: [(&str, u64); 12] = [
+const FLOOR: [(&str, u64); 13] = [
     ("killed", 800),
     ("frozen", 800),
     ("stopped", 100),
     ("rebalance asked for", 800),
     ("member evicted", 100),
+    ("lost member fenced", 100),
     ("commit refused by the group", 100),
     ("transaction timed out", 20),
     ("EndTxn lost", 100),

@@ -210,9 +210,8 @@ impl Schedule {
         let kinds = if self.brokers > 1 { 24 } else { 22 };
         match self.chance.below(kinds) {
             0..10 => self.point(),
-            // An orderly stop of the only broker makes Kafka lose the ends of transactions: see docs/faults.md.
-            11 if self.brokers > 1 => Blow::RestartBroker,
-            10 | 11 => Blow::Kill(Target::Broker),
+            10 => Blow::Kill(Target::Broker),
+            11 => Blow::RestartBroker,
             12 => Blow::LoseState,
             13 => Blow::DamageState,
             14 => Blow::LoseViews,

@@ -41,6 +41,7 @@ rules!(
     offsets_lie_with_the_records_of_their_transaction,
     a_renewal_settles_what_was_open,
     who_takes_a_name_fences_the_one_before,
+    what_a_lost_member_has_left_open_can_be_ended,
     a_generation_that_is_over_commits_nothing,
     nothing_comes_of_a_partition_before_it_is_resumed,
     a_range_is_read_without_what_lies_beside_it,
@@ -137,6 +138,12 @@ impl Bench {
     fn committed(&self, member: &dyn Member, partition: i32) -> Option<i64> {
         let places: [Place<'_>; 1] = [(&self.commands, partition)];
         member.committed(&places).expect("committed offsets")[0]
+    }
+
+    fn places(&self) -> Vec<Place<'_>> {
+        (0..PARTITIONS)
+            .map(|partition| (self.commands.as_str(), partition))
+            .collect()
     }
 
     fn commit(&self, member: &mut dyn Member, partition: i32, offset: i64) -> Result<(), TransactionError> {

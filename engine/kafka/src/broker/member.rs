@@ -10,21 +10,33 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMe
 use rdkafka::error::KafkaError;
 use rdkafka::producer::BaseRecord;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, TopicPartitionList};
+use uuid::Uuid;
 
 use super::committer::{Committer, Sent};
 use super::reader::message;
 use super::turns::Turns;
-use super::{Changes, Member, Message, Place, Record, Seat, is_fenced};
+use super::{Changes, Member, Message, Place, Record, Seat, is_fenced, predecessors};
 use crate::KafkaSettings;
 use crate::producer::TransactionError;
 use crate::security::token;
 use crate::seldom::Seldom;
 
-const REQUEST_MAX: Duration = Duration::from_secs(10);
+pub(super) const REQUEST_MAX: Duration = Duration::from_secs(10);
+
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 pub(super) struct KafkaMember {
+    kafka: KafkaSettings,
+    group: String,
+    name: String,
+    topics: Vec<String>,
+    /// Tells us from another process of our name.
+    client: String,
     consumer: BaseConsumer<Group>,
+    /// Kafka says that another has our name, which may have been ourselves.
+    is_fenced: bool,
     producers: Turns,
     committer: Committer,
     /// Who we were in the group when the open transaction began.
@@ -36,12 +48,55 @@ impl KafkaMember {
         // The producers first: they end the transaction that an earlier self has left open, on which everything
         // that follows would wait.
         let producers = Turns::new(kafka, seat.member, seat.is_careful)?;
+        let client = client_id(kafka);
         Ok(Self {
-            consumer: consumer(kafka, seat)?,
+            kafka: kafka.clone(),
+            group: seat.group.to_owned(),
+            name: seat.member.to_owned(),
+            topics: seat.topics.iter().map(|topic| (*topic).to_owned()).collect(),
+            consumer: consumer(kafka, seat, &client)?,
+            client,
+            is_fenced: false,
             producers,
             committer: Committer::start(),
             metadata: None,
         })
+    }
+
+    /// Joins anew, if nobody else has joined under our name: a broker that was away may have two of our own attempts to
+    /// join, of which the later one fences the earlier one. Fails if there is somebody else.
+    fn unless_replaced(&mut self, fenced: KafkaError) -> Result<(), KafkaError> {
+        match predecessors::who_is(&self.kafka, &self.group, &self.name) {
+            Ok(client) if client.as_ref().is_none_or(|client| *client == self.client) => self.rejoin(),
+            Ok(_) => Err(fenced),
+            Err(error) => {
+                tracing::warn!(%error, "cannot tell whether another process has our name");
+                std::thread::sleep(ASK_AGAIN_AFTER);
+                Ok(())
+            }
+        }
+    }
+
+    fn rejoin(&mut self) -> Result<(), KafkaError> {
+        tracing::info!(member = self.name, "joining the group anew");
+        let mut changes = self.changes();
+        changes.add(Changes {
+            assigned: Vec::new(),
+            revoked: partitions(&self.consumer.assignment()?),
+        });
+        let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+        let seat = Seat {
+            group: &self.group,
+            member: &self.name,
+            topics: &topics,
+            is_careful: true,
+        };
+        // It has not been polled, so it knows of no changes yet.
+        let anew = consumer(&self.kafka, seat, &self.client)?;
+        *anew.context().changes() = changes;
+        self.consumer = anew;
+        self.is_fenced = false;
+        Ok(())
     }
 }
 
@@ -51,6 +106,10 @@ impl Member for KafkaMember {
         at_most: Duration,
         each: &mut dyn FnMut(&Message<'_>) -> ControlFlow<()>,
     ) -> Result<(), KafkaError> {
+        if self.is_fenced {
+            let fenced = KafkaError::MessageConsumption(RDKafkaErrorCode::FencedInstanceId);
+            return self.unless_replaced(fenced);
+        }
         let mut next = self.consumer.poll(at_most);
         while let Some(polled) = next {
             match polled {
@@ -59,7 +118,10 @@ impl Member for KafkaMember {
                         break;
                     }
                 }
-                Err(error) if is_fenced(&error) => return Err(error),
+                Err(error) if is_fenced(&error) => {
+                    self.is_fenced = true;
+                    return self.unless_replaced(error);
+                }
                 Err(error) => tracing::warn!(%error, "taking commands"),
             }
             next = self.consumer.poll(Duration::ZERO);
@@ -70,6 +132,10 @@ impl Member for KafkaMember {
     fn changes(&mut self) -> Changes {
         let mut changes = self.consumer.context().changes();
         std::mem::take(&mut *changes)
+    }
+
+    fn fence_the_gone(&mut self, places: &[Place<'_>]) -> Result<(), KafkaError> {
+        predecessors::fence_the_gone(&self.kafka, &self.group, &self.name, places)
     }
 
     fn committed(&self, places: &[Place<'_>]) -> Result<Vec<Option<i64>>, KafkaError> {
@@ -127,11 +193,7 @@ impl Member for KafkaMember {
     }
 
     fn begin_commit(&mut self, offsets: &[(Place<'_>, i64)]) -> Result<(), TransactionError> {
-        let offsets = list_with(
-            offsets
-                .iter()
-                .map(|(place, offset)| (*place, Offset::Offset(*offset))),
-        );
+        let offsets = signed(offsets, &self.name);
         let producer = self.producers.current().clone();
         let (offsets, metadata) = match (offsets, self.metadata.take()) {
             (Ok(offsets), Some(metadata)) => (offsets, metadata),
@@ -218,14 +280,23 @@ fn partitions(list: &TopicPartitionList) -> Vec<(String, i32)> {
         .collect()
 }
 
-fn consumer(kafka: &KafkaSettings, seat: Seat<'_>) -> Result<BaseConsumer<Group>, KafkaError> {
+/// What the user has chosen, and what nobody else has.
+fn client_id(kafka: &KafkaSettings) -> String {
+    let config = kafka.client();
+    let chosen = config.get("client.id").unwrap_or_default();
+    format!("{chosen}-{}", Uuid::new_v4())
+}
+
+fn consumer(kafka: &KafkaSettings, seat: Seat<'_>, client: &str) -> Result<BaseConsumer<Group>, KafkaError> {
     let mut config: ClientConfig = kafka.client();
     config
+        .set("client.id", client)
         .set("group.id", seat.group)
         // A static member: a quick restart takes up its partitions without a rebalance (KIP-345).
         .set("group.instance.id", seat.member)
         .set("partition.assignment.strategy", "cooperative-sticky")
-        .set("session.timeout.ms", "10000")
+        // The least that a broker allows, if nobody has told it otherwise: so long after a kill nobody leads.
+        .set("session.timeout.ms", "6000")
         .set("heartbeat.interval.ms", "1000")
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
@@ -239,7 +310,7 @@ fn consumer(kafka: &KafkaSettings, seat: Seat<'_>) -> Result<BaseConsumer<Group>
     Ok(consumer)
 }
 
-fn list(places: &[Place<'_>]) -> TopicPartitionList {
+pub(super) fn list(places: &[Place<'_>]) -> TopicPartitionList {
     let mut list = TopicPartitionList::with_capacity(places.len());
     for (topic, partition) in places {
         list.add_partition(topic, *partition);
@@ -253,6 +324,17 @@ fn list_with<'a>(
     let mut list = TopicPartitionList::new();
     for ((topic, partition), offset) in places {
         list.add_partition_offset(topic, partition, offset)?;
+    }
+    Ok(list)
+}
+
+/// Offsets to commit, and who does: see [`predecessors`].
+fn signed(offsets: &[(Place<'_>, i64)], name: &str) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for ((topic, partition), offset) in offsets {
+        let mut element = list.add_partition(topic, *partition);
+        element.set_offset(Offset::Offset(*offset))?;
+        element.set_metadata(name);
     }
     Ok(list)
 }

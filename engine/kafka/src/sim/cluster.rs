@@ -444,9 +444,11 @@ impl Cluster {
                 partition.open.retain(|_, open| *open != id);
             }
             None => {
-                let group = self.transactions[id].group.as_ref();
-                let group = group.and_then(|name| self.groups.get_mut(name));
-                group.into_iter().for_each(|group| group.settle(id, commit));
+                let Transaction { group, producer, .. } = &self.transactions[id];
+                let group = group.as_ref().and_then(|name| self.groups.get_mut(name));
+                group
+                    .into_iter()
+                    .for_each(|group| group.settle(id, producer, commit));
             }
         }
         match markers {

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use super::cluster::{Place, TransactionId};
 
 /// As in `broker/member.rs`.
-const SESSION_MAX: Duration = Duration::from_secs(10);
+const SESSION_MAX: Duration = Duration::from_secs(6);
 
 /// Who a member was when it asked to commit: a newer generation, or another one under its name, refuses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub(super) struct Group {
     /// It may move partitions, and not only give out what is free.
     moves: bool,
     offsets: BTreeMap<Place, i64>,
+    /// Who has committed them.
+    writers: BTreeMap<Place, String>,
     /// Offsets in open transactions.
     pending: BTreeMap<TransactionId, BTreeMap<Place, i64>>,
 }
@@ -123,9 +125,10 @@ impl Group {
         }
     }
 
-    /// A member's worker has ended: it is silent from now on, if it was not before.
-    pub(super) fn is_gone(&mut self, name: &str, now: Duration) {
-        if let Some(seated) = self.members.get_mut(name) {
+    /// A member is no more, and does not say so: it is silent from now on, if it was not before.
+    pub(super) fn falls_silent(&mut self, name: &str, incarnation: u64, now: Duration) {
+        let seated = self.members.get_mut(name);
+        if let Some(seated) = seated.filter(|seated| seated.incarnation == incarnation) {
             seated.silent_since.get_or_insert(now);
         }
     }
@@ -236,14 +239,23 @@ impl Group {
         self.pending.entry(transaction).or_default().extend(offsets);
     }
 
-    pub(super) fn set(&mut self, offsets: BTreeMap<Place, i64>) {
+    pub(super) fn set(&mut self, offsets: BTreeMap<Place, i64>, writer: &str) {
+        let signed = offsets.keys().map(|place| (place.clone(), writer.to_owned()));
+        self.writers.extend(signed);
         self.offsets.extend(offsets);
     }
 
-    pub(super) fn settle(&mut self, transaction: TransactionId, commit: bool) {
+    pub(super) fn settle(&mut self, transaction: TransactionId, writer: &str, commit: bool) {
         let offsets = self.pending.remove(&transaction).unwrap_or_default();
         if commit {
-            self.offsets.extend(offsets);
+            self.set(offsets, writer);
         }
+    }
+
+    /// Those who have last committed offsets of these places and are members no more.
+    pub(super) fn gone(&self, places: &[Place]) -> BTreeSet<String> {
+        let writers = places.iter().filter_map(|place| self.writers.get(place));
+        let gone = writers.filter(|writer| !self.members.contains_key(*writer));
+        gone.cloned().collect()
     }
 }

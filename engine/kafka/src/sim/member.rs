@@ -244,7 +244,7 @@ impl SimMember {
                 .is_some_and(|of| group.accepts(&self.name, of));
             let is_refused = !is_ours && !is_nobodys;
             if !is_refused && is_outside {
-                group.set(offsets);
+                group.set(offsets, &self.name);
             } else if !is_refused {
                 group.add(transaction, offsets);
                 cluster.add_group(transaction, &self.group);
@@ -265,6 +265,15 @@ impl SimMember {
         self.end()?;
         World::point();
         Ok(())
+    }
+}
+
+/// Its process may go on, without it.
+impl Drop for SimMember {
+    fn drop(&mut self) {
+        let mut cluster = self.world.cluster();
+        let now = cluster.now;
+        group(&mut cluster, &self.group).falls_silent(&self.name, self.incarnation, now);
     }
 }
 
@@ -299,6 +308,21 @@ impl Member for SimMember {
 
     fn changes(&mut self) -> Changes {
         std::mem::take(&mut self.changes)
+    }
+
+    fn fence_the_gone(&mut self, places: &[broker::Place<'_>]) -> Result<(), KafkaError> {
+        let places: Vec<Place> = places.iter().map(|found| place(*found)).collect();
+        World::point();
+        let gone = group(&mut self.world.cluster(), &self.group).gone(&places);
+        for name in gone.iter().filter(|name| **name != self.name) {
+            World::point();
+            self.world.cluster().note("lost member fenced");
+            let fenced = self
+                .world
+                .retried(INIT_MAX, |cluster| cluster.init_producer(name));
+            fenced.ok_or_else(timed_out)?;
+        }
+        Ok(())
     }
 
     fn committed(&self, places: &[broker::Place<'_>]) -> Result<Vec<Option<i64>>, KafkaError> {

@@ -55,8 +55,6 @@ pub(super) struct Running {
 }
 
 pub(super) struct Thread {
-    /// The group's member that it is, if it is a worker.
-    member: Option<String>,
     body: Generator<'static, (), Turn>,
     turn: Turn,
     /// The cluster's version when it last ran.
@@ -104,7 +102,7 @@ impl Process {
         let failed = Arc::new(Mutex::new(None));
         let follow = {
             let (shared, failed) = (Arc::clone(&shared), Arc::clone(&failed));
-            thread(None, move || {
+            thread(move || {
                 wait_for_keys(&shared);
                 match shared.follower.run() {
                     Ok(()) | Err(FollowError::Stopped) => {}
@@ -114,12 +112,12 @@ impl Process {
         };
         let keys = {
             let (shared, world) = (Arc::clone(&shared), world.clone());
-            thread(None, move || follow_keys(&shared, &world))
+            thread(move || follow_keys(&shared, &world))
         };
         let mut threads = vec![follow, keys];
         for post in Self::posts(self.name, &self.catalog, bug) {
             let (shared, failed) = (Arc::clone(&shared), Arc::clone(&failed));
-            threads.push(thread(Some(post.member.clone()), move || {
+            threads.push(thread(move || {
                 wait_for_keys(&shared);
                 if let Err(error) = work(&shared, &post, &Arc::default()) {
                     tell(&failed, format!("worker {}: {error}", post.member));
@@ -178,9 +176,8 @@ fn tell(failed: &Mutex<Option<String>>, error: String) {
     failed.get_or_insert(error);
 }
 
-fn thread(member: Option<String>, body: impl FnOnce() + Send + 'static) -> Thread {
+fn thread(body: impl FnOnce() + Send + 'static) -> Thread {
     Thread {
-        member,
         body: Gn::new_opt(STACK, move || {
             body();
             Turn::Next
@@ -241,12 +238,6 @@ impl Running {
     pub(super) fn failure(&self) -> Option<String> {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         failed.clone()
-    }
-
-    /// The members of groups whose workers have ended.
-    pub(super) fn ended(&self) -> impl Iterator<Item = &str> {
-        let ended = self.threads.iter().filter(|thread| thread.body.is_done());
-        ended.filter_map(|thread| thread.member.as_deref())
     }
 
     pub(super) fn has_ended(&self) -> bool {

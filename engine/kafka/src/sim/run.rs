@@ -297,13 +297,6 @@ impl Run<'_> {
                         self.is_silent(index, None);
                     } else if running.is_stopping {
                         running.stop();
-                        let mut cluster = self.world.cluster();
-                        // A worker that has ended sends no heartbeats, although its process goes on.
-                        for member in running.ended() {
-                            let groups = cluster.groups.values_mut();
-                            groups.for_each(|group| group.is_gone(member, now));
-                        }
-                        drop(cluster);
                         if running.has_ended() {
                             self.down(index, now);
                         }

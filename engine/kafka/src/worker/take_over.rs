@@ -43,6 +43,7 @@ impl Worker {
             if self.shared.is_stopped.load(Ordering::SeqCst) {
                 return Ok(());
             }
+            self.fence_the_gone(slices);
             match self.catch_up(slices) {
                 Ok(()) => break,
                 Err(WorkerError::Follow(FollowError::Stopped)) => return Ok(()),
@@ -63,6 +64,14 @@ impl Worker {
         let took = self.shared.runtime.now() - started_at;
         tracing::info!(partitions = slices.len(), ?took, "partitions taken over");
         Ok(())
+    }
+
+    /// So that we need not wait until Kafka gives up a transaction that nobody will end.
+    fn fence_the_gone(&mut self, slices: &[Slice]) {
+        let shared = Arc::clone(&self.shared);
+        if let Err(error) = self.member.fence_the_gone(&places(&shared, slices)) {
+            tracing::warn!(%error, "cannot end what a lost member may have left open; Kafka will");
+        }
     }
 
     /// Brings the local store to the end of the log, and the consumer to the first command that is not decided.

@@ -80,6 +80,38 @@ pub(super) fn who_takes_a_name_fences_the_one_before(bench: &Bench) {
     bench.eventually("it is seen", || bench.events() == ["seen"]);
 }
 
+pub(super) fn what_a_lost_member_has_left_open_can_be_ended(bench: &Bench) {
+    let mut lost = bench.join_alone("a");
+    for value in ["first", "never"] {
+        lost.begin().expect("begun");
+        lost.send(bench.event(0, value, 1)).expect("sent");
+        if value == "first" {
+            bench.commit(lost.as_mut(), 0, 1).expect("committed");
+        }
+    }
+    bench.eventually("it is there", || bench.end(0, Isolation::ReadUncommitted) == 3);
+    let mut successor = bench.join("b");
+    take(successor.as_mut());
+    // Nobody ends what is of one who is there.
+    successor.fence_the_gone(&bench.places()).expect("asked");
+    assert_eq!(bench.end(0, Isolation::ReadCommitted), 2);
+
+    drop(lost);
+    let mut assigned = 0;
+    bench.eventually("its partitions go to another", || {
+        take(successor.as_mut());
+        assigned += successor.changes().assigned.len();
+        assigned == PARTITIONS as usize
+    });
+    successor.fence_the_gone(&bench.places()).expect("ended");
+    assert_eq!(bench.end(0, Isolation::ReadCommitted), 4);
+    assert_eq!(bench.committed(successor.as_ref(), 0), Some(1));
+    successor.begin().expect("begun");
+    successor.send(bench.event(0, "seen", 1)).expect("sent");
+    bench.commit(successor.as_mut(), 0, 2).expect("committed");
+    bench.eventually("it is seen", || bench.events() == ["first", "seen"]);
+}
+
 pub(super) fn a_generation_that_is_over_commits_nothing(bench: &Bench) {
     let mut member = bench.join_alone("a");
     member.begin().expect("begun");
