@@ -51,11 +51,6 @@ impl Cluster {
         for at_least in ["min.insync.replicas", "transaction.state.log.min.isr"] {
             config.push_str(&format!("{at_least}={}\n", all / 2 + 1));
         }
-        if all == 1 {
-            // Nobody else could lead its partitions. In an orderly end it would give them up all the same, and a
-            // transaction that is just being committed would lose its markers (docs/faults.md).
-            config.push_str("controlled.shutdown.enable=false\n");
-        }
         config
     }
 }
@@ -91,7 +86,6 @@ mod tests {
             "node.id=1",
             "min.insync.replicas=1",
             "transaction.state.log.min.isr=1",
-            "controlled.shutdown.enable=false",
         ] {
             assert!(one.lines().any(|found| found == line), "{one}");
         }
