@@ -74,18 +74,22 @@ impl Bound {
     }
 }
 
+impl Goal {
+    pub(crate) fn new(of: impl Into<String>, wanted: Bound, found: Option<f64>) -> Self {
+        Self {
+            of: of.into(),
+            wanted,
+            found,
+            is_reached: found.is_some_and(|found| wanted.allows(found)),
+        }
+    }
+}
+
 impl Row {
     /// What it is to reach.
     pub(crate) fn aims(mut self, goals: &[(Measure, Bound)]) -> Self {
-        let goal = |&(measure, wanted): &(Measure, Bound)| {
-            let found = measure.of(&self);
-            Goal {
-                of: measure.name(),
-                wanted,
-                found,
-                is_reached: found.is_some_and(|found| wanted.allows(found)),
-            }
-        };
+        let goal =
+            |&(measure, wanted): &(Measure, Bound)| Goal::new(measure.name(), wanted, measure.of(&self));
         self.goals = goals.iter().map(goal).collect();
         self
     }

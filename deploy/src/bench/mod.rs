@@ -1,7 +1,7 @@
 //! `foldline bench`: what Foldline does on this machine, beside what a program reaches that does nothing else.
 //!
 //! - `system`: what is measured, as processes of their own. `restaurant`: the work it is given.
-//! - `commands`, `preloaded`, `hot`, `queries`, `visible`: a file for each measurement.
+//! - `commands`, `preloaded`, `hot`, `queries`, `visible`, `growth`: a file for each measurement.
 //! - `floor`: what they are compared with. `http`: the client that makes the load.
 //! - `rounds`, `figures`, `goals`: how measurements become figures, and which are to be reached. `machine`, `report`: what is told in the end.
 
@@ -9,6 +9,7 @@ mod commands;
 mod figures;
 mod floor;
 mod goals;
+mod growth;
 mod hot;
 mod http;
 mod machine;
@@ -34,6 +35,7 @@ use tokio::task::spawn_blocking;
 
 use self::floor::Roundtrip;
 use self::goals::{Bound, Measure};
+use self::growth::Growth;
 use self::machine::Machine;
 use self::preloaded::{Loader, Topic};
 use self::progress::Doing;
@@ -62,12 +64,15 @@ pub(crate) struct BenchOptions {
     /// Write the figures, and the machine that they are of, into this file too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Measure only this [default: all].
+    /// Measure only this [default: all but `growth`].
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     only: Vec<Part>,
     /// How many commands are preloaded in each round [default: 200000, with --quick 20000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(6_000..=2_000_000))]
     commands: Option<u32>,
+    /// How many orders there are in the end of `growth`, in rounds of `--commands`. A million takes ten minutes and 10 GB.
+    #[arg(long, value_name = "N", default_value = "1000000", value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
+    orders: u32,
     /// Where Apache Kafka and the registry are kept once fetched, 150 MB [default: .foldline/cache].
     #[arg(long, env = "FOLDLINE_CACHE", value_name = "FOLDER")]
     cache: Option<PathBuf>,
@@ -86,11 +91,14 @@ enum Part {
     Topic,
     /// Commands on one aggregate.
     Hot,
+    /// What changes as the history grows: rates, memory, starts.
+    Growth,
 }
 
 impl BenchOptions {
     fn wants(&self, part: Part) -> bool {
-        self.only.is_empty() || self.only.contains(&part)
+        let is_asked_for = self.only.contains(&part);
+        is_asked_for || (self.only.is_empty() && part != Part::Growth)
     }
 }
 
@@ -159,12 +167,17 @@ pub(crate) async fn run(options: BenchOptions, domains: Domains) -> anyhow::Resu
         () = shutdown.wait() => Err(anyhow::anyhow!("stopped before everything was measured")),
     };
     doing.end();
-    let (rows, memory_mb) = measured?;
+    let Measured {
+        rows,
+        growth,
+        memory_mb,
+    } = measured?;
     let report = Report {
         measured_at: preloaded::now().to_string(),
         quick: options.quick,
         preloaded_commands: Plan::of(&options).commands,
         rows,
+        growth,
         memory_mb,
         machine,
     };
@@ -176,11 +189,14 @@ pub(crate) async fn run(options: BenchOptions, domains: Domains) -> anyhow::Resu
     Ok(())
 }
 
-async fn measure(
-    options: &BenchOptions,
-    domains: &Domains,
-    doing: &Arc<Doing>,
-) -> anyhow::Result<(Vec<Row>, Memory)> {
+/// All that was.
+struct Measured {
+    rows: Vec<Row>,
+    growth: Option<Growth>,
+    memory_mb: Memory,
+}
+
+async fn measure(options: &BenchOptions, domains: &Domains, doing: &Arc<Doing>) -> anyhow::Result<Measured> {
     let Some(orders) = domains.aggregate("restaurant", "orders") else {
         bail!("the benchmark places orders, and the domain `restaurant` is not installed");
     };
@@ -214,10 +230,18 @@ async fn measure(
     if options.wants(Part::Hot) {
         rows.push(hot_row(&mut bench, domains).await?);
     }
-    let memory = bench.system.memory();
+    let mut growth = None;
+    if options.wants(Part::Growth) {
+        growth = Some(growth::measure(&mut bench, &loader, options.orders as usize).await?);
+    }
+    let memory_mb = bench.system.memory();
     doing.next("stopping everything");
     bench.system.end().await;
-    Ok((rows, memory))
+    Ok(Measured {
+        rows,
+        growth,
+        memory_mb,
+    })
 }
 
 async fn over_http(bench: &Bench, loader: &Loader) -> anyhow::Result<Vec<Row>> {
@@ -318,6 +342,7 @@ mod tests {
             json: None,
             only: vec![],
             commands: None,
+            orders: 1_000_000,
             cache: None,
         };
         assert_eq!(Plan::of(&options).commands, 20_004);

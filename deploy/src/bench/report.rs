@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use super::figures::{Figures, ratio};
 use super::goals::{Bound, Goal};
+use super::growth::{Growth, Round};
 use super::machine::Machine;
-use super::system::{Cpu, Memory};
+use super::system::{Cpu, Memory, Service};
 
 /// Everything that one run has shown.
 #[derive(Debug, Serialize)]
@@ -16,6 +17,8 @@ pub(crate) struct Report {
     pub(crate) quick: bool,
     pub(crate) preloaded_commands: usize,
     pub(crate) rows: Vec<Row>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) growth: Option<Growth>,
     pub(crate) memory_mb: Memory,
     pub(crate) machine: Machine,
 }
@@ -62,6 +65,10 @@ impl Report {
     /// For the terminal.
     pub(crate) fn text(&self) -> String {
         let machine = self.machine.text();
+        let growth = self.growth.as_ref().map(Growth::text).unwrap_or_default();
+        if self.rows.is_empty() {
+            return format!("{growth}\n{machine}");
+        }
         let (figures, floors, cpu, memory) = (self.figures(), self.floors(), self.cpu(), self.memory());
         let goals = self.goals();
         format!(
@@ -71,6 +78,7 @@ impl Report {
              Goals\n{goals}\n\
              CPU seconds for 100,000 of each\n{cpu}\n\
              MB in memory\n{memory}\n\
+             {growth}\
              {machine}"
         )
     }
@@ -118,20 +126,7 @@ impl Report {
     fn goals(&self) -> String {
         let rows = self.numbered().flat_map(|(number, row)| {
             let goals = row.goals.iter();
-            goals.map(move |goal| {
-                let bound = match goal.wanted {
-                    Bound::AtLeast(least) => format!("at least {}", figure(least)),
-                    Bound::AtMost(most) => format!("at most {}", figure(most)),
-                };
-                let verdict = if goal.is_reached { "reached" } else { "missed" };
-                vec![
-                    row.title(number),
-                    goal.of.clone(),
-                    bound,
-                    or_dash(goal.found, figure),
-                    verdict.to_owned(),
-                ]
-            })
+            goals.map(move |goal| [vec![row.title(number)], goal.cells()].concat())
         });
         table(&["", "figure", "goal", "found", ""], &rows.collect::<Vec<_>>())
     }
@@ -161,6 +156,53 @@ impl Report {
 
     fn numbered(&self) -> impl Iterator<Item = (usize, &Row)> {
         (1..).zip(&self.rows)
+    }
+}
+
+impl Goal {
+    /// What it is about, the goal, what was found, and whether it is reached.
+    fn cells(&self) -> Vec<String> {
+        let bound = match self.wanted {
+            Bound::AtLeast(least) => format!("at least {}", figure(least)),
+            Bound::AtMost(most) => format!("at most {}", figure(most)),
+        };
+        let verdict = if self.is_reached { "reached" } else { "missed" };
+        vec![
+            self.of.clone(),
+            bound,
+            or_dash(self.found, figure),
+            verdict.to_owned(),
+        ]
+    }
+}
+
+impl Growth {
+    /// For the terminal.
+    fn text(&self) -> String {
+        let head = [
+            "orders",
+            "events",
+            "commands/s",
+            "events into views/s",
+            "command-handler MB",
+            "projector MB",
+            "query-api MB",
+        ];
+        let row = |round: &Round| {
+            let memory = Service::ALL.map(|service| {
+                let used = round.memory_mb.get(service.name());
+                used.map_or_else(|| "-".to_owned(), |(_, most)| most.to_string())
+            });
+            // Exact up to 2^53.
+            #[allow(clippy::cast_precision_loss)]
+            let counts = [round.orders as f64, round.events as f64].map(whole);
+            let rates = [round.commands_per_second, round.views_per_second].map(whole);
+            counts.into_iter().chain(rates).chain(memory).collect()
+        };
+        let rounds = table(&head, &self.rounds.iter().map(row).collect::<Vec<_>>());
+        let goals: Vec<Vec<String>> = self.goals().iter().map(Goal::cells).collect();
+        let goals = table(&["figure", "goal", "found", ""], &goals);
+        format!("As the history grows (MB: the most since the service started)\n{rounds}\n{goals}\n")
     }
 }
 

@@ -119,7 +119,7 @@ impl System {
         // Each names a file in its folder, by which a next run finds what is left over.
         match service {
             Service::CommandHandler => {
-                add("state-dir", path(self.home(service).join("state")));
+                add("state-dir", path(self.state_folder()));
                 add("query-api", url(Service::QueryApi));
             }
             Service::Projector => add("data-dir", path(self.home(service).join("views"))),
@@ -183,6 +183,11 @@ impl System {
         };
         let broker = self.stack.broker().pid().map(|pid| ("Kafka", pid));
         Service::ALL.into_iter().filter_map(pid_of).chain(broker)
+    }
+
+    /// Where the command handler has what it could restore from Kafka.
+    pub(crate) fn state_folder(&self) -> PathBuf {
+        self.home(Service::CommandHandler).join("state")
     }
 
     fn home(&self, service: Service) -> PathBuf {

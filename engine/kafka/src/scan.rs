@@ -1,6 +1,6 @@
 //! A partition, read once from one offset to another: for tools that judge a log, and keep no place in it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -8,7 +8,7 @@ use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::KafkaSettings;
-use crate::broker::Quiet;
+use crate::broker::{Quiet, is_of_one_broker};
 use crate::security::token;
 
 const REQUEST_MAX: Duration = Duration::from_secs(10);
@@ -140,12 +140,15 @@ impl Scan {
         let Some(reading) = &self.reading else {
             return Ok(None);
         };
+        let asked_at = Instant::now();
         let record = loop {
-            match self.consumer.poll(SILENCE_MAX) {
+            let left = SILENCE_MAX.saturating_sub(asked_at.elapsed());
+            match self.consumer.poll(left) {
                 None => return Err(self.silent(reading)),
                 Some(Err(KafkaError::PartitionEOF(_))) => break None,
                 // librdkafka connects again by itself, and tells of each try.
-                Some(Err(KafkaError::MessageConsumption(code))) if is_passing(code) => {}
+                Some(Err(error)) if (is_of_one_broker(&error) || are_all_away(&error)) && !left.is_zero() => {
+                }
                 Some(Err(error)) => return Err(self.away(&error)),
                 Some(Ok(message)) if message.offset() >= reading.end => break None,
                 Some(Ok(message)) => {
@@ -184,13 +187,10 @@ impl Scan {
     }
 }
 
-fn is_passing(code: RDKafkaErrorCode) -> bool {
+/// Whoever runs a tool would rather wait for a broker that comes back than begin again.
+fn are_all_away(error: &KafkaError) -> bool {
     matches!(
-        code,
-        RDKafkaErrorCode::BrokerTransportFailure
-            | RDKafkaErrorCode::AllBrokersDown
-            | RDKafkaErrorCode::OperationTimedOut
-            | RDKafkaErrorCode::NotLeaderForPartition
-            | RDKafkaErrorCode::LeaderNotAvailable
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::OperationTimedOut)
     )
 }

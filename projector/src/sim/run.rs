@@ -1,12 +1,12 @@
 //! One run: a seed decides who writes, who reads, and which projectors are killed, frozen and replaced by the program of
 //! tomorrow. Then all is mended, and the store must have everything, as it was at each moment before.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use fastrand::Rng;
 use foldline_core::Domains;
+use foldline_seeds::Ran;
 use foldline_views::{Snapshot, SqliteStore, ViewReader, ViewStore};
 use tokio::runtime::Handle;
 
@@ -24,15 +24,6 @@ const ROUGH: u32 = 220;
 const TURNS_MAX: u32 = 6_000;
 /// Between two looks at the store, while all goes well.
 const JUDGED_EVERY: u32 = 20;
-
-/// What came of a run.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Ran {
-    pub(super) turns: u32,
-    pub(super) seen: BTreeMap<&'static str, u64>,
-    /// What must not be.
-    pub(super) problems: Vec<String>,
-}
 
 pub(super) fn run(folder: &Path, handle: &Handle, seed: u64, bug: Option<Bug>) -> Ran {
     let path = folder.join(format!("{seed}.db"));
@@ -62,7 +53,8 @@ pub(super) fn run(folder: &Path, handle: &Handle, seed: u64, bug: Option<Bug>) -
     }
     let seen = std::mem::take(&mut run.world.shared().seen);
     Ran {
-        turns: run.turns,
+        turns: u64::from(run.turns),
+        trace: 0,
         seen,
         problems: run.problems,
     }

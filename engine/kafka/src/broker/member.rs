@@ -24,7 +24,6 @@ use crate::security::token;
 use crate::seldom::Seldom;
 
 pub(super) const REQUEST_MAX: Duration = Duration::from_secs(10);
-
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 pub(super) struct KafkaMember {
@@ -289,14 +288,16 @@ fn client_id(kafka: &KafkaSettings) -> String {
 
 fn consumer(kafka: &KafkaSettings, seat: Seat<'_>, client: &str) -> Result<BaseConsumer<Group>, KafkaError> {
     let mut config: ClientConfig = kafka.client();
+    if config.get("session.timeout.ms").is_none() {
+        // The least that a broker allows, if nobody has told it otherwise: so long after a kill nobody leads.
+        config.set("session.timeout.ms", "6000");
+    }
     config
         .set("client.id", client)
         .set("group.id", seat.group)
         // A static member: a quick restart takes up its partitions without a rebalance (KIP-345).
         .set("group.instance.id", seat.member)
         .set("partition.assignment.strategy", "cooperative-sticky")
-        // The least that a broker allows, if nobody has told it otherwise: so long after a kill nobody leads.
-        .set("session.timeout.ms", "6000")
         .set("heartbeat.interval.ms", "1000")
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")

@@ -113,7 +113,7 @@ impl Reader for KafkaReader {
 
 /// Of several brokers, one that is away must not keep a reader from the others: librdkafka tells of each try to reach it, and
 /// reads on where the partition's new leader is. When all are away it says so.
-fn is_of_one_broker(error: &KafkaError) -> bool {
+pub(crate) fn is_of_one_broker(error: &KafkaError) -> bool {
     let code = error.rdkafka_error_code();
     matches!(
         code,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use foldline_core::Timestamp;
+use foldline_seeds::Ran;
 
 use super::broker::{KEYS, SimBroker};
 use super::bugs::Bug;
@@ -27,17 +28,6 @@ const MENDED: Duration = Duration::from_secs(25);
 /// By then it must have come to rest.
 const STEPS_MAX: u64 = 50_000;
 const TIME_MAX: Duration = Duration::from_secs(200);
-
-/// What came of a run.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Ran {
-    pub(super) steps: u64,
-    /// A hash of every turn that was given: equal for equal runs.
-    pub(super) trace: u64,
-    pub(super) seen: BTreeMap<&'static str, u64>,
-    /// What must not be.
-    pub(super) problems: Vec<String>,
-}
 
 /// Something that is done to a process.
 #[derive(Debug, Clone, Copy)]
@@ -435,7 +425,7 @@ impl Run<'_> {
         }
         let seen = std::mem::take(&mut self.world.cluster().seen);
         Ran {
-            steps: self.steps,
+            turns: self.steps,
             trace: self.trace,
             seen,
             problems: self.problems,
