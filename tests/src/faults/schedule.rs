@@ -210,9 +210,10 @@ impl Schedule {
         let kinds = if self.brokers > 1 { 24 } else { 22 };
         match self.chance.below(kinds) {
             0..10 => self.point(),
-            // An orderly stop of the only broker can make Kafka lose the ends of transactions: see docs/faults.md.
-            11 if self.brokers > 1 => Blow::RestartBroker,
-            10 | 11 => Blow::Kill(Target::Broker),
+            // When the only broker comes back, Kafka can lose the ends of transactions: see docs/faults.md.
+            10 | 11 if self.brokers == 1 => Blow::HandOver,
+            10 => Blow::Kill(Target::Broker),
+            11 => Blow::RestartBroker,
             12 => Blow::LoseState,
             13 => Blow::DamageState,
             14 => Blow::LoseViews,

@@ -10,9 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMe
 use rdkafka::error::KafkaError;
 use rdkafka::producer::BaseRecord;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
-use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, TopicPartitionList};
-use uuid::Uuid;
 
 use super::committer::{Committer, Sent};
 use super::reader::message;
@@ -24,18 +22,13 @@ use crate::security::token;
 use crate::seldom::Seldom;
 
 pub(super) const REQUEST_MAX: Duration = Duration::from_secs(10);
-const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 pub(super) struct KafkaMember {
     kafka: KafkaSettings,
     group: String,
     name: String,
     topics: Vec<String>,
-    /// Tells us from another process of our name.
-    client: String,
     consumer: BaseConsumer<Group>,
-    /// Kafka says that another has our name, which may have been ourselves.
-    is_fenced: bool,
     producers: Turns,
     committer: Committer,
     /// Who we were in the group when the open transaction began.
@@ -47,37 +40,42 @@ impl KafkaMember {
         // The producers first: they end the transaction that an earlier self has left open, on which everything
         // that follows would wait.
         let producers = Turns::new(kafka, seat.member, seat.is_careful)?;
-        let client = client_id(kafka);
         Ok(Self {
             kafka: kafka.clone(),
             group: seat.group.to_owned(),
             name: seat.member.to_owned(),
             topics: seat.topics.iter().map(|topic| (*topic).to_owned()).collect(),
-            consumer: consumer(kafka, seat, &client)?,
-            client,
-            is_fenced: false,
+            consumer: consumer(kafka, seat)?,
             producers,
             committer: Committer::start(),
             metadata: None,
         })
     }
+}
 
-    /// Joins anew, if nobody else has joined under our name: a broker that was away may have two of our own attempts to
-    /// join, of which the later one fences the earlier one. Fails if there is somebody else.
-    fn unless_replaced(&mut self, fenced: KafkaError) -> Result<(), KafkaError> {
-        match predecessors::who_is(&self.kafka, &self.group, &self.name) {
-            Ok(client) if client.as_ref().is_none_or(|client| *client == self.client) => self.rejoin(),
-            Ok(_) => Err(fenced),
-            Err(error) => {
-                tracing::warn!(%error, "cannot tell whether another process has our name");
-                std::thread::sleep(ASK_AGAIN_AFTER);
-                Ok(())
+impl Member for KafkaMember {
+    fn take(
+        &mut self,
+        at_most: Duration,
+        each: &mut dyn FnMut(&Message<'_>) -> ControlFlow<()>,
+    ) -> Result<(), KafkaError> {
+        let mut next = self.consumer.poll(at_most);
+        while let Some(polled) = next {
+            match polled {
+                Ok(found) => {
+                    if each(&message(&found)).is_break() {
+                        break;
+                    }
+                }
+                Err(error) if is_fenced(&error) => return Err(error),
+                Err(error) => tracing::warn!(%error, "taking commands"),
             }
+            next = self.consumer.poll(Duration::ZERO);
         }
+        Ok(())
     }
 
     fn rejoin(&mut self) -> Result<(), KafkaError> {
-        tracing::info!(member = self.name, "joining the group anew");
         let mut changes = self.changes();
         changes.add(Changes {
             assigned: Vec::new(),
@@ -91,40 +89,9 @@ impl KafkaMember {
             is_careful: true,
         };
         // It has not been polled, so it knows of no changes yet.
-        let anew = consumer(&self.kafka, seat, &self.client)?;
+        let anew = consumer(&self.kafka, seat)?;
         *anew.context().changes() = changes;
         self.consumer = anew;
-        self.is_fenced = false;
-        Ok(())
-    }
-}
-
-impl Member for KafkaMember {
-    fn take(
-        &mut self,
-        at_most: Duration,
-        each: &mut dyn FnMut(&Message<'_>) -> ControlFlow<()>,
-    ) -> Result<(), KafkaError> {
-        if self.is_fenced {
-            let fenced = KafkaError::MessageConsumption(RDKafkaErrorCode::FencedInstanceId);
-            return self.unless_replaced(fenced);
-        }
-        let mut next = self.consumer.poll(at_most);
-        while let Some(polled) = next {
-            match polled {
-                Ok(found) => {
-                    if each(&message(&found)).is_break() {
-                        break;
-                    }
-                }
-                Err(error) if is_fenced(&error) => {
-                    self.is_fenced = true;
-                    return self.unless_replaced(error);
-                }
-                Err(error) => tracing::warn!(%error, "taking commands"),
-            }
-            next = self.consumer.poll(Duration::ZERO);
-        }
         Ok(())
     }
 
@@ -279,21 +246,13 @@ fn partitions(list: &TopicPartitionList) -> Vec<(String, i32)> {
         .collect()
 }
 
-/// What the user has chosen, and what nobody else has.
-fn client_id(kafka: &KafkaSettings) -> String {
-    let config = kafka.client();
-    let chosen = config.get("client.id").unwrap_or_default();
-    format!("{chosen}-{}", Uuid::new_v4())
-}
-
-fn consumer(kafka: &KafkaSettings, seat: Seat<'_>, client: &str) -> Result<BaseConsumer<Group>, KafkaError> {
+fn consumer(kafka: &KafkaSettings, seat: Seat<'_>) -> Result<BaseConsumer<Group>, KafkaError> {
     let mut config: ClientConfig = kafka.client();
     if config.get("session.timeout.ms").is_none() {
         // The least that a broker allows, if nobody has told it otherwise: so long after a kill nobody leads.
         config.set("session.timeout.ms", "6000");
     }
     config
-        .set("client.id", client)
         .set("group.id", seat.group)
         // A static member: a quick restart takes up its partitions without a rebalance (KIP-345).
         .set("group.instance.id", seat.member)

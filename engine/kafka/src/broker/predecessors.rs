@@ -1,5 +1,3 @@
-//! Who has written before us, and who has our name.
-//!
 //! Ends what a member has left open that is a member no more: it was killed, or sleeps, in the middle of a transaction.
 //!
 //! Kafka gives such a transaction up by itself, but not before it has timed out, and then only when the broker next looks
@@ -11,7 +9,7 @@ use std::collections::BTreeSet;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::groups::{GroupList, GroupMemberInfo};
+use rdkafka::groups::GroupMemberInfo;
 
 use super::Place;
 use super::member::{REQUEST_MAX, list};
@@ -35,26 +33,17 @@ pub(super) fn fence_the_gone(
     if writers.is_empty() {
         return Ok(());
     }
-    let group = consumer.fetch_group_list(Some(group), REQUEST_MAX)?;
+    let described = consumer.fetch_group_list(Some(group), REQUEST_MAX)?;
+    let members = described.groups().iter().flat_map(|group| group.members());
+    let members: Vec<&GroupMemberInfo> = members.collect();
     for writer in writers {
-        if members(&group).all(|member| !is_of(member.id(), writer)) {
+        if members.iter().all(|member| !is_of(member.id(), writer)) {
             tracing::info!(member = writer, "ending what a lost member may have left open");
             // Ends what is open of both when it begins.
             Turns::new(kafka, writer, false)?;
         }
     }
     Ok(())
-}
-
-/// The client id of whoever is in the group under this name.
-pub(super) fn who_is(kafka: &KafkaSettings, group: &str, name: &str) -> Result<Option<String>, KafkaError> {
-    let group = asking(kafka, group)?.fetch_group_list(Some(group), REQUEST_MAX)?;
-    let found = members(&group).find(|member| is_of(member.id(), name));
-    Ok(found.map(|member| member.client_id().to_owned()))
-}
-
-fn members(group: &GroupList) -> impl Iterator<Item = &GroupMemberInfo> {
-    group.groups().iter().flat_map(|group| group.members())
 }
 
 /// Whether Kafka has given this id to a static member of this name: it is the name, and a UUID. Were it otherwise, a

@@ -147,15 +147,13 @@ impl Report {
                 |blow| blow == Blow::HandOver,
             ),
         ];
-        let kills_a_broker = |blow| matches!(blow, Blow::Kill(Target::Broker) | Blow::KillLeader);
-        recoveries.push(match self.brokers {
-            1 => after("a kill of the broker", BACK_MAX, kills_a_broker),
-            _ => after(
+        if self.brokers > 1 {
+            recoveries.push(after(
                 "a kill of a broker, by the others and without a start",
                 OTHERS_MAX,
-                kills_a_broker,
-            ),
-        });
+                |blow| matches!(blow, Blow::Kill(Target::Broker) | Blow::KillLeader),
+            ));
+        }
         recoveries
     }
 
