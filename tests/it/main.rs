@@ -28,7 +28,6 @@ mod kills;
 mod late_commits;
 mod limits;
 mod live;
-mod only_broker;
 mod outcomes;
 mod outside_domain;
 mod pace;

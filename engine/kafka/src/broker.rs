@@ -85,9 +85,6 @@ pub(crate) trait Member: Send {
         each: &mut dyn FnMut(&Message<'_>) -> ControlFlow<()>,
     ) -> Result<(), KafkaError>;
 
-    /// Takes the seat again, of which the group says that another has it, and gives up all that it had.
-    fn rejoin(&mut self) -> Result<(), KafkaError>;
-
     /// What the group has decided since this was asked last. It decides during [`take`](Self::take).
     fn changes(&mut self) -> Changes;
 

@@ -27,7 +27,6 @@ pub(super) struct KafkaMember {
     kafka: KafkaSettings,
     group: String,
     name: String,
-    topics: Vec<String>,
     consumer: BaseConsumer<Group>,
     producers: Turns,
     committer: Committer,
@@ -44,7 +43,6 @@ impl KafkaMember {
             kafka: kafka.clone(),
             group: seat.group.to_owned(),
             name: seat.member.to_owned(),
-            topics: seat.topics.iter().map(|topic| (*topic).to_owned()).collect(),
             consumer: consumer(kafka, seat)?,
             producers,
             committer: Committer::start(),
@@ -72,26 +70,6 @@ impl Member for KafkaMember {
             }
             next = self.consumer.poll(Duration::ZERO);
         }
-        Ok(())
-    }
-
-    fn rejoin(&mut self) -> Result<(), KafkaError> {
-        let mut changes = self.changes();
-        changes.add(Changes {
-            assigned: Vec::new(),
-            revoked: partitions(&self.consumer.assignment()?),
-        });
-        let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
-        let seat = Seat {
-            group: &self.group,
-            member: &self.name,
-            topics: &topics,
-            is_careful: true,
-        };
-        // It has not been polled, so it knows of no changes yet.
-        let anew = consumer(&self.kafka, seat)?;
-        *anew.context().changes() = changes;
-        self.consumer = anew;
         Ok(())
     }
 

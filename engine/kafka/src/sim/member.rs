@@ -306,17 +306,6 @@ impl Member for SimMember {
         }
     }
 
-    fn rejoin(&mut self) -> Result<(), KafkaError> {
-        let mut cluster = self.world.cluster();
-        self.incarnation = group(&mut cluster, &self.group).join(&self.name, self.topics.clone());
-        drop(cluster);
-        self.changes.add(Changes {
-            assigned: Vec::new(),
-            revoked: std::mem::take(&mut self.positions).into_keys().collect(),
-        });
-        Ok(())
-    }
-
     fn changes(&mut self) -> Changes {
         std::mem::take(&mut self.changes)
     }

@@ -67,7 +67,6 @@ impl Worker {
         };
         self.member.end_commit()?;
         reached("committed");
-        self.rejoined_at = None;
         let took = self.shared.runtime.now() - in_flight.began_at;
         metrics::histogram!("foldline_append_transaction_duration_seconds").record(took);
         make_known(self, in_flight)?;

@@ -24,7 +24,7 @@ use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use foldline_core::{AggregateId, EncodeError};
 use lru::LruCache;
@@ -54,8 +54,6 @@ const RETRY_AFTER: Duration = Duration::from_millis(200);
 const LAST_CHECKPOINTS_MAX: Duration = Duration::from_secs(5);
 /// Some heartbeats: by then a member knows whether another one has taken its place.
 const GROUP_ANSWERS_WITHIN: Duration = Duration::from_secs(3);
-/// Two processes of one name hear of each other much sooner.
-const REJOINED_ONCE_IN: Duration = Duration::from_secs(60);
 
 /// What all workers of a process share.
 pub(crate) struct Shared {
@@ -153,8 +151,6 @@ pub(crate) struct Worker {
     erasures: u64,
     checkpoints: Checkpoints,
     has_joined: Arc<AtomicBool>,
-    /// When it joined the group again, if it has committed nothing since.
-    rejoined_at: Option<Instant>,
 }
 
 impl Worker {
@@ -185,7 +181,6 @@ impl Worker {
             erasures: 0,
             checkpoints,
             has_joined,
-            rejoined_at: None,
         })
     }
 
@@ -253,7 +248,7 @@ impl Worker {
                 tracing::warn!(%error, "fenced; asking the group by whom");
                 self.unless_replaced()?;
             }
-            BatchError::Kafka(error) if is_fenced(error) => self.rejoin()?,
+            BatchError::Kafka(error) if is_fenced(error) => return Err(self.fenced()),
             BatchError::Follow(FollowError::Store(_)) | BatchError::Store(_) => {
                 tracing::error!(%error, "the local store fails");
             }
@@ -307,26 +302,6 @@ impl Worker {
         }
         self.changes.add(self.member.changes());
         self.follow_the_group()
-    }
-
-    /// Joins the group again, which says that another has our name, although nobody has fenced our producer, which is what
-    /// another does first. It may be ourselves: a broker that was away can take two attempts to join for two members. If there
-    /// is somebody else, it hears the same now and joins again too. So the one who was there first hears it twice, and has
-    /// committed nothing in between: its producer is fenced.
-    fn rejoin(&mut self) -> Result<(), WorkerError> {
-        let now = self.shared.runtime.now();
-        let last = self.rejoined_at.replace(now);
-        if last.is_some_and(|last| now - last < REJOINED_ONCE_IN) {
-            return Err(self.fenced());
-        }
-        tracing::warn!(
-            member = self.post.member,
-            "another may have our name; joining the group again"
-        );
-        self.member.rejoin()?;
-        self.changes.add(self.member.changes());
-        self.let_go();
-        Ok(())
     }
 
     fn fenced(&self) -> WorkerError {
