@@ -208,7 +208,11 @@ impl Follower {
 
     pub(crate) fn run(&self) -> Result<(), FollowError> {
         while let Err(error) = self.restore() {
-            if !error.is_passing() || self.is_stopped.load(Ordering::SeqCst) {
+            if self.is_stopped.load(Ordering::SeqCst) {
+                // Whoever is asked to end need not say what it could not read.
+                return Err(FollowError::Stopped);
+            }
+            if !error.is_passing() {
                 return Err(error);
             }
             tracing::warn!(%error, "cannot read the snapshots; trying again");
