@@ -59,6 +59,7 @@ pub(crate) async fn measure(
         rounds.push(round(bench, loader, rounds.len() + 1).await?);
     }
     bench.doing.next("starting the command handler");
+    bench.system.stop(Service::CommandHandler).await;
     let start_seconds = started(bench).await?;
     bench.doing.next("starting the command handler without its disk");
     bench.system.stop(Service::CommandHandler).await;
@@ -88,9 +89,8 @@ async fn round(bench: &mut Bench, loader: &Arc<Loader>, number: usize) -> anyhow
     })
 }
 
-/// How long a command handler takes until it is ready. It ends before that, if it runs.
+/// How long the command handler, which has stopped, takes until it is ready.
 async fn started(bench: &mut Bench) -> anyhow::Result<f64> {
-    bench.system.stop(Service::CommandHandler).await;
     let started_at = Instant::now();
     bench.system.launch(Service::CommandHandler)?;
     bench.system.wait_until_ready(Service::CommandHandler).await?;

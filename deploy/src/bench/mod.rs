@@ -70,7 +70,7 @@ pub(crate) struct BenchOptions {
     /// How many commands are preloaded in each round [default: 200000, with --quick 20000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(6_000..=2_000_000))]
     commands: Option<u32>,
-    /// How many orders there are in the end of `growth`, in rounds of `--commands`. A million takes ten minutes and 10 GB.
+    /// How many orders there are in the end of `growth`, in rounds of `--commands`.
     #[arg(long, value_name = "N", default_value = "1000000", value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
     orders: u32,
     /// Where Apache Kafka and the registry are kept once fetched, 150 MB [default: .foldline/cache].

@@ -67,7 +67,7 @@ impl Report {
         let machine = self.machine.text();
         let growth = self.growth.as_ref().map(Growth::text).unwrap_or_default();
         if self.rows.is_empty() {
-            return format!("{growth}\n{machine}");
+            return format!("{growth}{machine}");
         }
         let (figures, floors, cpu, memory) = (self.figures(), self.floors(), self.cpu(), self.memory());
         let goals = self.goals();

@@ -268,10 +268,9 @@ fn list_with<'a>(
 
 /// Offsets to commit, and who does: see [`predecessors`].
 fn signed(offsets: &[(Place<'_>, i64)], name: &str) -> Result<TopicPartitionList, KafkaError> {
-    let mut list = TopicPartitionList::with_capacity(offsets.len());
-    for ((topic, partition), offset) in offsets {
-        let mut element = list.add_partition(topic, *partition);
-        element.set_offset(Offset::Offset(*offset))?;
+    let offsets = offsets.iter();
+    let list = list_with(offsets.map(|(place, offset)| (*place, Offset::Offset(*offset))))?;
+    for mut element in list.elements() {
         element.set_metadata(name);
     }
     Ok(list)
