@@ -3,4 +3,5 @@
 mod busy;
 mod folders;
 mod in_the_middle;
+mod left_open;
 mod side_by_side;

@@ -12,9 +12,9 @@ use foldline_core::Domains;
 use rdkafka::error::KafkaError;
 use tokio::sync::watch;
 
-use crate::broker::{Broker, KafkaBroker};
+use crate::broker::{Broker, KafkaBroker, end_what_is_open};
 use crate::catalog::Catalog;
-use crate::follower::{FollowError, Follower};
+use crate::follower::{FollowError, Follower, kafka_error};
 use crate::gateway::{Gateway, Sender};
 use crate::keys::Keys;
 use crate::lookout::Lookout;
@@ -132,7 +132,8 @@ impl Engine {
         domains: &Domains,
     ) -> Result<Self, EngineError> {
         let catalog = Arc::new(load_catalog(kafka, domains).await?);
-        let keys = read_keys(&catalog.keys).await;
+        let posts = posts(&catalog, settings, &kafka.topic_prefix);
+        let keys = read_keys(kafka, &catalog.keys, &posts).await;
         let store = open_store(settings, &catalog).await?;
         let waiters = Arc::new(Waiters::new(settings.waiting_max));
         let broker: Arc<dyn Broker> = Arc::new(KafkaBroker::new(kafka));
@@ -163,32 +164,10 @@ impl Engine {
             is_kafka_there,
             failed,
         };
-        for post in engine.posts(settings, &kafka.topic_prefix) {
+        for post in posts {
             engine.start_worker(post, fail.clone());
         }
         Ok(engine)
-    }
-
-    /// Those that decide for the domains, and one that decides on claims: the former wait for the latter.
-    fn posts(&self, settings: &EngineSettings, prefix: &str) -> Vec<Post> {
-        let name = |what: &str, slot: usize| format!("{prefix}foldline-{what}-{}-{slot}", settings.instance);
-        let post = |what: &str, slot: usize, internal: bool| {
-            let types = self.shared.catalog.types().iter();
-            let types = types.filter(|installed| installed.aggregate.info().is_internal() == internal);
-            Post {
-                group: format!("{prefix}foldline-{what}"),
-                member: name(what, slot),
-                types: types.map(|installed| installed.index).collect(),
-                batch_max: settings.batch_max.max(1),
-                ahead_min: AHEAD_MIN.min(settings.batch_max),
-                cache_max: settings.cache_max,
-                snapshot_every: settings.snapshot_every,
-                is_careful: !settings.trust_broken_connections,
-            }
-        };
-        let domains = (0..settings.workers.get()).map(|slot| post("commands", slot, false));
-        let posts = domains.chain([post("claims", 0, true)]);
-        posts.filter(|post| !post.types.is_empty()).collect()
     }
 
     fn start_worker(&mut self, post: Post, fail: watch::Sender<Option<Arc<EngineError>>>) {
@@ -291,11 +270,43 @@ async fn feel_the_pulse(shared: Arc<Shared>, is_kafka_there: Arc<AtomicBool>) {
     }
 }
 
+/// Those that decide for the domains, and one that decides on claims: the former wait for the latter.
+fn posts(catalog: &Catalog, settings: &EngineSettings, prefix: &str) -> Vec<Post> {
+    let name = |what: &str, slot: usize| format!("{prefix}foldline-{what}-{}-{slot}", settings.instance);
+    let post = |what: &str, slot: usize, internal: bool| {
+        let types = catalog.types().iter();
+        let types = types.filter(|installed| installed.aggregate.info().is_internal() == internal);
+        Post {
+            group: format!("{prefix}foldline-{what}"),
+            member: name(what, slot),
+            types: types.map(|installed| installed.index).collect(),
+            batch_max: settings.batch_max.max(1),
+            ahead_min: AHEAD_MIN.min(settings.batch_max),
+            cache_max: settings.cache_max,
+            snapshot_every: settings.snapshot_every,
+            is_careful: !settings.trust_broken_connections,
+        }
+    };
+    let domains = (0..settings.workers.get()).map(|slot| post("commands", slot, false));
+    let posts = domains.chain([post("claims", 0, true)]);
+    posts.filter(|post| !post.types.is_empty()).collect()
+}
+
 /// Reads the keys, and follows them. Nothing is decided before.
-async fn read_keys(keys: &Keys) -> Vec<JoinHandle<()>> {
+async fn read_keys(kafka: &KafkaSettings, keys: &Keys, posts: &[Post]) -> Vec<JoinHandle<()>> {
+    let members: Vec<String> = posts.iter().map(|post| post.member.clone()).collect();
     loop {
-        let reading = keys.clone();
-        let read = tokio::task::spawn_blocking(move || reading.make_ready()).await;
+        let (kafka, keys_of, members) = (kafka.clone(), keys.clone(), members.clone());
+        let read = move || {
+            // By ourselves, most likely, if we were killed as we made one: nobody else will end that before it times out.
+            if let Some(topic) = keys_of.held_up()? {
+                let end = |member: &String| end_what_is_open(&kafka, member);
+                let ended = members.iter().try_for_each(end);
+                ended.map_err(|source| kafka_error(&topic, source))?;
+            }
+            keys_of.make_ready()
+        };
+        let read = tokio::task::spawn_blocking(read).await;
         match read.expect("reading keys does not panic") {
             Ok(()) => return keys.follow(),
             Err(error) => tracing::warn!(%error, "cannot read the keys; trying again"),

@@ -125,6 +125,16 @@ impl Keys {
         Ok(())
     }
 
+    /// A topic of theirs in which somebody has a transaction open. Blocks.
+    pub(crate) fn held_up(&self) -> Result<Option<String>, FollowError> {
+        for ring in self.rings() {
+            if ring.is_held_up()? {
+                return Ok(Some(ring.topic().to_owned()));
+            }
+        }
+        Ok(None)
+    }
+
     /// Reads all there is by now, and makes what has to be there before anything is decided.
     pub(crate) fn make_ready(&self) -> Result<(), FollowError> {
         self.rings().try_for_each(|ring| ring.make_secret())?;

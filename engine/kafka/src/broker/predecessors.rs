@@ -46,6 +46,11 @@ pub(super) fn fence_the_gone(
     Ok(())
 }
 
+/// Ends what an earlier self of this member has left open, as its next [join](super::Broker::join) would.
+pub(crate) fn end_what_is_open(kafka: &KafkaSettings, member: &str) -> Result<(), KafkaError> {
+    Turns::new(kafka, member, false).map(drop)
+}
+
 /// Whether Kafka has given this id to a static member of this name: it is the name, and a UUID. Were it otherwise, a
 /// member could be fenced that is still there; it would begin anew from what the log says.
 fn is_of(id: &str, name: &str) -> bool {

@@ -213,6 +213,12 @@ impl Keyring {
         Ok(())
     }
 
+    /// Whether a transaction is open in the topic.
+    pub(super) fn is_held_up(&self) -> Result<bool, FollowError> {
+        let high = self.end(&*self.broker.watermarks(Isolation::ReadUncommitted)?)?;
+        Ok(self.end(&*self.broker.watermarks(Isolation::ReadCommitted)?)? < high)
+    }
+
     /// Waits until no transaction is open below an offset.
     fn wait_until_settled(&self, high: i64, at_most: Duration) -> Result<(), FollowError> {
         let stable = self.broker.watermarks(Isolation::ReadCommitted)?;
