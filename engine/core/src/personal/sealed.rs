@@ -32,7 +32,8 @@ impl<'a> Sealed<'a> {
         let rest = text.strip_prefix(BEGIN)?;
         let (key, rest) = rest.split_at_checked(KeyId::LENGTH)?;
         let rest = rest.strip_prefix('.')?;
-        let end = rest.find(|letter| !is_base64(letter)).unwrap_or(rest.len());
+        let end = rest.bytes().position(|letter| !is_base64(letter));
+        let end = end.unwrap_or(rest.len());
         let (data, rest) = rest.split_at(end);
         let key = key.parse().ok()?;
         Some((Self { key, data }, rest))
@@ -57,14 +58,17 @@ pub fn open_text<'a>(json: &'a str, mut open: impl FnMut(&Sealed<'_>) -> Option<
         let Some((sealed, rest)) = Sealed::parse_start(&json[at..]) else {
             continue;
         };
+        if done == 0 {
+            // Enough: what is sealed is longer than what it says.
+            opened.reserve(json.len());
+        }
         opened.push_str(&json[done..at]);
         done = json.len() - rest.len();
         let says = open(&sealed);
         let says = says.as_deref().unwrap_or(ERASED);
         let is_whole = json[..at].ends_with('"') && rest.starts_with('"');
         if is_whole {
-            let quoted = serde_json::Value::from(says).to_string();
-            opened.push_str(&quoted[1..quoted.len() - 1]);
+            push_escaped(&mut opened, says);
         } else {
             opened.extend(utf8_percent_encode(says, NON_ALPHANUMERIC));
         }
@@ -76,6 +80,18 @@ pub fn open_text<'a>(json: &'a str, mut open: impl FnMut(&Sealed<'_>) -> Option<
     Cow::Owned(opened)
 }
 
-fn is_base64(letter: char) -> bool {
-    letter.is_ascii_alphanumeric() || letter == '-' || letter == '_'
+/// As it stands between the quotes of a JSON string.
+fn push_escaped(json: &mut String, text: &str) {
+    let needs_none = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    if text.bytes().all(needs_none) {
+        json.push_str(text);
+    } else {
+        let quoted = serde_json::Value::from(text).to_string();
+        json.push_str(&quoted[1..quoted.len() - 1]);
+    }
+}
+
+/// Not of a byte within a letter that is longer, so what begins with one can be split off.
+fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }
