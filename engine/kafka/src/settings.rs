@@ -78,6 +78,17 @@ impl KafkaSettings {
         config
     }
 
+    /// The same, with settings that decide only how fast and how large a client is: what an operator sets wins.
+    pub(crate) fn tuned(&self, settings: &[(&str, &str)]) -> ClientConfig {
+        let mut config = self.client();
+        for (key, value) in settings {
+            if config.get(key).is_none() {
+                config.set(*key, *value);
+            }
+        }
+        config
+    }
+
     /// The names of the topics.
     pub fn topics(&self) -> crate::TopicNames {
         crate::TopicNames::new(&self.topic_prefix)

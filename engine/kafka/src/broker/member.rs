@@ -13,7 +13,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 use rdkafka::{ClientConfig, TopicPartitionList};
 
 use super::committer::{Committer, Sent};
-use super::reader::message;
+use super::reader::{AHEAD, FETCH, message};
 use super::turns::Turns;
 use super::{Changes, Member, Message, Place, Record, Seat, is_fenced, predecessors};
 use crate::KafkaSettings;
@@ -225,11 +225,12 @@ fn partitions(list: &TopicPartitionList) -> Vec<(String, i32)> {
 }
 
 fn consumer(kafka: &KafkaSettings, seat: Seat<'_>) -> Result<BaseConsumer<Group>, KafkaError> {
-    let mut config: ClientConfig = kafka.client();
-    if config.get("session.timeout.ms").is_none() {
+    let mut config: ClientConfig = kafka.tuned(&[
         // The least that a broker allows, if nobody has told it otherwise: so long after a kill nobody leads.
-        config.set("session.timeout.ms", "6000");
-    }
+        ("session.timeout.ms", "6000"),
+        FETCH,
+        AHEAD,
+    ]);
     config
         .set("group.id", seat.group)
         // A static member: a quick restart takes up its partitions without a rebalance (KIP-345).

@@ -20,6 +20,11 @@ use crate::seldom::Seldom;
 
 const REQUEST_MAX: Duration = Duration::from_secs(10);
 
+/// How much of a partition a fetch may bring, and how many KiB a consumer keeps that nobody has taken yet: by default 1 MB
+/// and 64 MB, which with what librdkafka notes of each record is more than all the rest that a service has in memory.
+pub(super) const FETCH: (&str, &str) = ("fetch.message.max.bytes", "262144");
+pub(super) const AHEAD: (&str, &str) = ("queued.max.messages.kbytes", "8192");
+
 /// Says of a disturbance what is worth saying: that the end of a partition is reached is none.
 #[derive(Default)]
 pub(crate) struct Quiet(Seldom);
@@ -47,7 +52,7 @@ fn log_consumer(
     says_at_end: bool,
     fetch_wait_ms: u32,
 ) -> Result<BaseConsumer<Quiet>, FollowError> {
-    let mut config = kafka.client();
+    let mut config = kafka.tuned(&[FETCH, AHEAD]);
     config
         // librdkafka asks for a group, though nothing is subscribed to and nothing committed.
         .set("group.id", format!("{}foldline-follower", kafka.topic_prefix))

@@ -55,7 +55,7 @@ impl ClientContext for LogContext {
 
 impl ConsumerContext for LogContext {}
 
-/// How fast it is; what an operator sets wins.
+/// How fast it is, and how large.
 const TUNING: [(&str, &str); 6] = [
     // A fetch waits at the broker until there is something, and is answered at once then. The bound is for
     // other requests, which queue up behind it.
@@ -65,18 +65,13 @@ const TUNING: [(&str, &str); 6] = [
     ("fetch.queue.backoff.ms", "10"),
     // What is fetched ahead is memory, of each of a projector's two readers. A fetch may bring the first of each
     // partition, whatever there is room for.
-    ("fetch.message.max.bytes", "1048576"),
-    ("queued.max.messages.kbytes", "16384"),
+    ("fetch.message.max.bytes", "262144"),
+    ("queued.max.messages.kbytes", "4096"),
     ("statistics.interval.ms", "1000"),
 ];
 
 fn consumer_config(kafka: &KafkaSettings) -> ClientConfig {
-    let mut config = kafka.client();
-    for (key, value) in TUNING {
-        if config.get(key).is_none() {
-            config.set(key, value);
-        }
-    }
+    let mut config = kafka.tuned(&TUNING);
     config
         // librdkafka asks for a group, though nothing is subscribed to and nothing committed.
         .set("group.id", format!("{}foldline-event-log", kafka.topic_prefix))
