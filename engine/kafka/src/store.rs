@@ -22,6 +22,10 @@ use crate::kept::{self, Place};
 /// Raised when the layout of keys or values changes: an older folder is then discarded.
 const FORMAT: u32 = 4;
 
+/// What a keyspace gathers in memory before it is written into a table. fjall's 64 MB hold each version of a state that
+/// came meanwhile, of every keyspace, and again while they are written: half a gigabyte, and what a start has to read anew.
+const MEMTABLE_BYTES_MAX: u64 = 16 << 20;
+
 /// How long a predecessor may take to let go of the folder.
 const PREDECESSOR_MAX: Duration = Duration::from_secs(10);
 
@@ -164,7 +168,8 @@ impl Store {
     fn open_as_it_is(folder: &Path, cluster_id: &str) -> Result<Self, StoreError> {
         let opened = || {
             let database = Database::builder(folder).open()?;
-            let keyspace = |name: &str| database.keyspace(name, KeyspaceCreateOptions::default);
+            let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES_MAX);
+            let keyspace = |name: &str| database.keyspace(name, options);
             let (states, results) = (keyspace("states")?, keyspace("results")?);
             let (unread, positions, meta) = (keyspace("unread")?, keyspace("positions")?, keyspace("meta")?);
             Ok(Self {
