@@ -17,6 +17,9 @@ use crate::{
     Page, Parked, ParkedEntry, Position, Row, Snapshot, StoreError, StoredRow, Version, ViewReader,
 };
 
+/// What each reader keeps of the file in memory, in KiB: some pages of a list. What is not there, the kernel mostly has.
+const READER_CACHE_KIB: i64 = 1024;
+
 /// Reads the file that stands at the path, also when another one is put there.
 pub(super) struct SqliteReader {
     connection: Connection,
@@ -42,6 +45,9 @@ impl SqliteReader {
         let file = file_id(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = connect(path, flags).map_err(database)?;
+        connection
+            .pragma_update(None, "cache_size", -READER_CACHE_KIB)
+            .map_err(database)?;
         // The projector makes all tables in one transaction: none, and it has not come that far.
         let made = connection
             .query_row("SELECT 1 FROM sqlite_master WHERE name = 'meta'", [], |_| Ok(()))
