@@ -12,7 +12,7 @@ use crate::system::Service;
 
 /// How long a transaction is waited for. Under load there is always one.
 const TRANSACTION_MAX: Duration = Duration::from_secs(10);
-/// A group waits 6 s for a member, Kafka 10 s for a transaction that nobody ends, and looks every 10 s.
+/// A group waits 10 s for a member, Kafka 10 s for a transaction that nobody ends, and looks every 10 s.
 const NAP_MAX: Duration = Duration::from_secs(60);
 /// How long one that wakes may take to find out.
 const WAKING_MAX: Duration = Duration::from_secs(30);
