@@ -7,3 +7,4 @@ mod identity;
 mod killed;
 mod restore;
 mod standby;
+mod unmarked;

@@ -24,9 +24,10 @@ use super::decide::{Decided, Decision};
 use super::intake::Taken;
 use super::outcome::{begun, now};
 use super::{BatchError, Shared};
-use crate::broker::Record;
+use crate::broker::{Place, Record, ranges};
 use crate::catalog::{Installed, Slice};
 use crate::fold::is_remembered;
+use crate::follower::FollowError;
 use crate::store::{Covered, Log, Position, Store, StoreError};
 
 /// Snapshots in one transaction, beside as many as it has commands.
@@ -237,7 +238,11 @@ impl Checkpoints {
         let Some(covered) = since.covered.clone() else {
             return Ok(());
         };
-        if covered.read_to > 0 && end_of(topic, slice.partition)? == 0 {
+        // What is committed may still have no end: the first checkpoint's, before its markers are there.
+        if covered.read_to > 0
+            && end_of(topic, slice.partition)? == 0
+            && is_empty(shared, (topic, slice.partition))?
+        {
             tracing::warn!(
                 topic,
                 partition = slice.partition,
@@ -301,6 +306,12 @@ impl Checkpoints {
         );
         Ok(())
     }
+}
+
+/// Whether nothing lies in a partition, open or not.
+fn is_empty(shared: &Shared, place: Place<'_>) -> Result<bool, FollowError> {
+    let ranges = ranges(shared.broker.as_ref(), &[place])?;
+    Ok(ranges.iter().all(|(_, high)| *high == 0))
 }
 
 impl Drop for Checkpoints {

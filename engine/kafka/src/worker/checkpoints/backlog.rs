@@ -228,7 +228,7 @@ impl<'a> Counting<'a> {
         }
         let shared = self.shared;
         let topic = &self.installed.events.name;
-        shared.broker.read_to_ends(topic, &from, &mut |message| {
+        let read_to = shared.broker.read_to_ends(topic, &from, &mut |message| {
             if self.is_stopped() {
                 return Err(FollowError::Stopped);
             }
@@ -242,7 +242,27 @@ impl<'a> Counting<'a> {
             }
             Ok(())
         })?;
-        Ok(())
+        self.has_seen_all(topic, &read_to, |(_, events, _)| *events)
+    }
+
+    /// Fails if what is folded was not all read: the last of it was committed, and its markers are not there yet. It would be
+    /// covered, and not written.
+    fn has_seen_all(
+        &self,
+        topic: &str,
+        read_to: &HashMap<i32, i64>,
+        folded_to: impl Fn(&(Backlog, i64, i64)) -> i64,
+    ) -> Result<(), FollowError> {
+        let is_short = |(partition, read_to): (&i32, &i64)| {
+            let found = self.found.get(partition);
+            found.is_some_and(|found| *read_to < folded_to(found))
+        };
+        match read_to.iter().any(is_short) {
+            true => Err(FollowError::Unsettled {
+                topic: topic.to_owned(),
+            }),
+            false => Ok(()),
+        }
     }
 
     /// The commands that were decided since their ids were written last.
@@ -258,24 +278,23 @@ impl<'a> Counting<'a> {
             return Ok(());
         }
         let (shared, installed) = (self.shared, self.installed);
-        shared
-            .broker
-            .read_to_ends(&installed.results.name, &from, &mut |message| {
-                if self.is_stopped() {
-                    return Err(FollowError::Stopped);
+        let topic = &installed.results.name;
+        let read_to = shared.broker.read_to_ends(topic, &from, &mut |message| {
+            if self.is_stopped() {
+                return Err(FollowError::Stopped);
+            }
+            let Some((backlog, _, end)) = self.found.get_mut(&message.partition) else {
+                return Ok(());
+            };
+            if message.offset < *end {
+                let result = read_result(installed, message)?;
+                if is_remembered(&result) {
+                    backlog.ids.push(&result.command_id);
                 }
-                let Some((backlog, _, end)) = self.found.get_mut(&message.partition) else {
-                    return Ok(());
-                };
-                if message.offset < *end {
-                    let result = read_result(installed, message)?;
-                    if is_remembered(&result) {
-                        backlog.ids.push(&result.command_id);
-                    }
-                    backlog.ids.cut(message.offset + 1, result.command_offset);
-                }
-                Ok(())
-            })?;
-        Ok(())
+                backlog.ids.cut(message.offset + 1, result.command_offset);
+            }
+            Ok(())
+        })?;
+        self.has_seen_all(topic, &read_to, |(_, _, results)| *results)
     }
 }
