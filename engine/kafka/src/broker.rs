@@ -23,7 +23,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 pub(crate) use self::kafka::KafkaBroker;
 pub(crate) use self::predecessors::end_what_is_open;
-pub(crate) use self::reader::{Quiet, is_of_one_broker};
+pub(crate) use self::reader::{FETCH, Quiet, is_of_one_broker};
 use crate::follower::FollowError;
 use crate::producer::TransactionError;
 

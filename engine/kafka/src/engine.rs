@@ -60,8 +60,8 @@ pub struct EngineSettings {
     #[arg(long, env = "FOLDLINE_BATCH_MAX", default_value = "2000", value_name = "N")]
     pub batch_max: usize,
 
-    /// Aggregates that each worker keeps in memory, some KB each: those that commands come for now. Any other one is read
-    /// from the local store.
+    /// Aggregates that each worker keeps in memory: those that were used last. Any other one is read from the local
+    /// store.
     #[arg(long, env = "FOLDLINE_CACHE_MAX", default_value = "50000", value_name = "N")]
     pub cache_max: NonZeroUsize,
 

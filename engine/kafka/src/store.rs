@@ -22,8 +22,8 @@ use crate::kept::{self, Place};
 /// Raised when the layout of keys or values changes: an older folder is then discarded.
 const FORMAT: u32 = 4;
 
-/// What a keyspace gathers in memory before it is written into a table. fjall's 64 MB hold each version of a state that
-/// came meanwhile, of every keyspace, and again while they are written: half a gigabyte, and what a start has to read anew.
+/// What a keyspace gathers in memory, each version of a state that comes meanwhile, before it is written into a table. With
+/// fjall's 64 MB a command handler had 617 MB after 200,000 orders, and with these 383.
 const MEMTABLE_BYTES_MAX: u64 = 16 << 20;
 
 /// How long a predecessor may take to let go of the folder.

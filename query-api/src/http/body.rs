@@ -51,17 +51,7 @@ impl PageLinks {
             Value::String(self.this.clone()),
             Value::String(self.first.clone()),
         );
-        let all: usize = items.iter().map(|item| item.len() + 1).sum();
-        let mut body = String::with_capacity(links.len() + all + 2);
-        body += &links;
-        for (index, item) in items.iter().enumerate() {
-            if index > 0 {
-                body.push(',');
-            }
-            body += item;
-        }
-        body += "]}";
-        body
+        [links.as_str(), &items.join(","), "]}"].concat()
     }
 
     /// The same links, as a header (RFC 8288).

@@ -39,15 +39,15 @@ pub(super) fn fence_the_gone(
     for writer in writers {
         if members.iter().all(|member| !is_of(member.id(), writer)) {
             tracing::info!(member = writer, "ending what a lost member may have left open");
-            // Ends what is open of both when it begins.
-            Turns::new(kafka, writer, false)?;
+            end_what_is_open(kafka, writer)?;
         }
     }
     Ok(())
 }
 
-/// Ends what an earlier self of this member has left open, as its next [join](super::Broker::join) would.
+/// Ends what this member has left open, as its next [join](super::Broker::join) would.
 pub(crate) fn end_what_is_open(kafka: &KafkaSettings, member: &str) -> Result<(), KafkaError> {
+    // Each of its two producers does when it begins.
     Turns::new(kafka, member, false).map(drop)
 }
 

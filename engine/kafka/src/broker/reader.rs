@@ -20,9 +20,9 @@ use crate::seldom::Seldom;
 
 const REQUEST_MAX: Duration = Duration::from_secs(10);
 
-/// How much of a partition a fetch may bring, and how many KiB a consumer keeps that nobody has taken yet: by default 1 MB
-/// and 64 MB, which with what librdkafka notes of each record is more than all the rest that a service has in memory.
-pub(super) const FETCH: (&str, &str) = ("fetch.message.max.bytes", "262144");
+/// How much of a partition a fetch may bring (by default 1 MB).
+pub(crate) const FETCH: (&str, &str) = ("fetch.message.max.bytes", "262144");
+/// How many KiB a consumer keeps that nobody has taken yet (by default 64 MB).
 pub(super) const AHEAD: (&str, &str) = ("queued.max.messages.kbytes", "8192");
 
 /// Says of a disturbance what is worth saying: that the end of a partition is reached is none.

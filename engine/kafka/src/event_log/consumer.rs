@@ -12,6 +12,7 @@ use rdkafka::{ClientConfig, Offset, Statistics, TopicPartitionList};
 
 use super::{EventLogError, Place};
 use crate::KafkaSettings;
+use crate::broker::FETCH;
 use crate::security::token;
 
 const REQUEST_MAX: Duration = Duration::from_secs(10);
@@ -65,7 +66,7 @@ const TUNING: [(&str, &str); 6] = [
     ("fetch.queue.backoff.ms", "10"),
     // What is fetched ahead is memory, of each of a projector's two readers. A fetch may bring the first of each
     // partition, whatever there is room for.
-    ("fetch.message.max.bytes", "262144"),
+    FETCH,
     ("queued.max.messages.kbytes", "4096"),
     ("statistics.interval.ms", "1000"),
 ];
