@@ -9,7 +9,7 @@ use foldline_tests::chance::Chance;
 use foldline_tests::check;
 use foldline_tests::client::eventually;
 use foldline_tests::load::{Load, restaurant};
-use foldline_tests::stack::{self, PARTITIONS, leader_of};
+use foldline_tests::stack::{self, PARTITIONS, coordinator_of, leader_of};
 use foldline_tests::system::{Service, System};
 
 use crate::PROGRAM;
@@ -22,6 +22,7 @@ const EVENING: restaurant::Size = restaurant::Size {
     orders: 80,
 };
 const EVENTS: &str = "restaurant.orders.events";
+const GROUP: &str = "foldline-commands";
 const KILLS: usize = 3;
 /// Answered commands between two kills.
 const BETWEEN: usize = 300;
@@ -44,21 +45,25 @@ async fn one_of_three_brokers_is_killed_and_nothing_is_lost() {
         }
     };
     let kill = async {
-        for _ in 0..KILLS {
+        for kill in 0..KILLS {
             goes_on(&load, BETWEEN).await;
             let partition = i32::try_from(chance.below(4)).expect("one of four");
-            let leader = leader_of(&system.kafka, EVENTS, partition % PARTITIONS).await;
-            let leader = leader.expect("somebody leads it");
+            // Also while the command handler hears nothing of its group for longer than a session.
+            let killed = match kill {
+                0 => coordinator_of(&system.kafka, GROUP).await,
+                _ => leader_of(&system.kafka, EVENTS, partition % PARTITIONS).await,
+            };
+            let killed = killed.expect("somebody leads it");
             let killed_at = Instant::now();
-            stack.brokers_mut()[leader].kill().await;
+            stack.brokers_mut()[killed].kill().await;
             // Before it comes back: that the others serve is what they are for.
             goes_on(&load, SERVED).await;
             println!(
                 "broker {} was killed, {SERVED} more answered after {:.1?}",
-                leader + 1,
+                killed + 1,
                 killed_at.elapsed()
             );
-            let started = stack.brokers_mut()[leader].start(&Quiet).await;
+            let started = stack.brokers_mut()[killed].start(&Quiet).await;
             started.expect("it comes back");
         }
         is_over.store(true, Ordering::SeqCst);

@@ -21,7 +21,7 @@ const EVENING: restaurant::Size = restaurant::Size {
     orders: 1_000,
 };
 const COMMANDS_MIN: usize = 5_000;
-/// A group waits 10 s for a member, Kafka 10 s for a transaction that nobody ends, and looks every 10 s.
+/// A group waits 6 s for a member, Kafka 10 s for a transaction that nobody ends, and looks every 10 s.
 const NAP_MAX: Duration = Duration::from_secs(60);
 /// How often it may fall asleep between two transactions, with nothing in its hands.
 const NAPS_MAX: usize = 8;

@@ -1,5 +1,6 @@
 //! The broker and the registry that all tests of a run share.
 
+use std::collections::HashMap;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ pub const PARTITIONS: i32 = 4;
 const START_AGAIN_MAX: Duration = Duration::from_secs(180);
 
 const METADATA_MAX: Duration = Duration::from_secs(10);
+const KAFKAS_BROKER_SESSION: &str = "9000";
 /// Of each of several brokers, which share a small machine.
 const HEAP_OF_SEVERAL_MB: u32 = 384;
 
@@ -93,13 +95,21 @@ pub async fn own(test: &str, configure: impl FnOnce(&mut StackOptions)) -> (Stac
     (stack, kafka)
 }
 
-/// As [`own`], of so many brokers: what is acknowledged is on more than half of them.
+/// As [`own`], of so many brokers: what is acknowledged is on more than half of them. Only after Kafka's own 9 s do the others
+/// miss one of them, which is longer than the session of a command handler.
 pub async fn cluster(test: &str, brokers: usize) -> (Stack, KafkaSettings) {
     own(test, |options| {
+        let slowly_missed = || {
+            vec![(
+                "broker.session.timeout.ms".to_owned(),
+                KAFKAS_BROKER_SESSION.to_owned(),
+            )]
+        };
         let more = || BrokerOptions {
             port: Port::any(),
-            config: Vec::new(),
+            config: slowly_missed(),
         };
+        options.broker_config = slowly_missed();
         options.more_brokers = std::iter::repeat_with(more).take(brokers - 1).collect();
         options.heap_mb = HEAP_OF_SEVERAL_MB;
         // They are started again and again, on a machine that is not ours alone.
@@ -198,14 +208,32 @@ fn free_ports(chance: &mut Chance, count: usize) -> Vec<u16> {
 
 /// Which of the brokers leads this partition; `None` if nobody says so just now.
 pub async fn leader_of(kafka: &KafkaSettings, topic: &str, partition: i32) -> Option<usize> {
-    let (kafka, topic) = (kafka.clone(), format!("{}{topic}", kafka.topic_prefix));
+    let leaders = leaders(kafka, format!("{}{topic}", kafka.topic_prefix)).await?;
+    leaders.get(&partition).copied()
+}
+
+/// Which of the brokers coordinates this group: whoever leads the partition of its offsets, which Kafka chooses by Java's hash
+/// of the name.
+pub async fn coordinator_of(kafka: &KafkaSettings, group: &str) -> Option<usize> {
+    let group = format!("{}{group}", kafka.topic_prefix);
+    let hash = group.encode_utf16().fold(0_i32, |hash, unit| {
+        hash.wrapping_mul(31).wrapping_add(unit.into())
+    });
+    let leaders = leaders(kafka, "__consumer_offsets".to_owned()).await?;
+    let count = i32::try_from(leaders.len()).ok().filter(|count| *count > 0)?;
+    leaders.get(&((hash & i32::MAX) % count)).copied()
+}
+
+/// By partition. Node ids begin with 1; a partition without a leader is left out.
+async fn leaders(kafka: &KafkaSettings, topic: String) -> Option<HashMap<i32, usize>> {
+    let kafka = kafka.clone();
     let ask = move || {
         let consumer: BaseConsumer = kafka.client().create().ok()?;
         let metadata = consumer.fetch_metadata(Some(&topic), METADATA_MAX).ok()?;
-        let partitions = metadata.topics().first()?.partitions();
-        let found = partitions.iter().find(|found| found.id() == partition)?;
-        // Node ids begin with 1; a partition without a leader has -1.
-        usize::try_from(found.leader() - 1).ok()
+        let partitions = metadata.topics().first()?.partitions().iter();
+        let leader = |id: i32| usize::try_from(id - 1).ok();
+        let led = partitions.filter_map(|partition| Some((partition.id(), leader(partition.leader())?)));
+        Some(led.collect())
     };
     tokio::task::spawn_blocking(ask).await.ok().flatten()
 }

@@ -6,6 +6,7 @@
 mod committer;
 #[cfg(test)]
 pub(crate) mod conformance;
+mod group;
 mod kafka;
 mod member;
 mod predecessors;
@@ -51,7 +52,8 @@ pub(crate) trait Broker: Send + Sync {
         each: &mut dyn FnMut(&Message<'_>) -> Result<(), FollowError>,
     ) -> Result<HashMap<i32, i64>, FollowError>;
 
-    /// Hands over the committed records of a partition at these offsets: from the first one on, without the second.
+    /// Hands over the committed records of a partition at these offsets: from the first one on, without the second. Fails as
+    /// [unsettled](FollowError::Unsettled) while what is committed ends before.
     fn read_range(
         &self,
         place: Place<'_>,
@@ -79,7 +81,7 @@ pub(crate) struct Seat<'a> {
 /// it.
 pub(crate) trait Member: Send {
     /// Hands over what is there until it is told to stop; waits for the first record. What was assigned and not
-    /// [resumed](Self::resume) yields nothing.
+    /// [resumed](Self::resume) yields nothing. Fails as [fenced](is_fenced) if another process has joined under our name.
     fn take(
         &mut self,
         at_most: Duration,

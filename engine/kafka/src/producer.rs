@@ -26,6 +26,9 @@ pub(crate) const TRANSACTION_MAX: Duration = Duration::from_secs(10);
 const INIT_MAX: Duration = Duration::from_secs(30);
 /// By then Kafka has given the transaction up, so no call about it can succeed any more.
 const CALL_MAX: Duration = Duration::from_secs(15);
+/// To end a transaction takes milliseconds. librdkafka 2.12 was seen to wait for a commit, and for an abort, as long as it was
+/// watched (50 s), when another broker had taken the coordinator's place; a new producer settles it as well.
+const END_MAX: Duration = Duration::from_secs(5);
 
 /// What a transaction writes is either visible as a whole or never.
 pub(crate) struct TransactionalProducer {
@@ -207,7 +210,7 @@ impl TransactionalProducer {
         group: &ConsumerGroupMetadata,
     ) -> Result<(), TransactionError> {
         // While this waits the records are already on their way.
-        let sent = retried(|| {
+        let sent = retried(CALL_MAX, || {
             self.producer
                 .send_offsets_to_transaction(offsets, group, Timeout::Never)
         });
@@ -225,7 +228,8 @@ impl TransactionalProducer {
         }
         reached("before-commit");
         // From here on nothing may be aborted: the broker may have it already.
-        match retried(|| self.producer.commit_transaction(Timeout::Never)) {
+        // Never would be never here, and not the rest of the transaction's time, as librdkafka says.
+        match retried(END_MAX, || self.producer.commit_transaction(END_MAX)) {
             Ok(()) => Ok(()),
             Err(error) if requires_abort(&error) => Err(self.abort(error)),
             Err(error) => Err(self.failed(error)),
@@ -267,7 +271,7 @@ impl TransactionalProducer {
         if is_fatal(&cause) {
             return self.failed(cause);
         }
-        match retried(|| self.producer.abort_transaction(Timeout::Never)) {
+        match retried(END_MAX, || self.producer.abort_transaction(END_MAX)) {
             Ok(()) => TransactionError::Aborted(cause),
             Err(error) => self.failed(error),
         }
@@ -286,13 +290,11 @@ impl TransactionalProducer {
 
 /// Calls again what says that it may be called again; not for ever, because a client that has lost its broker can
 /// say so for as long as it is asked.
-fn retried(mut call: impl FnMut() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
+fn retried(at_most: Duration, mut call: impl FnMut() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
     let started_at = Instant::now();
     loop {
         match call() {
-            Err(KafkaError::Transaction(error))
-                if error.is_retriable() && started_at.elapsed() < CALL_MAX =>
-            {
+            Err(KafkaError::Transaction(error)) if error.is_retriable() && started_at.elapsed() < at_most => {
                 std::thread::sleep(Duration::from_millis(5));
             }
             other => return other,

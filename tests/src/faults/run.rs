@@ -31,7 +31,7 @@ const EVENING: restaurant::Size = restaurant::Size {
 const READERS: usize = 4;
 /// Whose events the follower follows.
 const FOLLOWED: &str = "restaurant.orders";
-/// A static member that was killed keeps its partitions for 10 s, and views that were lost are built anew.
+/// A static member that was killed keeps its partitions for 6 s, and views that were lost are built anew.
 const BACK_MAX: Duration = Duration::from_secs(120);
 /// How many commands of the past are sent once more in the end.
 const ASKED_AGAIN: usize = 200;

@@ -3,11 +3,14 @@
 //!
 //! - `acl`: access control lists, asked for and made.
 //! - `token`: a client's first OAUTHBEARER token.
+//! - `member`: who a consumer is in its group.
 //! - `owned`: what librdkafka gives us to give back.
 
 mod acl;
+mod member;
 mod owned;
 mod token;
 
 pub use acl::{Binding, NativeError, Operation, Pattern, Permission, Resource, create_acls, describe_acls};
+pub use member::member_id;
 pub use token::set_token;

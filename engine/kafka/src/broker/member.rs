@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use foldline_kafka_native::member_id;
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance};
 use rdkafka::error::KafkaError;
@@ -13,6 +14,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 use rdkafka::{ClientConfig, TopicPartitionList};
 
 use super::committer::{Committer, Sent};
+use super::group::{Members, asking};
 use super::reader::{AHEAD, FETCH, message};
 use super::turns::Turns;
 use super::{Changes, Member, Message, Place, Record, Seat, is_fenced, predecessors};
@@ -27,6 +29,9 @@ pub(super) struct KafkaMember {
     kafka: KafkaSettings,
     group: String,
     name: String,
+    topics: Vec<String>,
+    /// Fenced, and it is not known yet by whom.
+    fenced: Option<KafkaError>,
     consumer: BaseConsumer<Group>,
     producers: Turns,
     committer: Committer,
@@ -43,11 +48,48 @@ impl KafkaMember {
             kafka: kafka.clone(),
             group: seat.group.to_owned(),
             name: seat.member.to_owned(),
-            consumer: consumer(kafka, seat)?,
+            topics: seat.topics.iter().map(|topic| (*topic).to_owned()).collect(),
+            fenced: None,
+            consumer: consumer(kafka, seat, Changes::default())?,
             producers,
             committer: Committer::start(),
             metadata: None,
         })
+    }
+
+    /// Joins the group again, unless somebody else has our name there.
+    ///
+    /// When librdkafka has not heard of the group's coordinator for a session, as while another broker takes its place, it
+    /// forgets its id. The heartbeats that it sends until it has joined again, which waits for [`take`](Member::take), come
+    /// without one, and are answered as if another process had taken our name; it then does nothing any more.
+    fn join_again(&mut self, fenced: KafkaError) -> Result<(), KafkaError> {
+        let members = asking(&self.kafka, &self.group).and_then(|asking| Members::of(&asking, &self.group));
+        let members = match members {
+            Ok(members) => members,
+            Err(error) => {
+                tracing::warn!(%error, "fenced, and the group does not say by whom; asking again");
+                self.fenced = Some(fenced);
+                return Ok(());
+            }
+        };
+        let current = members.id_of(&self.name);
+        if current.is_some() && current != self.consumer.context().id().as_deref() {
+            return Err(fenced);
+        }
+        tracing::warn!(
+            "the group was not heard of for too long, and its membership forgotten; joining again"
+        );
+        let mut changes = self.changes();
+        changes.assigned.clear();
+        changes.revoked.extend(partitions(&self.consumer.assignment()?));
+        let seat = Seat {
+            group: &self.group,
+            member: &self.name,
+            topics: &self.topics.iter().map(String::as_str).collect::<Vec<_>>(),
+            is_careful: true,
+        };
+        self.consumer = consumer(&self.kafka, seat, changes)?;
+        Ok(())
     }
 }
 
@@ -57,6 +99,9 @@ impl Member for KafkaMember {
         at_most: Duration,
         each: &mut dyn FnMut(&Message<'_>) -> ControlFlow<()>,
     ) -> Result<(), KafkaError> {
+        if let Some(fenced) = self.fenced.take() {
+            return self.join_again(fenced);
+        }
         let mut next = self.consumer.poll(at_most);
         while let Some(polled) = next {
             match polled {
@@ -65,7 +110,7 @@ impl Member for KafkaMember {
                         break;
                     }
                 }
-                Err(error) if is_fenced(&error) => return Err(error),
+                Err(error) if is_fenced(&error) => return self.join_again(error),
                 Err(error) => tracing::warn!(%error, "taking commands"),
             }
             next = self.consumer.poll(Duration::ZERO);
@@ -79,7 +124,15 @@ impl Member for KafkaMember {
     }
 
     fn fence_the_gone(&mut self, places: &[Place<'_>]) -> Result<(), KafkaError> {
-        predecessors::fence_the_gone(&self.kafka, &self.group, &self.name, places)
+        // Not our own consumer: it would wait for what is open.
+        let asking = asking(&self.kafka, &self.group)?;
+        let mut writers = predecessors::writers(&asking, places)?;
+        writers.remove(&self.name);
+        if writers.is_empty() {
+            return Ok(());
+        }
+        let members = Members::of(&asking, &self.group)?;
+        predecessors::fence_the_gone(&self.kafka, &writers, &members)
     }
 
     fn committed(&self, places: &[Place<'_>]) -> Result<Vec<Option<i64>>, KafkaError> {
@@ -172,15 +225,20 @@ impl Drop for KafkaMember {
 }
 
 /// Notes what the group has decided, for the loop to act on between two batches.
-#[derive(Default)]
 struct Group {
     changes: Mutex<Changes>,
+    /// Which member it took us for when it decided last.
+    id: Mutex<Option<String>>,
     seldom: Seldom,
 }
 
 impl Group {
     fn changes(&self) -> std::sync::MutexGuard<'_, Changes> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn id(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.id.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -208,6 +266,7 @@ impl ConsumerContext for Group {
 
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Assign(list) = rebalance {
+            *self.id() = member_id(consumer.client());
             // Nothing may be taken from a partition before it is caught up.
             if let Err(error) = consumer.pause(list) {
                 tracing::warn!(%error, "cannot pause new partitions; what comes of them is dropped and read again");
@@ -224,11 +283,15 @@ fn partitions(list: &TopicPartitionList) -> Vec<(String, i32)> {
         .collect()
 }
 
-fn consumer(kafka: &KafkaSettings, seat: Seat<'_>) -> Result<BaseConsumer<Group>, KafkaError> {
+/// A consumer whose group has decided this already.
+fn consumer(
+    kafka: &KafkaSettings,
+    seat: Seat<'_>,
+    changes: Changes,
+) -> Result<BaseConsumer<Group>, KafkaError> {
     let mut config: ClientConfig = kafka.tuned(&[
-        // So long after a kill nobody leads. With the 6 s that a broker allows, a member on two full cores was given up
-        // while other brokers took the place of its coordinator, which took those 6 s.
-        ("session.timeout.ms", "10000"),
+        // So long after a kill nobody leads. It is the least that a broker allows by default.
+        ("session.timeout.ms", "6000"),
         FETCH,
         AHEAD,
     ]);
@@ -245,7 +308,12 @@ fn consumer(kafka: &KafkaSettings, seat: Seat<'_>) -> Result<BaseConsumer<Group>
         .set("isolation.level", "read_committed")
         .set("fetch.wait.max.ms", "500")
         .set("fetch.queue.backoff.ms", "2");
-    let consumer = token::consumer(&config, Group::default())?;
+    let decided = Group {
+        changes: Mutex::new(changes),
+        id: Mutex::default(),
+        seldom: Seldom::default(),
+    };
+    let consumer = token::consumer(&config, decided)?;
     consumer.subscribe(seat.topics)?;
     Ok(consumer)
 }
