@@ -1,6 +1,6 @@
 //! Consumers that belong to no group: of committed records, and of the ends of partitions.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::error::Error;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -131,17 +131,20 @@ pub(crate) fn is_of_one_broker(error: &KafkaError) -> bool {
     )
 }
 
-/// The next record, or the end of a partition; an error if neither comes for a while.
-fn next<'a>(
-    consumer: &'a BaseConsumer<Quiet>,
-    topic: &str,
-) -> Result<Option<BorrowedMessage<'a>>, FollowError> {
+enum Next<'a> {
+    Record(BorrowedMessage<'a>),
+    /// Of this partition. It is told again whenever a partition that has grown is read to its end.
+    End(i32),
+}
+
+/// What comes next; an error if nothing does for a while.
+fn next<'a>(consumer: &'a BaseConsumer<Quiet>, topic: &str) -> Result<Next<'a>, FollowError> {
     let asked_at = Instant::now();
     loop {
         let left = REQUEST_MAX.saturating_sub(asked_at.elapsed());
         match consumer.poll(left) {
-            Some(Ok(found)) => return Ok(Some(found)),
-            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(None),
+            Some(Ok(found)) => return Ok(Next::Record(found)),
+            Some(Err(KafkaError::PartitionEOF(partition))) => return Ok(Next::End(partition)),
             Some(Err(error)) if is_of_one_broker(&error) && !left.is_zero() => {}
             Some(Err(source)) => return Err(kafka_error(topic, source)),
             None => return Err(timed_out(topic)),
@@ -163,11 +166,13 @@ pub(super) fn read_to_ends(
         from.iter()
             .map(|(partition, offset)| ((topic, *partition), *offset)),
     )?;
-    let mut open = from.len();
-    while open > 0 {
+    let mut open: HashSet<i32> = from.keys().copied().collect();
+    while !open.is_empty() {
         match next(&consumer, topic)? {
-            Some(found) => each(&message(&found))?,
-            None => open -= 1,
+            Next::Record(found) => each(&message(&found))?,
+            Next::End(partition) => {
+                open.remove(&partition);
+            }
         }
     }
     let mut ends = from.clone();
@@ -190,16 +195,24 @@ pub(super) fn read_range(
 ) -> Result<(), FollowError> {
     let topic = place.0;
     let consumer = log_consumer(kafka, true, 5)?;
+    let ends = consumer.fetch_watermarks(topic, place.1, REQUEST_MAX);
+    let (_, end) = ends.map_err(|source| kafka_error(topic, source))?;
+    if end < to {
+        return Err(FollowError::Unsettled {
+            topic: topic.to_owned(),
+        });
+    }
     assign(&consumer, std::iter::once((place, from)))?;
     loop {
         match next(&consumer, topic)? {
-            Some(found) if found.offset() < to => {
+            Next::Record(found) if found.offset() < to => {
                 each(&message(&found))?;
                 if found.offset() == to - 1 {
                     return Ok(());
                 }
             }
-            Some(_) | None => return Ok(()),
+            // The last of the range may be no record, but the marker of a transaction.
+            Next::Record(_) | Next::End(_) => return Ok(()),
         }
     }
 }

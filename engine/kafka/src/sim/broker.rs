@@ -69,6 +69,12 @@ impl Broker for SimBroker {
         range: (i64, i64),
         each: &mut dyn FnMut(&Message<'_>) -> Result<(), FollowError>,
     ) -> Result<(), FollowError> {
+        let end = visible_end(&self.world.cluster(), &(place.0.to_owned(), place.1));
+        if end < range.1 {
+            return Err(FollowError::Unsettled {
+                topic: place.0.to_owned(),
+            });
+        }
         self.read(place, range, each).map(|_| ())
     }
 

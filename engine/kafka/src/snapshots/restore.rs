@@ -32,16 +32,15 @@ impl Follower {
                 }
             }
         }
-        let slices = || empty.values().flatten().copied();
-        let snapshots = self.ranges(slices(), |installed| &installed.snapshots.name)?;
-        let events = self.ranges(slices(), |installed| &installed.events.name)?;
+        let slices = empty.values().flatten().copied();
+        let snapshots = self.ranges(slices, |installed| &installed.snapshots.name)?;
         let records = snapshots.values().map(|range| range.1 - range.0).sum::<i64>();
         self.progress
             .begin("restoring from snapshots", records.unsigned_abs());
         // A reader for each type: their topics are read side by side.
         let restore = |slices: Vec<Slice>| -> Job<'_> {
-            let (snapshots, events) = (&snapshots, &events);
-            Box::new(move || self.restore_type(&slices, snapshots, events))
+            let snapshots = &snapshots;
+            Box::new(move || self.restore_type(&slices, snapshots))
         };
         self.runtime
             .side_by_side(empty.into_values().map(restore).collect())?;
@@ -61,12 +60,7 @@ impl Follower {
         Ok(slices.into_iter().zip(found).collect())
     }
 
-    fn restore_type(
-        &self,
-        slices: &[Slice],
-        snapshots: &HashMap<Slice, Range>,
-        events: &HashMap<Slice, Range>,
-    ) -> Result<(), FollowError> {
+    fn restore_type(&self, slices: &[Slice], snapshots: &HashMap<Slice, Range>) -> Result<(), FollowError> {
         let Some(first) = slices.first() else {
             return Ok(());
         };
@@ -103,6 +97,8 @@ impl Follower {
         })?;
         changes.apply()?;
         self.progress.add((count % BATCH_MAX) as u64);
+        // Only now: a checkpoint that was written meanwhile lies beyond what was the end before.
+        let events = self.ranges(slices.iter().copied(), |installed| &installed.events.name)?;
         let mut restored = 0;
         for slice in slices {
             let found = found.remove(&slice.partition).unwrap_or_default();

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use super::{Bench, PARTITIONS, take, text};
 use crate::broker::{Isolation, Place, is_fenced};
+use crate::follower::FollowError;
 use crate::producer::TransactionError;
 
 pub(super) fn a_transaction_is_seen_as_a_whole(bench: &Bench) {
@@ -184,6 +185,14 @@ pub(super) fn a_range_is_read_without_what_lies_beside_it(bench: &Bench) {
     assert_eq!(range(1, 4), [(2, "second".to_owned())]);
     assert_eq!(range(2, 5), [(2, "second".to_owned()), (4, "third".to_owned())]);
     assert_eq!(range(5, 6), []);
+
+    member.begin().expect("begun");
+    member.send(bench.event(0, "open", 1)).expect("sent");
+    bench.eventually("it is there", || bench.end(0, Isolation::ReadUncommitted) == 7);
+    let read = bench
+        .broker
+        .read_range((&bench.events, 0), (4, 7), &mut |_| Ok(()));
+    assert!(matches!(read, Err(FollowError::Unsettled { .. })), "{read:?}");
 }
 
 pub(super) fn a_follower_is_handed_what_is_committed(bench: &Bench) {
