@@ -66,6 +66,9 @@ impl Follower {
             let Some(((topic, partition), (end, _))) = open.find(|(_, (end, high))| end < high) else {
                 return Ok(behind);
             };
+            if self.is_ending() {
+                return Err(FollowError::Stopped);
+            }
             let now = self.runtime.now();
             if now > said_at + SAY_AGAIN {
                 said_at = now;

@@ -224,6 +224,7 @@ impl Engine {
         self.shared.is_stopped.store(true, Ordering::SeqCst);
         // At once: a worker may be waiting for what they wait for.
         self.shared.catalog.keys.stop();
+        self.shared.follower.end_waiting();
         let Self { shared, threads, .. } = self;
         let joined = tokio::task::spawn_blocking(move || {
             for thread in threads.into_iter().rev() {

@@ -84,6 +84,14 @@ pub enum FollowError {
         /// The topic.
         topic: String,
     },
+    /// Kafka has given a partition from one worker of this process to another one, and the first has not heard of it yet.
+    #[error("{by} has not given up a partition of {aggregate} yet")]
+    Led {
+        /// The aggregate type.
+        aggregate: String,
+        /// Who still leads it.
+        by: String,
+    },
     /// The process is to end.
     #[error("the process is to end")]
     Stopped,
@@ -95,6 +103,7 @@ impl FollowError {
         match self {
             Self::Kafka { .. }
             | Self::Unsettled { .. }
+            | Self::Led { .. }
             | Self::Record {
                 source: ReadError::Registry(_),
                 ..
@@ -121,10 +130,19 @@ pub(crate) struct Follower {
     /// Held while outcomes that were not read are.
     pub(crate) reading: Mutex<()>,
     /// Held while a partition changes hands, so that no record is folded by two.
-    followed: Mutex<HashSet<Slice>>,
+    hands: Mutex<Hands>,
     has_changed: AtomicBool,
     is_restored: AtomicBool,
+    /// Whether nobody is to wait for others any more.
+    is_ending: AtomicBool,
     pub(crate) is_stopped: AtomicBool,
+}
+
+/// Who folds which partition.
+struct Hands {
+    followed: HashSet<Slice>,
+    /// By the names of the workers.
+    led: HashMap<Slice, String>,
 }
 
 impl Follower {
@@ -146,9 +164,13 @@ impl Follower {
             unread: UnreadIds::default(),
             progress: Progress::default(),
             reading: Mutex::default(),
-            followed: Mutex::new(every.collect()),
+            hands: Mutex::new(Hands {
+                followed: every.collect(),
+                led: HashMap::new(),
+            }),
             has_changed: AtomicBool::new(true),
             is_restored: AtomicBool::new(false),
+            is_ending: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
         }
     }
@@ -171,30 +193,55 @@ impl Follower {
         self.is_stopped.store(true, Ordering::SeqCst);
     }
 
-    /// Stops following the partitions, and folds them up to their ends: from then on their writer is the
-    /// caller, who must have made sure that nobody else is.
-    pub(crate) fn hand_over(&self, slices: &[Slice]) -> Result<(), FollowError> {
-        let mut followed = self.lock();
+    /// Ends what waits for the transactions of others: the process is to end, and its workers before what they rest on.
+    pub(crate) fn end_waiting(&self) {
+        self.is_ending.store(true, Ordering::SeqCst);
+    }
+
+    /// Stops following the partitions, and folds them up to their ends: from then on their writer is this worker, who must
+    /// have made sure that nobody else is.
+    ///
+    /// Kafka's word is not enough for that where the one before is of this process: its commit is over, and it may not have
+    /// noted yet what it has committed, in the store that both have.
+    pub(crate) fn hand_over(&self, worker: &str, slices: &[Slice]) -> Result<(), FollowError> {
+        let mut hands = self.lock();
+        let led = slices.iter().find_map(|slice| {
+            let by = hands.led.get(slice).filter(|by| *by != worker)?;
+            Some((slice, by))
+        });
+        if let Some((slice, by)) = led {
+            return Err(FollowError::Led {
+                aggregate: self.catalog.get(*slice).name.clone(),
+                by: by.clone(),
+            });
+        }
         for slice in slices {
-            followed.remove(slice);
+            hands.followed.remove(slice);
+            hands.led.insert(*slice, worker.to_owned());
         }
         self.has_changed.store(true, Ordering::SeqCst);
         self.catch_up(slices)
     }
 
-    /// Follows the partitions again.
-    pub(crate) fn take_back(&self, slices: &[Slice]) {
-        self.lock().extend(slices);
+    /// Follows the partitions again that this worker has led.
+    pub(crate) fn take_back(&self, worker: &str, slices: &[Slice]) {
+        let mut hands = self.lock();
+        for slice in slices {
+            if hands.led.get(slice).is_some_and(|by| by == worker) {
+                hands.led.remove(slice);
+                hands.followed.insert(*slice);
+            }
+        }
         self.has_changed.store(true, Ordering::SeqCst);
     }
 
     /// Folds those of the partitions that are followed up to their ends as of now.
     pub(crate) fn refresh(&self, slices: &[Slice]) -> Result<(), FollowError> {
-        let followed = self.lock();
+        let hands = self.lock();
         let behind: Vec<Slice> = slices
             .iter()
             .copied()
-            .filter(|slice| followed.contains(slice))
+            .filter(|slice| hands.followed.contains(slice))
             .collect();
         // The other consumer has read on from before: it must begin anew from where this ends.
         self.has_changed.store(true, Ordering::SeqCst);
@@ -225,17 +272,17 @@ impl Follower {
     fn follow(&self) -> Result<(), FollowError> {
         let mut reading = None;
         while !self.is_stopped.load(Ordering::SeqCst) {
-            let followed = self.lock();
+            let hands = self.lock();
             if self.has_changed.swap(false, Ordering::SeqCst) {
                 // A new reader has nothing in its queues that was read before the change.
                 reading = None;
             }
-            let (folded, idle) = if followed.is_empty() {
+            let (folded, idle) = if hands.followed.is_empty() {
                 (Ok(0), NOTHING_TO_FOLLOW)
             } else {
-                (self.fold_from(&mut reading, &followed), BETWEEN_LOOKS)
+                (self.fold_from(&mut reading, &hands.followed), BETWEEN_LOOKS)
             };
-            drop(followed);
+            drop(hands);
             match folded {
                 Ok(0) => self.runtime.sleep(idle),
                 Ok(_) => {}
@@ -307,12 +354,15 @@ impl Follower {
     pub(crate) fn is_locked(&self) -> bool {
         use std::sync::TryLockError::WouldBlock;
 
-        matches!(self.followed.try_lock(), Err(WouldBlock))
-            || matches!(self.reading.try_lock(), Err(WouldBlock))
+        matches!(self.hands.try_lock(), Err(WouldBlock)) || matches!(self.reading.try_lock(), Err(WouldBlock))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashSet<Slice>> {
-        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn is_ending(&self) -> bool {
+        self.is_ending.load(Ordering::SeqCst)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Hands> {
+        self.hands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

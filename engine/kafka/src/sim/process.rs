@@ -249,6 +249,7 @@ impl Running {
         self.is_stopping = true;
         self.shared.is_stopped.store(true, Ordering::SeqCst);
         self.shared.catalog.keys.stop();
+        self.shared.follower.end_waiting();
         if self.threads[2..].iter().all(|thread| thread.body.is_done()) {
             self.shared.follower.stop();
         }

@@ -33,7 +33,7 @@ impl Worker {
             });
             self.cache.clear();
             self.checkpoints.end(&revoked);
-            self.shared.follower.take_back(&revoked);
+            self.shared.follower.take_back(&self.post.member, &revoked);
         }
     }
 
@@ -89,7 +89,7 @@ impl Worker {
         reached("offsets-asked");
         // Whose events were committed by a predecessor, their keys were too, and no second one may be made.
         self.shared.catalog.keys.catch_up()?;
-        self.shared.follower.hand_over(slices)?;
+        self.shared.follower.hand_over(&self.post.member, slices)?;
         reached("caught-up");
         let to: Vec<(Place<'_>, Option<i64>)> = places.into_iter().zip(committed).collect();
         self.member.seek(&to)?;
