@@ -12,6 +12,7 @@ use foldline_tests::stack::PARTITIONS;
 use foldline_tests::system::{Service, System};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::PROGRAM;
@@ -240,4 +241,32 @@ async fn a_command_that_came_too_early_is_refused_and_can_be_sent_again() {
     assert_eq!(told.text("/problem/type"), "/problems/token-not-reached");
     increment(None, "wait=30").await.expect(200);
     assert_eq!(status(&write, key).await, "accepted");
+}
+
+/// Each of them alone would keep all others waiting, for as long as it waits itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_that_came_too_early_wait_together() {
+    const MANY: usize = 40;
+    let system = shared::system(PROGRAM).await;
+    let write = system.write();
+    let started = write
+        .post("/counters/too-many/commands", &json!({"type": "StartCounter"}))
+        .await
+        .expect(201);
+    let mut ahead: Token = started.text("/consistency_token").parse().expect("a token");
+    ahead.see("counter.counters", 0, i64::MAX);
+    let ahead = ahead.to_string();
+    let mut asked = JoinSet::new();
+    for _ in 0..MANY {
+        let request = write.request(Method::POST, "/counters/too-many/commands");
+        let request = request
+            .header("Consistency-Token", &ahead)
+            .header("Prefer", "wait=20");
+        let request = request.json(&json!({"type": "IncrementCounter", "by": 1}));
+        let write = write.clone();
+        asked.spawn(async move { write.send(request).await });
+    }
+    for answer in asked.join_all().await {
+        answer.expect_problem(409, "token-not-reached");
+    }
 }

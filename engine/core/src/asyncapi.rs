@@ -89,12 +89,16 @@ const EVENT_HEADERS: [(&str, &str); 8] = [
     ("ce_correlationid", "The conversation."),
     ("content-type", "application/vnd.confluent.avro"),
 ];
-const DEAD_LETTER_HEADERS: [(&str, &str); 5] = [
+const DEAD_LETTER_HEADERS: [(&str, &str); 6] = [
     ("__foldline.errors.topic", "Where it was found."),
     ("__foldline.errors.partition", "In which partition."),
     ("__foldline.errors.offset", "At which offset."),
     ("__foldline.errors.stage", "What could not be done: decode."),
     ("__foldline.errors.reason", "Why."),
+    (
+        "__foldline.errors.left_out",
+        "Of a record that has no room here: which of its value, headers and key are missing.",
+    ),
 ];
 
 fn topics(aggregate: &dyn AggregateType) -> [Topic; 5] {

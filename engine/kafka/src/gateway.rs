@@ -15,7 +15,7 @@ use crate::broker::{Appender, Broker};
 use crate::catalog::{Catalog, Installed};
 use crate::registry::begin_wire_format;
 use crate::store::StoreError;
-use crate::waiters::Waiters;
+use crate::waiters::{Asked, Waiters};
 use crate::worker::{Rehearsed, Shared, rehearse};
 
 /// The way in for commands, and the way to what this process knows. Cheap to clone.
@@ -84,13 +84,25 @@ impl Sender {
         let installed = installed(&self.catalog, aggregate)?;
         let mut value = Vec::with_capacity(256);
         begin_wire_format(installed.commands.reader.own_id(), &mut value);
+        let begun = value.len();
         aggregate.encode_command(&mut meta, command, &mut value)?;
-        let command_id = meta.command_id;
-        // Before the first await: whoever drops this future waits no longer.
-        let pending = Pending::join(&self.waiters, command_id);
-        let pending = pending.ok_or_else(|| SubmitError::Full {
+        // What its worker will read. What that cannot read either has no outcome.
+        let read = aggregate.decode_command(&value[begun..]);
+        let asked = Asked {
+            command_type: meta.command_type.clone(),
+            aggregate_id: meta.aggregate_id.clone(),
+            fingerprint: read.map_or(Uuid::nil(), |command| command.fingerprint),
+            dry_run: meta.dry_run,
+        };
+        let answer = match aggregate.info().is_internal() {
+            true => Some(self.waiters.wait_in_the_engine(meta.command_id, asked)),
+            false => self.waiters.wait(meta.command_id, Some(asked)),
+        };
+        let answer = answer.ok_or_else(|| SubmitError::Full {
             waiting: self.waiters.count(),
         })?;
+        // Before the first await: whoever drops this future waits no longer.
+        let pending = Pending::new(&self.waiters, meta.command_id, answer);
         let headers = traceparent.map(|value| {
             OwnedHeaders::new().insert(Header {
                 key: "traceparent",
@@ -187,13 +199,17 @@ fn installed<'a>(
 }
 
 impl Pending {
-    /// Waits with all others for the command; `None` if too many commands are waited for.
+    /// Waits with all others for whatever has this id; `None` if too many commands are waited for.
     pub(crate) fn join(waiters: &Arc<Waiters>, command_id: Uuid) -> Option<Self> {
-        Some(Self {
+        Some(Self::new(waiters, command_id, waiters.wait(command_id, None)?))
+    }
+
+    fn new(waiters: &Arc<Waiters>, command_id: Uuid, answer: oneshot::Receiver<CommandResult>) -> Self {
+        Self {
             command_id,
-            answer: waiters.wait(command_id)?,
+            answer,
             waiters: Arc::clone(waiters),
-        })
+        }
     }
 
     /// The command.
@@ -216,5 +232,71 @@ impl Drop for Pending {
     fn drop(&mut self) {
         self.answer.close();
         self.waiters.give_up(self.command_id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use foldline_core::{AnyCommand, Claim, ClaimCommand, CommandMeta, Domain, Domains, Timestamp};
+    use foldline_domains::restaurant::customers::{Customer, CustomerCommand};
+    use uuid::Uuid;
+
+    use super::{Pending, Sender, SubmitError};
+    use crate::catalog::Catalog;
+    use crate::sim::alone;
+    use crate::waiters::Waiters;
+    use crate::{KafkaSettings, Registry, SecuritySettings};
+
+    const WAIT_MAX: Duration = Duration::from_secs(60);
+
+    fn catalog() -> Arc<Catalog> {
+        let kafka = KafkaSettings {
+            bootstrap_servers: String::new(),
+            schema_registry: "http://nowhere.invalid".to_owned(),
+            topic_prefix: String::new(),
+            kafka_properties: Vec::new(),
+            security: SecuritySettings::default(),
+        };
+        let domains = Domains::new([Domain::new("restaurant").aggregate::<Customer>()]).unwrap();
+        Arc::new(Catalog::offline(&Registry::new(&kafka).unwrap(), &domains, 2, 0))
+    }
+
+    #[tokio::test]
+    async fn what_the_engine_asks_itself_takes_no_place_of_a_client_and_needs_none() {
+        let catalog = catalog();
+        alone(move |broker, runtime| {
+            let waiters = Arc::new(Waiters::new(1));
+            let sender = Sender::new(broker.as_ref(), Arc::clone(&catalog), waiters).unwrap();
+            let submit = |id: u128, aggregate: &str, command: AnyCommand| {
+                let meta = CommandMeta::new(Uuid::from_u128(id), "7".parse().unwrap(), Timestamp(0));
+                let aggregate = catalog.by_name(aggregate).unwrap().aggregate.as_ref();
+                let mut submitted = None;
+                let submit = async { submitted = Some(sender.submit(aggregate, meta, &command, None).await) };
+                runtime.block_on(WAIT_MAX, pin!(submit));
+                submitted.unwrap()
+            };
+            let client = |id| {
+                let email = "7@example.org".into();
+                let command = AnyCommand::new::<Customer>(CustomerCommand::SignUp { email });
+                submit(id, "restaurant.customers", command)
+            };
+            let engine = |id| {
+                let (value, holder) = ("7@example.org".to_owned(), "7".to_owned());
+                let command = AnyCommand::new::<Claim>(ClaimCommand::ReserveValue { value, holder });
+                submit(id, "restaurant.customers-email", command)
+            };
+            let first: Result<Pending, SubmitError> = engine(1);
+            assert!(first.is_ok());
+            let waiting = client(2);
+            assert!(waiting.is_ok());
+            assert!(matches!(client(3), Err(SubmitError::Full { waiting: 1 })));
+            assert!(engine(4).is_ok());
+            drop(waiting);
+            assert!(client(5).is_ok());
+        });
     }
 }

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use foldline_core::{
@@ -18,7 +19,7 @@ use crate::catalog::{Catalog, Installed, Slice};
 use crate::fold::TOO_EARLY;
 use crate::store::{Known, Log, Store, StoreError};
 
-/// How long a command waits until what its sender has seen is known here.
+/// How long a batch waits until what the senders of its commands have seen is known here: all others wait with it.
 const TOKEN_WAIT_MAX: Duration = Duration::from_secs(1);
 
 impl Deciding<'_> {
@@ -56,9 +57,13 @@ impl Deciding<'_> {
         };
         // What was looked at before may be older than what the token has seen.
         self.found.borrow_mut().clear();
+        let has_waited = self.waited.get();
         let started_at = self.shared.runtime.now();
         while !self.has_reached(&token)? {
-            if self.shared.runtime.now() - started_at > TOKEN_WAIT_MAX {
+            self.waited
+                .set(has_waited + (self.shared.runtime.now() - started_at));
+            let is_stopped = self.shared.is_stopped.load(Ordering::SeqCst);
+            if is_stopped || self.waited.get() > TOKEN_WAIT_MAX {
                 let detail =
                     "what its consistency token has seen is not known here yet; send it again".to_owned();
                 return Ok(Some(Refusal::engine(TOO_EARLY, RefusalKind::State, detail)));

@@ -23,6 +23,7 @@ use self::ids::Ids;
 use super::decide::{Decided, Decision};
 use super::intake::Taken;
 use super::outcome::{begun, now};
+use super::records::RECORD_BYTES_MAX;
 use super::{BatchError, Shared};
 use crate::broker::{Place, Record, ranges};
 use crate::catalog::{Installed, Slice};
@@ -34,9 +35,6 @@ use crate::store::{Covered, Log, Position, Store, StoreError};
 const SNAPSHOTS_MIN: usize = 200;
 /// Bytes of snapshots in one transaction, at most, but for one record.
 const BYTES_MAX: usize = 512 << 10;
-/// A record of this size fits into a request of Kafka's default size.
-const RECORD_BYTES_MAX: usize = 900 << 10;
-
 /// The number of the checkpoint's record; see [`Record::number`].
 const CHECKPOINT: usize = usize::MAX - 1;
 const NOT_COUNTED: usize = usize::MAX;
@@ -46,6 +44,8 @@ pub(super) struct Checkpoints {
     /// Events or outcomes of a partition between two checkpoints; 0 for no snapshots at all.
     every: u64,
     led: HashMap<Slice, Since>,
+    /// How many checkpoints were begun.
+    turns: u64,
     writing: Option<Writing>,
     epoch: u64,
     counting: Vec<JoinHandle<()>>,
@@ -58,6 +58,8 @@ pub(super) struct Checkpoints {
 struct Since {
     /// The counting that the partition waits for; see [`Backlog`].
     epoch: u64,
+    /// When it was its turn last.
+    turn: u64,
     /// `None` until the backlog is counted.
     covered: Option<Covered>,
     changed: HashSet<AggregateId>,
@@ -84,6 +86,7 @@ impl Checkpoints {
         Self {
             every,
             led: HashMap::new(),
+            turns: 0,
             writing: None,
             epoch: 0,
             counting: Vec::new(),
@@ -175,11 +178,19 @@ impl Checkpoints {
         }
     }
 
+    /// Of those that are due, the one that has waited longest: others may be due again and again.
     fn due(&self) -> Option<Slice> {
         let is_due =
             |since: &Since| since.covered.is_some() && since.events.max(since.ids.len() as u64) >= self.every;
-        let due = self.led.iter().find(|(_, since)| is_due(since));
-        due.map(|(slice, _)| *slice)
+        let due = self.led.iter().filter(|(_, since)| is_due(since));
+        due.min_by_key(|(_, since)| since.turn).map(|(slice, _)| *slice)
+    }
+
+    fn take_turn(&mut self) -> Option<Slice> {
+        let slice = self.due()?;
+        self.turns += 1;
+        self.led.get_mut(&slice)?.turn = self.turns;
+        Some(slice)
     }
 
     /// The partition whose snapshots are being written.
@@ -197,7 +208,7 @@ impl Checkpoints {
     ) -> Result<Vec<Record<'a>>, BatchError> {
         self.take_counted();
         if self.writing.is_none()
-            && let Some(slice) = self.due()
+            && let Some(slice) = self.take_turn()
         {
             self.start(shared, slice, end_of)?;
         }
@@ -253,6 +264,7 @@ impl Checkpoints {
         }
         let next = Since {
             epoch: since.epoch,
+            turn: since.turn,
             covered: Some(covered.clone()),
             ..Since::default()
         };
@@ -439,4 +451,32 @@ fn snapshot(
         checksum: Uuid::nil(),
     };
     Ok(Some(snapshot.sealed()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{Checkpoints, Since};
+    use crate::catalog::Slice;
+    use crate::store::Covered;
+
+    #[test]
+    fn partitions_that_are_always_due_take_turns() {
+        let mut checkpoints = Checkpoints::new(10);
+        let all = (0..5).map(|partition| Slice { index: 0, partition });
+        for slice in all.clone() {
+            let since = Since {
+                covered: Some(Covered::default()),
+                events: 10,
+                ..Since::default()
+            };
+            checkpoints.led.insert(slice, since);
+        }
+        let mut turns = BTreeMap::new();
+        for _ in 0..15 {
+            *turns.entry(checkpoints.take_turn().unwrap()).or_default() += 1;
+        }
+        assert_eq!(turns, all.map(|slice| (slice, 3)).collect());
+    }
 }

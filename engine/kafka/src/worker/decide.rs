@@ -1,11 +1,17 @@
 //! From commands to decisions. Nothing here writes anywhere: what comes out counts when it is committed.
 
-use std::cell::RefCell;
+#[cfg(test)]
+mod tests;
+
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use foldline_core::personal::Seal;
-use foldline_core::{AggregateId, AnyEvent, CommandResult, DecodedCommand, Timestamp, Token};
+use foldline_core::{
+    AggregateId, AnyEvent, CommandResult, DecodedCommand, Refusal, RefusalKind, Timestamp, Token,
+};
 use uuid::Uuid;
 
 use super::in_flight::InFlight;
@@ -15,6 +21,7 @@ use super::reserve::{Reservations, Want};
 use super::subjects::NewKeys;
 use super::{BatchError, Cache, Shared, Worker};
 use crate::catalog::{Installed, Slice};
+use crate::fold::is_remembered;
 use crate::follower::FollowError;
 use crate::store::{Known, Log, StoreError};
 
@@ -99,7 +106,11 @@ impl Worker {
                     later.push(index);
                     continue;
                 }
-                match deciding.step(taken, command, &decisions)? {
+                let step = match self.too_large.contains(&(taken.slice, taken.offset)) {
+                    true => deciding.refuse_too_large(taken, command)?,
+                    false => deciding.step(taken, command, &decisions)?,
+                };
+                match step {
                     Step::Made(made) => {
                         deciding.note(taken, &made, index);
                         decisions[index] = Some(Decision::Made(made));
@@ -147,6 +158,8 @@ pub(super) struct Deciding<'a> {
     pub(super) new_keys: NewKeys,
     /// Whether other aggregates were read up to their ends for this batch.
     pub(super) is_refreshed: bool,
+    /// How long was waited in this batch for what tokens have seen.
+    pub(super) waited: Cell<Duration>,
     pub(super) now: Timestamp,
 }
 
@@ -180,6 +193,7 @@ impl<'a> Deciding<'a> {
             reservations: Reservations::default(),
             new_keys: NewKeys::default(),
             is_refreshed: false,
+            waited: Cell::default(),
             now: now(),
         }
     }
@@ -223,6 +237,18 @@ impl<'a> Deciding<'a> {
                 Ok(made(self.refuse(taken, command, sequence, refusal)))
             }
         }
+    }
+
+    /// What it was decided to make has no room in a record, which is known when it is written.
+    fn refuse_too_large(&mut self, taken: &Taken, command: &DecodedCommand) -> Result<Step, BatchError> {
+        let installed = Arc::clone(self.shared.catalog.get(taken.slice));
+        let key = (installed.index, command.meta.aggregate_id.clone());
+        let loaded = self.load(&installed, &key)?;
+        let sequence = loaded.known.sequence;
+        self.put_back(key, loaded);
+        let detail = "it would make an event that is larger than a record of Kafka can be".to_owned();
+        let refusal = Refusal::engine("decision-failed", RefusalKind::Failed, detail);
+        Ok(made(self.refuse(taken, command, sequence, refusal)))
     }
 
     /// Nothing can stand against the events any more: the state is folded where it is, because a copy of each state
@@ -300,9 +326,10 @@ impl<'a> Deciding<'a> {
         Ok(made(made_of_it))
     }
 
-    /// Takes note of a decision: the same id later in the batch gets it again.
+    /// Takes note of a decision: the same id later in the batch gets it again. Not of one that binds nobody: it would hide
+    /// what the id has for ever.
     fn note(&mut self, taken: &Taken, made: &Made, index: usize) {
-        if !made.result.dry_run {
+        if made.result.replayed || is_remembered(&made.result) {
             let id = (taken.slice, made.result.command_id);
             self.decided.entry(id).or_insert(index);
         }

@@ -16,6 +16,12 @@ const LOOK_MAX: Duration = Duration::from_millis(100);
 /// Bytes of one batch: a transaction that must be redone stays small.
 const BATCH_BYTES_MAX: usize = 4 << 20;
 
+/// Bytes of a command. What becomes of it must fit into records of Kafka's default size, which is that of a command topic too:
+/// its event may have all that it says, and personal values a third longer; its result, who has sent it and why.
+const COMMAND_BYTES_MAX: usize = 512 << 10;
+/// A trace context has 55. It goes into the headers of what the command makes.
+const TRACE_BYTES_MAX: usize = 256;
+
 /// A record of a command topic.
 pub(super) struct Taken {
     pub(super) slice: Slice,
@@ -84,7 +90,7 @@ fn read(catalog: &Catalog, message: &Message<'_>) -> Result<Option<Taken>, Batch
             Content::DeadLetter(Box::new(dead_letter(installed, message, reason)))
         }
     };
-    let traceparent = header(message, "traceparent");
+    let traceparent = header(message, "traceparent").filter(|trace| trace.len() <= TRACE_BYTES_MAX);
     Ok(Some(Taken {
         slice,
         offset: message.offset,
@@ -103,6 +109,12 @@ fn decode(installed: &Installed, slice: Slice, message: &Message<'_>) -> Result<
     let value = message
         .value
         .ok_or_else(|| never("the value is null: a command cannot be taken back"))?;
+    if value.len() > COMMAND_BYTES_MAX {
+        return Err(Unreadable::Never(format!(
+            "it has {} bytes, and a command {COMMAND_BYTES_MAX} at most",
+            value.len()
+        )));
+    }
     let aggregate = &installed.aggregate;
     let datum = match installed.commands.reader.datum(aggregate.command_codec(), value) {
         Ok(datum) => datum,

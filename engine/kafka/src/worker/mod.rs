@@ -19,7 +19,7 @@ mod reserve;
 mod subjects;
 mod take_over;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -33,6 +33,7 @@ use rdkafka::error::KafkaError;
 use self::checkpoints::Checkpoints;
 use self::in_flight::InFlight;
 pub(crate) use self::outcome::now;
+pub(crate) use self::records::LEFT_OUT;
 pub use self::rehearse::Rehearsed;
 pub(crate) use self::rehearse::rehearse;
 use crate::SubmitError;
@@ -132,6 +133,8 @@ enum BatchError {
     Unreserved,
     #[error("Kafka: {0}")]
     Kafka(#[from] KafkaError),
+    #[error("what the command at offset {offset} makes has {bytes} bytes, and a record has no room for it")]
+    TooLarge { slice: Slice, offset: i64, bytes: usize },
 }
 
 type Cache = LruCache<(usize, AggregateId), Known>;
@@ -147,6 +150,8 @@ pub(crate) struct Worker {
     /// Aggregates as they are committed.
     cache: Cache,
     in_flight: Option<InFlight>,
+    /// Commands whose events no record has room for. Each was decided once for nothing, and is refused when it is decided again.
+    too_large: HashSet<(Slice, i64)>,
     /// How many subjects were erased when the cache was last right.
     erasures: u64,
     checkpoints: Checkpoints,
@@ -178,6 +183,7 @@ impl Worker {
             changes: Changes::default(),
             cache,
             in_flight: None,
+            too_large: HashSet::new(),
             erasures: 0,
             checkpoints,
             has_joined,
@@ -255,6 +261,10 @@ impl Worker {
             BatchError::Transaction(TransactionError::Aborted(_)) => {
                 tracing::info!(%error, "deciding a batch again");
             }
+            BatchError::TooLarge { slice, offset, .. } => {
+                tracing::error!(%error, aggregate = self.shared.catalog.get(*slice).name, "refusing a command");
+                self.too_large.insert((*slice, *offset));
+            }
             _ => tracing::warn!(%error, "deciding a batch again"),
         }
         if let BatchError::Encode(error) = error {
@@ -314,6 +324,6 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         let led: Vec<Slice> = self.led.iter().copied().collect();
-        self.shared.follower.take_back(&led);
+        self.shared.follower.take_back(&self.post.member, &led);
     }
 }

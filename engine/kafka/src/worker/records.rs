@@ -15,6 +15,13 @@ use crate::store::Log;
 /// Records whose offsets nobody asks for.
 pub(super) const NOT_COUNTED: usize = usize::MAX;
 
+/// Bytes of a record's value: with its headers it fits into a request of Kafka's default size. A larger one is refused, and with
+/// it the transaction.
+pub(super) const RECORD_BYTES_MAX: usize = 900 << 10;
+
+/// Names what a dead letter lacks of the record that it was.
+pub(crate) const LEFT_OUT: &str = "__foldline.errors.left_out";
+
 /// All records, in the order of the commands. The events' values are taken out of `decided`.
 pub(super) fn records<'a>(
     shared: &'a Shared,
@@ -49,6 +56,7 @@ fn records_of<'a>(
     let key = || Some(id.as_str().as_bytes().to_vec());
     let trace = taken.traceparent.as_deref();
     for event in &mut made.events {
+        fits(taken, &event.value)?;
         records.push(Record {
             topic: &installed.events.name,
             partition: taken.slice.partition,
@@ -60,6 +68,7 @@ fn records_of<'a>(
     }
     let mut value = begun(installed.results.reader.own_id());
     installed.result_codec.encode_meta(&made.result, &mut value)?;
+    fits(taken, &value)?;
     records.push(Record {
         topic: &installed.results.name,
         partition: taken.slice.partition,
@@ -85,6 +94,17 @@ fn records_of<'a>(
         });
     }
     Ok(())
+}
+
+fn fits(taken: &Taken, value: &[u8]) -> Result<(), BatchError> {
+    match value.len() <= RECORD_BYTES_MAX {
+        true => Ok(()),
+        false => Err(BatchError::TooLarge {
+            slice: taken.slice,
+            offset: taken.offset,
+            bytes: value.len(),
+        }),
+    }
 }
 
 /// What [`Member::delivered`](crate::broker::Member::delivered) is asked by.
@@ -153,15 +173,15 @@ fn dead_letter<'a>(installed: &'a Installed, taken: &Taken, letter: &DeadLetter)
         reason = letter.reason,
         "not a command; to the dead-letter topic"
     );
-    let found = letter
-        .headers
-        .iter()
-        .fold(OwnedHeaders::new(), |headers, (key, value)| {
-            headers.insert(Header {
-                key,
-                value: value.as_ref(),
-            })
-        });
+    let left_out = left_out(letter);
+    let keeps = |part: &str| !left_out.contains(&part);
+    let found = letter.headers.iter().filter(|_| keeps("headers"));
+    let found = found.fold(OwnedHeaders::new(), |headers, (key, value)| {
+        headers.insert(Header {
+            key,
+            value: value.as_ref(),
+        })
+    });
     let context = [
         ("__foldline.errors.topic", installed.commands.name.clone()),
         ("__foldline.errors.partition", taken.slice.partition.to_string()),
@@ -172,7 +192,9 @@ fn dead_letter<'a>(installed: &'a Installed, taken: &Taken, letter: &DeadLetter)
     let id = letter
         .command_id
         .map(|id| ("__foldline.errors.command_id", id.to_string()));
-    let headers = context.iter().chain(&id).fold(found, |headers, (key, value)| {
+    let lacks = (!left_out.is_empty()).then(|| (LEFT_OUT, left_out.join(", ")));
+    let context = context.iter().chain(&id).chain(&lacks);
+    let headers = context.fold(found, |headers, (key, value)| {
         headers.insert(Header {
             key,
             value: Some(value),
@@ -181,9 +203,28 @@ fn dead_letter<'a>(installed: &'a Installed, taken: &Taken, letter: &DeadLetter)
     Record {
         topic: &installed.dead_letters,
         partition: taken.slice.partition,
-        key: letter.key.clone(),
-        value: letter.value.clone(),
+        key: letter.key.clone().filter(|_| keeps("key")),
+        value: letter.value.clone().filter(|_| keeps("value")),
         headers: Some(headers),
         number: NOT_COUNTED,
     }
+}
+
+/// What has no room in a letter, the largest first. It still lies where the letter says that it was found.
+fn left_out(letter: &DeadLetter) -> Vec<&'static str> {
+    let bytes = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
+    let headers = letter.headers.iter().map(|(key, value)| key.len() + bytes(value));
+    let mut parts = [
+        (bytes(&letter.value), "value"),
+        (headers.sum(), "headers"),
+        (bytes(&letter.key), "key"),
+    ];
+    parts.sort();
+    let mut room = RECORD_BYTES_MAX;
+    let has_none = |(bytes, _): &(usize, &str)| {
+        let left = room.checked_sub(*bytes);
+        room = left.unwrap_or(room);
+        left.is_none()
+    };
+    parts.into_iter().filter(has_none).map(|(_, part)| part).collect()
 }

@@ -1,0 +1,172 @@
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use foldline_core::{AnyCommand, CommandMeta, CommandResult, Domains, RefusalKind, Timestamp};
+use foldline_domains::counter::{self, Counter, CounterCommand};
+use uuid::Uuid;
+
+use super::super::{Post, Shared, Worker};
+use crate::broker::Broker;
+use crate::catalog::{Catalog, Slice};
+use crate::follower::Follower;
+use crate::gateway::{Pending, Sender};
+use crate::lookout::Lookout;
+use crate::runtime::Runtime;
+use crate::sim::alone;
+use crate::store::Store;
+use crate::waiters::Waiters;
+use crate::{KafkaSettings, Registry, SecuritySettings};
+
+const WAIT_MAX: Duration = Duration::from_secs(60);
+const ID: Uuid = Uuid::from_u128(1);
+
+/// Two processes, of which the first one decides.
+struct Bench {
+    deciding: Arc<Shared>,
+    following: Arc<Shared>,
+    worker: Worker,
+}
+
+/// On a cluster where nothing fails, with a counter that is started.
+fn bench(run: impl FnOnce(Bench) + Send + 'static) {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let kafka = KafkaSettings {
+        bootstrap_servers: String::new(),
+        schema_registry: "http://nowhere.invalid".to_owned(),
+        topic_prefix: String::new(),
+        kafka_properties: Vec::new(),
+        security: SecuritySettings::default(),
+    };
+    let domains = Domains::new([counter::domain()]).unwrap();
+    let catalog = Arc::new(Catalog::offline(&Registry::new(&kafka).unwrap(), &domains, 2, 0));
+    alone(move |broker, runtime| {
+        let [deciding, following] =
+            [&folders[0], &folders[1]].map(|folder| shared(folder.path(), &catalog, &broker, &runtime));
+        let post = Post {
+            group: "commands".to_owned(),
+            member: "commands-0".to_owned(),
+            types: vec![0],
+            batch_max: 100,
+            ahead_min: 1,
+            cache_max: NonZeroUsize::MIN,
+            snapshot_every: 0,
+            is_careful: true,
+        };
+        let worker = Worker::new(Arc::clone(&deciding), post, Arc::default()).unwrap();
+        let mut bench = Bench {
+            deciding,
+            following,
+            worker,
+        };
+        let started = bench.ask(Uuid::from_u128(0), CounterCommand::StartCounter {});
+        bench.decide(1);
+        assert_eq!(said(started), "accepted");
+        run(bench);
+    });
+}
+
+fn shared(
+    folder: &Path,
+    catalog: &Arc<Catalog>,
+    broker: &Arc<dyn Broker>,
+    runtime: &Arc<dyn Runtime>,
+) -> Arc<Shared> {
+    let store = Store::open(folder, catalog).unwrap();
+    let waiters = Arc::new(Waiters::new(10));
+    let sender = Sender::new(broker.as_ref(), Arc::clone(catalog), Arc::clone(&waiters)).unwrap();
+    let follower = Follower::new(broker, runtime, catalog, &store, &waiters);
+    Arc::new(Shared {
+        broker: Arc::clone(broker),
+        runtime: Arc::clone(runtime),
+        catalog: Arc::clone(catalog),
+        store,
+        follower: Arc::new(follower),
+        waiters,
+        sender,
+        lookout: Lookout::closed(),
+        is_stopped: AtomicBool::new(false),
+    })
+}
+
+impl Bench {
+    /// Asks the process that decides.
+    fn ask(&self, id: Uuid, command: CounterCommand) -> Pending {
+        ask(&self.deciding, id, command)
+    }
+
+    /// Decides so many commands in one batch, and lets everybody hear of it.
+    fn decide(&mut self, count: usize) {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while batch.len() < count {
+            self.worker.take(&mut batch, &mut bytes).unwrap();
+            self.worker.follow_the_group().unwrap();
+        }
+        let decided = self.worker.decide(&batch).unwrap();
+        self.worker.commit(batch, decided).unwrap();
+        self.worker.finish().unwrap();
+        let slices: Vec<Slice> = self.following.catalog.types()[0].slices().collect();
+        self.following.follower.refresh(&slices).unwrap();
+    }
+}
+
+fn ask(process: &Shared, id: Uuid, command: CounterCommand) -> Pending {
+    let counters = &process.catalog.types()[0].aggregate;
+    let meta = CommandMeta::new(id, "7".parse().unwrap(), Timestamp(0));
+    let command = AnyCommand::new::<Counter>(command);
+    let mut submitted = None;
+    let submit = async {
+        let submit = process.sender.submit(counters.as_ref(), meta, &command, None);
+        submitted = Some(submit.await);
+    };
+    process.runtime.block_on(WAIT_MAX, pin!(submit));
+    submitted.unwrap().unwrap()
+}
+
+fn by(by: i32) -> CounterCommand {
+    CounterCommand::IncrementCounter { by }
+}
+
+/// The outcome, if it has come.
+fn said(mut pending: Pending) -> &'static str {
+    let Ok(result) = pending.answer.try_recv() else {
+        return "nothing";
+    };
+    match result.refused() {
+        Some((RefusalKind::CommandId, "command-id-reused")) => "reused",
+        Some(_) => "refused",
+        None if result.replayed => "replayed",
+        None => CommandResult::ACCEPTED,
+    }
+}
+
+#[tokio::test]
+async fn who_asks_for_something_else_under_an_id_is_not_told_what_became_of_the_first() {
+    bench(|mut bench| {
+        let asked = [
+            (&bench.deciding, 1),
+            (&bench.following, 1),
+            (&bench.deciding, 2),
+            (&bench.following, 2),
+        ];
+        let [one, same, other, another] = asked.map(|(process, count)| ask(process, ID, by(count)));
+        bench.decide(4);
+        assert_eq!([one, same].map(said), ["accepted", "accepted"]);
+        assert_eq!([other, another].map(said), ["reused", "reused"]);
+    });
+}
+
+#[tokio::test]
+async fn the_no_to_another_request_under_an_id_does_not_hide_its_outcome() {
+    bench(|mut bench| {
+        let first = bench.ask(ID, by(1));
+        bench.decide(1);
+        assert_eq!(said(first), "accepted");
+        let (other, again) = (bench.ask(ID, by(2)), bench.ask(ID, by(1)));
+        bench.decide(2);
+        assert_eq!([other, again].map(said), ["reused", "replayed"]);
+    });
+}
