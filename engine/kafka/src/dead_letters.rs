@@ -12,7 +12,9 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
 
 pub use self::reading::Content;
+use crate::follower::FollowError;
 use crate::producer::{TransactionError, TransactionalProducer};
+use crate::worker::LEFT_OUT;
 use crate::{Cluster, KafkaSettings, ReadError, RegistryError};
 
 /// What begins the headers that say where and why a letter was set aside.
@@ -97,6 +99,11 @@ impl DeadLetter {
         Some((partition, number("__foldline.errors.offset")?.parse().ok()?))
     }
 
+    /// What it lacks of the record that it was, if that had no room: of its value, headers and key.
+    pub fn left_out(&self) -> Option<String> {
+        self.header(LEFT_OUT)
+    }
+
     /// The headers that it had before it was set aside.
     pub fn own_headers(&self) -> impl Iterator<Item = &(String, Option<Vec<u8>>)> {
         self.headers.iter().filter(|(name, _)| !name.starts_with(ERRORS))
@@ -125,6 +132,9 @@ pub enum DeadLetterError {
         /// The offset.
         offset: i64,
     },
+    /// It is not all that was found.
+    #[error("its {0} had no room in a dead letter: send the record again from where it was found")]
+    Cut(String),
     /// Something was done about it before.
     #[error("it was {} before{}", .0.done.name(), because(&.0.reason))]
     Settled(Note),
@@ -148,6 +158,9 @@ pub enum DeadLetterError {
     /// See [`ReadError`].
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// See [`FollowError`].
+    #[error(transparent)]
+    Follow(#[from] FollowError),
 }
 
 fn because(reason: &str) -> String {
@@ -230,6 +243,9 @@ impl DeadLetters {
         let letter = self.get(aggregate, partition, offset)?;
         if let Some(note) = letter.note {
             return Err(DeadLetterError::Settled(note));
+        }
+        if let Some(left_out) = letter.left_out().filter(|_| done == Done::Retried) {
+            return Err(DeadLetterError::Cut(left_out));
         }
         producer.begin().map_err(not_done)?;
         if done == Done::Retried {

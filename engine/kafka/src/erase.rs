@@ -29,6 +29,7 @@ use crate::broker::{Broker, KafkaBroker};
 use crate::failpoints::reached;
 use crate::follower::FollowError;
 use crate::keys::subject_name;
+use crate::runtime::{Runtime, Threads};
 use crate::{Cluster, KafkaSettings, RegistryError, TopicsError, find_topics};
 
 /// How long Kafka, or a command handler, may take for a step.
@@ -116,6 +117,7 @@ pub enum EraseError {
 struct Work {
     kafka: KafkaSettings,
     broker: Arc<dyn Broker>,
+    runtime: Arc<dyn Runtime>,
     cluster: Cluster,
     /// The types with personal values about such people, that one among them.
     types: Vec<Arc<dyn AggregateType>>,
@@ -179,6 +181,7 @@ pub async fn erase(
     if key.keys_at.is_empty() {
         // Who had no key may have got one from a worker that had not heard of the mark; of both Kafka keeps the later one.
         key = work.mark().await?;
+        receipt.names(&key);
     }
     tell("reading what the log has about the subject");
     let found = work.survey(&key).await?;
@@ -208,11 +211,16 @@ impl Work {
         Ok(Self {
             kafka: kafka.clone(),
             broker: Arc::new(KafkaBroker::new(kafka)),
+            runtime: Arc::new(Threads::current()),
             types: types.cloned().collect(),
             domains: domains.clone(),
             cluster,
             subject,
         })
+    }
+
+    fn seam(&self) -> (&dyn Broker, &dyn Runtime) {
+        (&*self.broker, &*self.runtime)
     }
 
     fn partitions(&self, info: &AggregateInfo) -> i32 {
@@ -230,3 +238,6 @@ async fn blocking<T: Send + 'static>(
     let done = spawn_blocking(move || run(&work)).await;
     done.expect("a step of an erasure does not panic")
 }
+
+#[cfg(test)]
+mod tests;

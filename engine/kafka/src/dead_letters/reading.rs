@@ -14,12 +14,15 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 
 use super::{DeadLetter, DeadLetterError, DeadLetters, Done, Headers, NOTE_DONE, NOTE_OF, NOTE_REASON, Note};
+use crate::broker::{Broker, KafkaBroker, Place};
+use crate::follower::FollowError;
+use crate::keys::{OPEN_MAX, settled_ranges};
 use crate::registry::{Registry, split_wire_format};
+use crate::runtime::{Runtime, Threads};
 use crate::security::token::{self, Plain};
 
 /// How long the next record may take.
 const READ_MAX: Duration = Duration::from_secs(30);
-const REQUEST_MAX: Duration = Duration::from_secs(10);
 
 /// A record, as it lies in its topic.
 struct Found {
@@ -59,11 +62,8 @@ impl DeadLetters {
         let count = self.cluster.partitions.get(&info.qualified_name()).copied();
         let partitions =
             (0..count.unwrap_or_default()).filter(|one| partition.is_none_or(|only| only == *one));
-        let found = self.read(
-            &topic,
-            partitions.map(|partition| (partition, Offset::Beginning)),
-            None,
-        )?;
+        let ends = self.ends(&topic, partitions)?;
+        let found = self.read(&topic, Offset::Beginning, ends, None)?;
         let mut notes: HashMap<(i32, i64), Note> = HashMap::new();
         let mut letters = Vec::new();
         for record in found {
@@ -97,8 +97,8 @@ impl DeadLetters {
         offset: i64,
     ) -> Result<Option<Vec<u8>>, DeadLetterError> {
         let topic = self.kafka.topics().events(self.aggregate(aggregate)?.info());
-        let place = [(partition, Offset::Offset(offset))];
-        let found = self.read(&topic, place.into_iter(), Some(1))?;
+        let ends = self.ends(&topic, [partition])?;
+        let found = self.read(&topic, Offset::Offset(offset), ends, Some(1))?;
         let record = found.into_iter().find(|record| record.offset == offset);
         Ok(record.and_then(|record| record.value))
     }
@@ -129,12 +129,24 @@ impl DeadLetters {
         })
     }
 
-    /// Committed records from there on to the ends, or so many of them. What is open at the end is waited for: a note
-    /// may lie behind it.
+    fn ends(
+        &self,
+        topic: &str,
+        partitions: impl IntoIterator<Item = i32>,
+    ) -> Result<HashMap<i32, i64>, DeadLetterError> {
+        let seam: (&dyn Broker, &dyn Runtime) = (&KafkaBroker::new(&self.kafka), &Threads::current());
+        ends(seam, topic, partitions, OPEN_MAX).map_err(|error| match error {
+            FollowError::Kafka { source, .. } => self.away(source),
+            other => DeadLetterError::Follow(other),
+        })
+    }
+
+    /// Committed records from there on to the ends, or so many of them.
     fn read(
         &self,
         topic: &str,
-        from: impl Iterator<Item = (i32, Offset)>,
+        from: Offset,
+        mut ends: HashMap<i32, i64>,
         most: Option<usize>,
     ) -> Result<Vec<Found>, DeadLetterError> {
         let mut config = self.kafka.client();
@@ -145,15 +157,10 @@ impl DeadLetters {
             .set("auto.offset.reset", "earliest")
             .set("fetch.wait.max.ms", "50");
         let consumer = token::consumer(&config, Plain).map_err(|error| self.away(error))?;
-        let (mut list, mut ends) = (TopicPartitionList::new(), HashMap::new());
-        for (partition, offset) in from {
-            let watermarks = consumer.fetch_watermarks(topic, partition, REQUEST_MAX);
-            let (low, high) = watermarks.map_err(|error| self.away(error))?;
-            if low < high {
-                ends.insert(partition, high);
-                let added = list.add_partition_offset(topic, partition, offset);
-                added.map_err(|error| self.away(error))?;
-            }
+        let mut list = TopicPartitionList::new();
+        for partition in ends.keys() {
+            let added = list.add_partition_offset(topic, *partition, from);
+            added.map_err(|error| self.away(error))?;
         }
         consumer.assign(&list).map_err(|error| self.away(error))?;
         let mut found = Vec::new();
@@ -175,6 +182,26 @@ impl DeadLetters {
         }
         Ok(found)
     }
+}
+
+/// The ends, as they are now, of the partitions in which there is something. What is open below them is waited for: a note
+/// may lie behind it.
+fn ends(
+    seam: (&dyn Broker, &dyn Runtime),
+    topic: &str,
+    partitions: impl IntoIterator<Item = i32>,
+    at_most: Duration,
+) -> Result<HashMap<i32, i64>, FollowError> {
+    let partitions = partitions.into_iter();
+    let places: Vec<Place<'_>> = partitions.map(|partition| (topic, partition)).collect();
+    let ranges = settled_ranges(seam, &places, at_most)?;
+    let mut ends = HashMap::new();
+    for ((_, partition), (low, high)) in places.into_iter().zip(ranges) {
+        if low < high {
+            ends.insert(partition, high);
+        }
+    }
+    Ok(ends)
 }
 
 /// Leaves the partitions that have been read to their ends; markers of transactions count as read.
@@ -233,3 +260,6 @@ fn without_nulls(json: Value) -> Value {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,9 @@ pub struct Receipt {
     pub subject: String,
     /// The name of the key that is gone. It stands in each value that was sealed by it.
     pub key_id: String,
+    /// Other names that may stand there: who is erased while their key is made has a mark under another name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_key_ids: Vec<String>,
     /// Where the mark lies that stands in place of the key for ever.
     pub key_topic: String,
     /// When the subject was marked as erased.
@@ -72,9 +75,10 @@ pub struct Released {
 
 impl Receipt {
     pub(super) fn begun(work: &Work, key: &Marked) -> Self {
-        Self {
+        let mut receipt = Self {
             subject: format!("{}/{}", work.subject.info().qualified_name(), work.subject.id),
-            key_id: key.id.to_string(),
+            key_id: String::new(),
+            other_key_ids: Vec::new(),
             key_topic: key.topic.clone(),
             erased_at: key.at.to_string(),
             was_erased: key.was_erased,
@@ -87,6 +91,13 @@ impl Receipt {
             gone_from_disk_by: Timestamp(0).to_string(),
             aggregates: 0,
             events: 0,
-        }
+        };
+        receipt.names(key);
+        receipt
+    }
+
+    pub(super) fn names(&mut self, key: &Marked) {
+        self.key_id = key.id.to_string();
+        self.other_key_ids = key.others.iter().map(ToString::to_string).collect();
     }
 }

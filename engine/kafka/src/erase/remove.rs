@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rdkafka::producer::{BaseRecord, Producer};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::settings::{Own, options, refused};
 use super::{EraseError, REQUEST_MAX, Removed, Work, blocking};
-use crate::broker::{Isolation, Place, ranges};
+use crate::broker::{Place, ranges};
 use crate::failpoints::reached;
+use crate::producer::TRANSACTION_MAX;
 use crate::security::token;
 
 /// Kafka goes on in a new file at the next record, and only then removes the old one. Twice: see `roll_at_once`.
@@ -80,9 +81,7 @@ impl Work {
             let places: Vec<Place<'_>> = (0..partitions)
                 .map(|partition| (letters.as_str(), partition))
                 .collect();
-            let stable = self.broker.watermarks(Isolation::ReadCommitted)?;
-            let highs = stable.highs(&places)?;
-            for (partition, high) in (0..).zip(highs) {
+            for (partition, (_, high)) in (0..).zip(self.settled(&places)?) {
                 ends.insert((letters.clone(), partition), high);
             }
         }
@@ -122,11 +121,18 @@ impl Work {
         Ok(())
     }
 
-    /// Writes a record to each partition that nobody will ever see, because its transaction is aborted.
-    fn roll(&self, ranges: &[Removed]) -> Result<(), EraseError> {
+    pub(super) fn roller(&self) -> ClientConfig {
         let id = format!("{}foldline-erase-{}", self.kafka.topic_prefix, self.subject.id);
         let mut config = self.kafka.client();
-        let producer = token::producer(config.set("transactional.id", id))?;
+        config
+            .set("transactional.id", id)
+            .set("transaction.timeout.ms", TRANSACTION_MAX.as_millis().to_string());
+        config
+    }
+
+    /// Writes a record to each partition that nobody will ever see, because its transaction is aborted.
+    fn roll(&self, ranges: &[Removed]) -> Result<(), EraseError> {
+        let producer = token::producer(&self.roller())?;
         producer.init_transactions(REQUEST_MAX)?;
         producer.begin_transaction()?;
         for range in ranges {

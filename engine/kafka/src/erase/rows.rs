@@ -39,10 +39,10 @@ impl Rows {
         }
     }
 
-    /// Where the API serves those that hold a value which was sealed by this key.
-    pub(super) fn sealed_by(&self, key: &str) -> Vec<String> {
+    /// Where the API serves those that hold a value which was sealed so.
+    pub(super) fn sealed(&self, is_sealed: impl Fn(&[u8]) -> bool) -> Vec<String> {
         let rows = self.found.iter();
-        let holding = rows.filter(|((index, _), row)| self.views[*index].encode(row).contains(key));
+        let holding = rows.filter(|((index, _), row)| is_sealed(self.views[*index].encode(row).as_bytes()));
         let path =
             |((index, id), _): (&(usize, AggregateId), _)| format!("{}/{id}", self.views[*index].info().path);
         holding.map(path).collect()

@@ -8,9 +8,10 @@ use foldline_core::{AggregateId, AggregateType, DecodedEvent};
 
 use super::mark::Marked;
 use super::rows::Rows;
-use super::{EraseError, Offsets, Receipt, Work, blocking};
-use crate::broker::{Message, Place, ranges};
+use super::{EraseError, Offsets, Receipt, STEP_MAX, Work, blocking};
+use crate::broker::{Message, Place, Range};
 use crate::follower::FollowError;
+use crate::keys::settled_ranges;
 use crate::{ReadError, RecordReader, Registry};
 
 /// What there is.
@@ -60,7 +61,7 @@ impl Work {
             })
             .await?;
         }
-        found.rows = rows.sealed_by(&key.id.to_string());
+        found.rows = rows.sealed(key.has_sealed());
         Ok(found)
     }
 
@@ -87,8 +88,7 @@ impl Work {
     ) -> Result<(), EraseError> {
         let (info, names) = (kind.info(), self.kafka.topics());
         let (events, snapshots) = (names.events(info), names.snapshots(info));
-        let key = key.id.to_string();
-        let is_sealed = |value: &[u8]| memchr::memmem::find(value, key.as_bytes()).is_some();
+        let is_sealed = key.has_sealed();
         let mut about = HashSet::new();
         self.read(&events, self.partitions(info), &mut |message| {
             let value = message.value.unwrap_or_default();
@@ -127,7 +127,8 @@ impl Work {
         kind.subject(&state, &first.meta.aggregate_id).as_ref() == Some(&self.subject.id)
     }
 
-    /// Hands over all that is committed on a topic.
+    /// Hands over all that is committed on a topic by now. Kafka may take its time to mark it so, also when it is known to be
+    /// decided.
     pub(super) fn read(
         &self,
         topic: &str,
@@ -135,15 +136,19 @@ impl Work {
         each: &mut dyn FnMut(&Message<'_>) -> Result<(), FollowError>,
     ) -> Result<(), FollowError> {
         let places: Vec<Place<'_>> = (0..partitions).map(|partition| (topic, partition)).collect();
-        let found = ranges(self.broker.as_ref(), &places)?;
         let from: HashMap<i32, i64> = (0..)
-            .zip(found)
+            .zip(self.settled(&places)?)
             .map(|(partition, (low, _))| (partition, low))
             .collect();
         if !from.is_empty() {
             self.broker.read_to_ends(topic, &from, each)?;
         }
         Ok(())
+    }
+
+    /// The ranges of partitions, once all of it can be read.
+    pub(super) fn settled(&self, places: &[Place<'_>]) -> Result<Vec<Range>, FollowError> {
+        settled_ranges(self.seam(), places, STEP_MAX)
     }
 }
 

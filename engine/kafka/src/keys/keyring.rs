@@ -11,10 +11,10 @@ use foldline_core::personal::{KeyId, Opener, Opening, Seal, Sealed, SubjectKey};
 
 use super::record::KeyRecord;
 use super::secret;
+use super::settled::{OPEN_MAX, wait_until_settled};
 use crate::KafkaSettings;
 use crate::broker::{Broker, Isolation, Message, Place, Watermarks};
 use crate::follower::{FollowError, kafka_error};
-use crate::producer::TRANSACTION_MAX;
 use crate::runtime::Runtime;
 
 /// A key topic has one partition: its records are few.
@@ -25,9 +25,6 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long somebody may wait for it who reads a value: the key was committed with that value's first event, and is seen as
 /// soon as Kafka has marked that in this topic too.
 const LOOK_FOR_MAX: Duration = Duration::from_secs(5);
-/// How long a transaction may be open. By then Kafka has given it up itself, unless it is no writer's of ours.
-const OPEN_MAX: Duration = TRANSACTION_MAX.saturating_mul(3);
-const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 
 /// The keys of one domain.
 pub struct Keyring {
@@ -161,13 +158,16 @@ impl Keyring {
                     all.keys.insert(key.id(), None);
                 }
             }
-            KeyRecord::Erased { key } => {
-                let before = all.subjects.insert(subject.to_owned(), key);
+            KeyRecord::Erased { key, others } => {
+                let before = all.subjects.get(subject).copied();
+                let was_erased = before.is_some_and(|before| matches!(all.keys.get(&before), Some(None)));
                 // Who had no key when they were erased may have got one at that moment, under another name.
-                if let Some(before) = before.filter(|before| *before != key) {
-                    all.keys.insert(before, None);
+                for id in others.into_iter().chain(before).chain([key]) {
+                    all.keys.insert(id, None);
                 }
-                if !matches!(all.keys.insert(key, None), Some(None)) {
+                // A later mark may begin with another name: states and their events are sealed by one all the same.
+                if !was_erased {
+                    all.subjects.insert(subject.to_owned(), key);
                     self.erasures.fetch_add(1, Ordering::SeqCst);
                 }
             }
@@ -202,7 +202,10 @@ impl Keyring {
             return Ok(());
         }
         // Nobody else waits for it who has no need to: what is read is locked later.
-        self.wait_until_settled(high, at_most)?;
+        let seam = (&*self.broker, &*self.runtime);
+        let place: [Place<'_>; 1] = [(&self.topic, PARTITION)];
+        let is_stopped = || self.is_stopped.load(Ordering::SeqCst);
+        wait_until_settled(seam, (&place, &[high]), at_most, &is_stopped)?;
         let mut read_to = self.read_to();
         let from = HashMap::from([(PARTITION, *read_to)]);
         let ends = self.broker.read_to_ends(&self.topic, &from, &mut |message| {
@@ -217,23 +220,6 @@ impl Keyring {
     pub(super) fn is_held_up(&self) -> Result<bool, FollowError> {
         let high = self.end(&*self.broker.watermarks(Isolation::ReadUncommitted)?)?;
         Ok(self.end(&*self.broker.watermarks(Isolation::ReadCommitted)?)? < high)
-    }
-
-    /// Waits until no transaction is open below an offset.
-    fn wait_until_settled(&self, high: i64, at_most: Duration) -> Result<(), FollowError> {
-        let stable = self.broker.watermarks(Isolation::ReadCommitted)?;
-        let began_at = self.runtime.now();
-        while self.end(&*stable)? < high {
-            if self.is_stopped.load(Ordering::SeqCst) {
-                return Err(FollowError::Stopped);
-            }
-            if self.runtime.now() - began_at > at_most {
-                let topic = self.topic.clone();
-                return Err(FollowError::Unsettled { topic });
-            }
-            self.runtime.sleep(BETWEEN_LOOKS);
-        }
-        Ok(())
     }
 
     fn end(&self, of: &dyn Watermarks) -> Result<i64, FollowError> {

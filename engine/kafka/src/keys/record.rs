@@ -13,7 +13,11 @@ pub(crate) enum KeyRecord {
     /// The subject's key.
     Key(SubjectKey),
     /// The subject is erased, and this was its key.
-    Erased { key: KeyId },
+    Erased {
+        key: KeyId,
+        /// Whatever else a key of it was called: Kafka keeps this record alone, and what was sealed by those stays.
+        others: Vec<KeyId>,
+    },
     /// What unique values are hashed with.
     Secret([u8; 32]),
 }
@@ -26,7 +30,10 @@ impl KeyRecord {
                 let secret = BASE64_URL_SAFE_NO_PAD.encode(key.secret());
                 json!({ "key_id": key.id().to_string(), "key": secret, "made_at": at })
             }
-            Self::Erased { key } => json!({ "key_id": key.to_string(), "erased_at": at }),
+            Self::Erased { key, others } => {
+                let others: Vec<String> = others.iter().map(KeyId::to_string).collect();
+                json!({ "key_id": key.to_string(), "other_key_ids": others, "erased_at": at })
+            }
             Self::Secret(secret) => json!({ "secret": BASE64_URL_SAFE_NO_PAD.encode(secret), "made_at": at }),
         };
         record.to_string().into_bytes()
@@ -42,7 +49,13 @@ impl KeyRecord {
         }
         let key: KeyId = text("key_id")?.parse().ok()?;
         if record.get("erased_at").is_some() {
-            return Some(Self::Erased { key });
+            let others = record.get("other_key_ids").map(|ids| {
+                let ids = ids.as_array()?.iter();
+                ids.map(|id| id.as_str()?.parse().ok()).collect()
+            });
+            // Marks from before there was that field name one key.
+            let others = others.unwrap_or_else(|| Some(Vec::new()))?;
+            return Some(Self::Erased { key, others });
         }
         let secret = bytes("key")?.try_into().ok()?;
         Some(Self::Key(SubjectKey::new(key, secret)))
@@ -65,11 +78,26 @@ mod tests {
             matches!(read(KeyRecord::Key(key.clone())), Some(KeyRecord::Key(read))
             if read.id() == id && read.secret() == key.secret())
         );
-        assert!(matches!(read(KeyRecord::Erased { key: id }), Some(KeyRecord::Erased { key }) if key == id));
+        for others in [Vec::new(), vec![KeyId::new([8; 12]), KeyId::new([9; 12])]] {
+            let mark = KeyRecord::Erased {
+                key: id,
+                others: others.clone(),
+            };
+            assert!(matches!(read(mark), Some(KeyRecord::Erased { key, others: read })
+                if key == id && read == others));
+        }
         assert!(matches!(
             read(KeyRecord::Secret([3; 32])),
             Some(KeyRecord::Secret([3, ..]))
         ));
         assert!(KeyRecord::decode(b"{\"key_id\": \"short\"}").is_none());
+    }
+
+    #[test]
+    fn a_mark_is_read_that_names_one_key() {
+        let id = KeyId::new([7; 12]);
+        let mark = format!("{{\"key_id\": \"{id}\", \"erased_at\": \"1970-01-01T00:00:00.000Z\"}}");
+        let read = KeyRecord::decode(mark.as_bytes());
+        assert!(matches!(read, Some(KeyRecord::Erased { key, others }) if key == id && others.is_empty()));
     }
 }

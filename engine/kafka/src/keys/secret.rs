@@ -10,6 +10,7 @@ use super::keyring::PARTITION;
 use super::record::{KeyRecord, SECRET};
 use crate::KafkaSettings;
 use crate::follower::{FollowError, kafka_error};
+use crate::producer::TRANSACTION_MAX;
 use crate::security::token;
 
 const CALL_MAX: Duration = Duration::from_secs(30);
@@ -24,10 +25,12 @@ pub(super) fn make(
 ) -> Result<(), FollowError> {
     let failed = |source: KafkaError| kafka_error(topic, source);
     let mut config = kafka.client();
-    config.set(
-        "transactional.id",
-        format!("{}foldline-keys-{topic}", kafka.topic_prefix),
-    );
+    config
+        .set(
+            "transactional.id",
+            format!("{}foldline-keys-{topic}", kafka.topic_prefix),
+        )
+        .set("transaction.timeout.ms", TRANSACTION_MAX.as_millis().to_string());
     let producer = token::producer(&config).map_err(failed)?;
     producer.init_transactions(CALL_MAX).map_err(failed)?;
     if is_there()? {

@@ -63,7 +63,9 @@ impl Erasure {
 
     /// Whether there was somebody to be marked.
     fn mark(&self, broker: &SimBroker) -> Result<bool, FollowError> {
-        let marked = Marked::instead_of(noted(broker, KEYS, &self.subject())?, KEYS.to_owned());
+        // The scheduler itself calls this, and nothing goes on while it waits.
+        let noted = noted((broker, &broker.world), KEYS, &self.subject(), Duration::ZERO)?;
+        let marked = Marked::instead_of(noted, KEYS.to_owned());
         if !marked.is_known {
             return Ok(false);
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use foldline_core::Timestamp;
-use foldline_core::personal::{Opening, Sealed};
+use foldline_core::personal::{KeyId, Opening, Sealed};
 
 use super::{Held, Keyring, PARTITION};
 use crate::KafkaSettings;
@@ -65,6 +65,13 @@ fn beside_an_open_transaction(run: impl FnOnce(Keyring, Arc<AtomicBool>) + Send 
     });
 }
 
+fn mark<const N: usize>(ids: [KeyId; N]) -> KeyRecord {
+    KeyRecord::Erased {
+        key: ids[0],
+        others: ids[1..].to_vec(),
+    }
+}
+
 #[test]
 fn a_transaction_that_does_not_end_in_time_is_an_error_that_passes() {
     beside_an_open_transaction(|ring, _| {
@@ -98,7 +105,7 @@ async fn what_is_erased_stays_erased_whatever_comes_later() {
         ring.known(&sealed),
         Some(Opening::Says("ada@example.org".to_owned()))
     );
-    ring.note("customers/7", KeyRecord::Erased { key: key.id() });
+    ring.note("customers/7", mark([key.id()]));
     ring.note("customers/7", KeyRecord::Key(key.clone()));
     assert_eq!(ring.known(&sealed), Some(Opening::Erased));
     assert!(matches!(ring.held("customers/7"), Held::Erased(id) if id == key.id()));
@@ -112,13 +119,13 @@ async fn a_key_that_is_made_while_its_subject_is_marked_is_gone_whichever_is_rea
     let sealed = Sealed::parse(&text).unwrap();
     for is_first in [true, false] {
         let ring = keyring();
-        let mark = || ring.note("customers/7", KeyRecord::Erased { key: marked });
+        let read_mark = || ring.note("customers/7", mark([marked]));
         if is_first {
-            mark();
+            read_mark();
         }
         ring.note("customers/7", KeyRecord::Key(made.clone()));
         if !is_first {
-            mark();
+            read_mark();
         }
         assert_eq!(
             ring.known(&sealed),
@@ -127,6 +134,28 @@ async fn a_key_that_is_made_while_its_subject_is_marked_is_gone_whichever_is_rea
         );
         assert!(matches!(ring.held("customers/7"), Held::Erased(_)));
     }
+}
+
+#[tokio::test]
+async fn all_that_a_mark_names_is_gone() {
+    let keys = [Keyring::new_key(), Keyring::new_key()];
+    let texts = keys.clone().map(|key| key.seal("ada@example.org"));
+    let [made, marked] = keys.map(|key| key.id());
+    let are_gone = |ring: &Keyring| {
+        let known = texts.iter().map(|text| ring.known(&Sealed::parse(text).unwrap()));
+        known.for_each(|known| assert_eq!(known, Some(Opening::Erased)));
+        assert_eq!(ring.erasures(), 1);
+    };
+    // Kafka has kept nothing else.
+    let ring = keyring();
+    ring.note("customers/7", mark([made, marked]));
+    are_gone(&ring);
+
+    let ring = keyring();
+    ring.note("customers/7", mark([marked]));
+    ring.note("customers/7", mark([made, marked]));
+    are_gone(&ring);
+    assert!(matches!(ring.held("customers/7"), Held::Erased(id) if id == marked));
 }
 
 #[tokio::test]
