@@ -7,15 +7,26 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use foldline_core::Outcome;
-use foldline_kafka::{ResultRecord, Results};
+use foldline_kafka::{EventLogError, ResultRecord, Results};
 use foldline_views::{Batch, COMMANDS, CheckpointKey, CheckpointMove, HistoryCommand, Position, ViewWriter};
 
-use crate::step::StepError;
+use crate::step::{StepError, written};
 
 /// How many results are looked at between two batches of events.
 const RESULTS_MAX: usize = 5000;
 /// How long a checkpoint stays behind what was skipped.
 const SKIPPED_FOR: Duration = Duration::from_secs(5);
+
+/// What is there is not in the store.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandsError {
+    /// The results cannot be read.
+    #[error(transparent)]
+    Log(#[from] EventLogError),
+    /// The store cannot be written.
+    #[error(transparent)]
+    Step(#[from] StepError),
+}
 
 /// The projection, at work.
 pub(crate) struct Commands {
@@ -38,8 +49,8 @@ impl Commands {
         }
     }
 
-    /// Takes what is there into the store, in one transaction.
-    pub(crate) fn step(&mut self, writer: &mut dyn ViewWriter) -> anyhow::Result<()> {
+    /// Takes what is there into the store, in one transaction. A database that fails is tried again for some seconds.
+    pub(crate) fn step(&mut self, writer: &mut dyn ViewWriter) -> Result<(), CommandsError> {
         let read = self.log.poll(RESULTS_MAX)?;
         for ((aggregate, partition), next_offset) in read.next {
             let key = key_of(&aggregate, partition);
@@ -72,7 +83,7 @@ impl Commands {
             commands,
             ..Batch::default()
         };
-        writer.commit(&batch).map_err(StepError::from)?;
+        written(writer, &batch)?;
         self.positions.extend(self.reached.drain());
         self.stored_at = Instant::now();
         Ok(())
@@ -127,4 +138,23 @@ fn told(record: ResultRecord) -> Option<HistoryCommand> {
         causation_id: result.causation_id,
         refusal,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::Commands;
+    use crate::toy::{Memory, OneResult};
+
+    #[test]
+    fn a_database_that_fails_for_a_moment_is_tried_again() {
+        let mut memory = Memory {
+            failures: 1,
+            ..Memory::default()
+        };
+        let mut commands = Commands::new(Box::new(OneResult::default()), HashMap::new());
+        commands.step(&mut memory).unwrap();
+        assert_eq!((memory.failures, memory.commits), (0, 1));
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use foldline_core::Domains;
 use foldline_kafka::{EventLogError, LogRecord};
+use foldline_service::Shutdown;
 use foldline_views::{CheckpointKey, HISTORY, Parked, Position, StoreError, ViewWriter};
 use tokio::runtime::Handle;
 
@@ -33,9 +34,11 @@ pub(crate) enum RetryError {
 }
 
 /// Tries everything again that somebody has asked for; what the history has parked comes first, because views follow it.
+/// What it has not come to when it is to stop stays asked for.
 pub(crate) fn retry_all(
     site: &Site,
     handle: &Handle,
+    shutdown: &Shutdown,
     projector: &mut Projector,
     writer: &mut dyn ViewWriter,
 ) -> Result<(), RetryError> {
@@ -48,7 +51,10 @@ pub(crate) fn retry_all(
         )
     });
     for parked in asked {
-        retry(site, handle, projector, writer, &parked)?;
+        if shutdown.is_triggered() {
+            break;
+        }
+        retry(site, handle, shutdown, projector, writer, &parked)?;
     }
     Ok(())
 }
@@ -56,11 +62,14 @@ pub(crate) fn retry_all(
 fn retry(
     site: &Site,
     handle: &Handle,
+    shutdown: &Shutdown,
     projector: &mut Projector,
     writer: &mut dyn ViewWriter,
     parked: &Parked,
 ) -> Result<(), RetryError> {
-    let records = records(site, handle, projector, parked)?;
+    let Some(records) = records(site, handle, shutdown, projector, parked)? else {
+        return Ok(());
+    };
     let events = records.len();
     let again = projector.again(&site.domains, parked);
     let mut batch = fold_batch(&again, writer, &again.plan(records))?.batch;
@@ -79,13 +88,14 @@ fn retry(
     Ok(())
 }
 
-/// The events of the aggregate that the projection has passed since it was parked.
+/// The events of the aggregate that the projection has passed since it was parked; `None` if it is to stop before.
 fn records(
     site: &Site,
     handle: &Handle,
+    shutdown: &Shutdown,
     projector: &Projector,
     parked: &Parked,
-) -> Result<Vec<LogRecord>, RetryError> {
+) -> Result<Option<Vec<LogRecord>>, RetryError> {
     let kinds = projector.aggregates();
     let is_it = |name: String| name == parked.aggregate;
     let kinds: Vec<_> = kinds
@@ -107,6 +117,10 @@ fn records(
     let mut log = handle.block_on(site.logs.events(&kinds, &start))?;
     let (mut found, mut next) = (Vec::new(), parked.offset);
     while next < end {
+        // Kafka may be away for long, and nothing comes then.
+        if shutdown.is_triggered() {
+            return Ok(None);
+        }
         for record in log.poll(READ_MAX, IDLE)? {
             if record.partition != parked.partition {
                 continue;
@@ -117,7 +131,7 @@ fn records(
             }
         }
     }
-    Ok(found)
+    Ok(Some(found))
 }
 
 impl Projector {
@@ -149,5 +163,123 @@ impl Projector {
             .filter(|name| !self.follows(name))
             .map(str::to_owned)
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use foldline_core::AggregateType;
+    use foldline_kafka::{EventLogError, Events, LogRecord, Logs, Progress, Results, Start};
+    use foldline_service::Shutdown;
+    use foldline_views::{
+        Batch, CheckpointKey, CheckpointMove, HISTORY, Parked, Position, ViewStore, ViewWriter,
+    };
+    use futures_util::FutureExt;
+    use futures_util::future::{BoxFuture, ready};
+
+    use super::retry_all;
+    use crate::build::Site;
+    use crate::run::projector;
+    use crate::sim::site_of_today;
+
+    /// Logs of a Kafka that goes away once they are open. Whoever waits for it is asked to stop.
+    #[derive(Clone)]
+    struct GoneAway(Shutdown);
+
+    impl Logs for GoneAway {
+        fn events<'a>(
+            &'a self,
+            _: &'a [Arc<dyn AggregateType>],
+            _: Start<'a>,
+        ) -> BoxFuture<'a, Result<Box<dyn Events>, EventLogError>> {
+            assert!(!self.0.is_triggered(), "opened although it is to stop");
+            ready(Ok(Box::new(self.clone()) as Box<dyn Events>)).boxed()
+        }
+
+        fn results<'a>(
+            &'a self,
+            _: &'a [Arc<dyn AggregateType>],
+            _: Start<'a>,
+        ) -> BoxFuture<'a, Result<Box<dyn Results>, EventLogError>> {
+            unreachable!("nothing of results is parked")
+        }
+    }
+
+    impl Events for GoneAway {
+        fn poll(&mut self, _: usize, _: Duration) -> Result<Vec<LogRecord>, EventLogError> {
+            assert!(!self.0.is_triggered(), "asked again although it is to stop");
+            self.0.trigger();
+            Ok(Vec::new())
+        }
+
+        fn has_caught_up(&mut self) -> bool {
+            false
+        }
+
+        fn progress(&self) -> Vec<Progress> {
+            Vec::new()
+        }
+    }
+
+    fn parked(id: &str, offset: i64) -> Parked {
+        Parked {
+            projection: HISTORY.to_owned(),
+            aggregate: "bar.tabs".to_owned(),
+            id: id.parse().unwrap(),
+            reason: "it cannot be read".to_owned(),
+            partition: 0,
+            offset,
+        }
+    }
+
+    /// The history is at 9 in the partition, and has parked these.
+    fn park(writer: &mut dyn ViewWriter, parked: &[Parked]) {
+        let batch = Batch {
+            parked: parked.to_vec(),
+            moves: vec![CheckpointMove {
+                key: CheckpointKey {
+                    projection: HISTORY.to_owned(),
+                    aggregate: "bar.tabs".to_owned(),
+                    partition: 0,
+                },
+                from: Position::START,
+                to: Position {
+                    next_offset: 9,
+                    command_offset: 4,
+                },
+            }],
+            ..Batch::default()
+        };
+        writer.commit(&batch).unwrap();
+    }
+
+    #[test]
+    fn who_is_to_stop_waits_for_no_kafka_and_what_was_asked_for_stays_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let shutdown = Shutdown::new();
+        let site = Site {
+            logs: Arc::new(GoneAway(shutdown.clone())),
+            ..site_of_today(&folder.path().join("views.db"))
+        };
+        let mut writer = site.store.writer(&site.domains, &site.cluster_id).unwrap();
+        let asked = [parked("b", 3), parked("d", 5)];
+        park(writer.as_mut(), &asked);
+        let mut desk = site.store.desk().unwrap();
+        asked.iter().for_each(|one| desk.retry(&one.key()).unwrap());
+        let mut projector = projector(&site.domains, writer.as_mut()).unwrap();
+
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        retry_all(
+            &site,
+            runtime.handle(),
+            &shutdown,
+            &mut projector,
+            writer.as_mut(),
+        )
+        .unwrap();
+        assert_eq!(writer.retries().unwrap(), asked);
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::beside::{Beside, BesideWatch};
 use crate::build::Site;
-use crate::commands::{self, Commands};
+use crate::commands::{self, Commands, CommandsError};
 use crate::project::Projector;
 use crate::retry::{RetryError, retry_all};
 use crate::status::Status;
@@ -278,7 +278,12 @@ impl Loop {
                     );
                 }
             }
-            self.commands.step(writer)?;
+            match self.commands.step(writer) {
+                Err(CommandsError::Step(StepError::Commit(CommitError::Switched { .. }))) => {
+                    return Ok(Ended::Switched);
+                }
+                taken => taken?,
+            }
             if !self.caught_up && self.log.has_caught_up() {
                 self.caught_up = true;
                 self.status.ready();
@@ -300,7 +305,13 @@ impl Loop {
 
     /// Tries again what somebody has asked for. False if another generation is served meanwhile.
     fn retry(&mut self, writer: &mut dyn ViewWriter) -> anyhow::Result<bool> {
-        match retry_all(&self.site, &self.handle, &mut self.projector, writer) {
+        match retry_all(
+            &self.site,
+            &self.handle,
+            &self.shutdown,
+            &mut self.projector,
+            writer,
+        ) {
             Ok(()) => {}
             Err(RetryError::Step(StepError::Commit(CommitError::Switched { .. }))) => return Ok(false),
             // What was asked for stays asked for.
@@ -317,5 +328,54 @@ impl Loop {
             self.status
                 .waits(format!("the views are {behind} records behind the events"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use foldline_service::Shutdown;
+    use foldline_views::{Build, ViewStore};
+
+    use super::{Ended, Loop, open_log, projector};
+    use crate::beside::BesideWatch;
+    use crate::build::Builder;
+    use crate::commands::Commands;
+    use crate::sim::site_of_today;
+    use crate::status::Status;
+    use crate::toy::OneResult;
+
+    #[test]
+    fn a_switch_that_results_meet_first_is_gone_on_with_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let site = site_of_today(&folder.path().join("views.db"));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (shutdown, status) = (Shutdown::new(), Status::default());
+        let mut writer = site.store.writer(&site.domains, &site.cluster_id).unwrap();
+        let projector = projector(&site.domains, writer.as_mut()).unwrap();
+        let log = runtime.block_on(open_log(&site, &projector, &shutdown, &status));
+        let mut worker = Loop {
+            log: log.unwrap().unwrap(),
+            commands: Commands::new(Box::new(OneResult::default()), HashMap::new()),
+            projector,
+            batch_max: 5,
+            shutdown,
+            status,
+            caught_up: false,
+            beside: BesideWatch::default(),
+            site: site.clone(),
+            handle: runtime.handle().clone(),
+        };
+        let build = Build::Anew { program: "another" };
+        let builder = runtime.block_on(Box::pin(Builder::open(&site, "tabs", build)));
+        let mut reader = site.store.reader().unwrap();
+        builder
+            .unwrap()
+            .serve(&mut *reader, &site.domains, |_| {})
+            .unwrap();
+
+        let ended = worker.run(writer.as_mut()).unwrap();
+        assert!(matches!(ended, Ended::Switched));
     }
 }

@@ -62,6 +62,7 @@ macro_rules! view_store_suite {
         );
         $crate::conformance::view_store_suite!($fixture, past:
             a_moment_lies_before_the_first_event_that_is_past_it
+            a_moment_lies_where_it_does_although_events_have_come_late
             what_touches_a_row_is_read_by_partition_in_order
         );
         $crate::conformance::view_store_suite!($fixture, openings:

@@ -6,18 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fastrand::Rng;
-use foldline_core::{AggregateType, CommandResult, Timestamp};
+use foldline_core::AggregateType;
 use foldline_kafka::{
     EventLogError, Events, LogRecord, Logs, Progress, ResultBatch, ResultRecord, Results, Start,
 };
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use generator::is_generator;
-use uuid::Uuid;
 
 use super::bugs::Bug;
-use super::log::{Fate, Kind, Log, PARTITIONS, Place, Told};
-use crate::toy::{Spec, bar};
+use super::log::{Fate, Kind, Log, PARTITIONS, Place};
+use crate::toy::{Spec, bar, caused};
 
 /// Records that come of a partition at once, at most.
 const FETCH_MAX: usize = 4;
@@ -286,36 +285,12 @@ impl Results for SimResults {
                         aggregate: place.0.qualified().to_owned(),
                         partition: place.1,
                         offset: at,
-                        result: result(told, at),
+                        result: caused(&told.id, at),
                     });
                 }
             }
         }
         Ok(batch)
-    }
-}
-
-/// Of a command that another one has caused.
-fn result(told: &Told, at: i64) -> CommandResult {
-    CommandResult {
-        command_id: Uuid::from_u128(u128::try_from(at).expect("an offset") + 1),
-        command_type: "Open".to_owned(),
-        aggregate_id: told.id.parse().expect("an id"),
-        outcome: CommandResult::ACCEPTED.to_owned(),
-        sequence: 1,
-        events: Vec::new(),
-        refusal: None,
-        decided_at: Timestamp(2),
-        correlation_id: "c".to_owned(),
-        command_offset: at,
-        fingerprint: Uuid::nil(),
-        replayed: false,
-        consistency_token: String::new(),
-        dry_run: false,
-        last_event_hash: None,
-        actor: None,
-        causation_id: Some("another".to_owned()),
-        issued_at: None,
     }
 }
 

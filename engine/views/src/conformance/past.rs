@@ -5,17 +5,26 @@ use foldline_core::Timestamp;
 use super::toy::{AGGREGATE, Fixture, VIEW, event, id};
 use crate::{Batch, HistoryEvent, Touch, ViewWriter};
 
-/// An event of each of these times, in one partition; commands lie at every third offset.
+/// An event of each of these times, in one partition.
 fn recorded(writer: &mut dyn ViewWriter, partition: i32, first: i64, times: &[i64]) {
-    let event = |(index, time): (i64, &i64)| HistoryEvent {
+    let event = |(index, time): (i64, &i64)| recorded_at(partition, first + index, *time);
+    write(writer, (0..).zip(times).map(event).collect());
+}
+
+/// The event of this number in a partition; commands lie at every third offset.
+fn recorded_at(partition: i32, index: i64, time: i64) -> HistoryEvent {
+    HistoryEvent {
         partition,
-        offset: 2 * (first + index),
-        recorded_at: Timestamp(*time),
-        command_offset: (first + index) / 3,
-        ..event(&format!("p{partition}"), first + index + 1)
-    };
+        offset: 2 * index,
+        recorded_at: Timestamp(time),
+        command_offset: index / 3,
+        ..event(&format!("p{partition}"), index + 1)
+    }
+}
+
+fn write(writer: &mut dyn ViewWriter, history: Vec<HistoryEvent>) {
     let batch = Batch {
-        history: (0..).zip(times).map(event).collect(),
+        history,
         ..Batch::default()
     };
     writer.commit(&batch).unwrap();
@@ -61,6 +70,56 @@ pub(crate) fn a_moment_lies_before_the_first_event_that_is_past_it(fixture: &Fix
         assert_eq!(none.unwrap(), None);
         let other = snapshot.first_after_time(AGGREGATE, 2, Timestamp(4));
         assert_eq!(other.unwrap(), Some(0));
+    });
+}
+
+pub(crate) fn a_moment_lies_where_it_does_although_events_have_come_late(fixture: &Fixture) {
+    let mut writer = fixture.writer();
+    // A clock goes ahead for a while, twice.
+    let times = [10, 40, 20, 30, 80, 50, 60, 90];
+    // A partition for each way that the first six can come: in time, with one aggregate that was parked, with another one.
+    let partitions = 0..3_i32.pow(6);
+    let comes = |partition: i32, index: usize| match index {
+        0..6 => partition / 3_i32.pow(u32::try_from(index).unwrap()) % 3,
+        _ => 0,
+    };
+    for (indexes, turn) in [
+        (0..2, 0),
+        (2..4, 0),
+        (4..6, 0),
+        (0..6, 1),
+        (0..6, 2),
+        (6..7, 0),
+        (7..8, 0),
+    ] {
+        let of_partition = |partition: i32| {
+            let these = indexes
+                .clone()
+                .filter(move |index| comes(partition, *index) == turn);
+            these.map(move |index| recorded_at(partition, i64::try_from(index).unwrap(), times[index]))
+        };
+        write(&mut *writer, partitions.clone().flat_map(of_partition).collect());
+    }
+    fixture.read(|snapshot| {
+        for partition in partitions.clone() {
+            for time in (5..100).step_by(5) {
+                let found = snapshot.first_after_time(AGGREGATE, partition, Timestamp(time));
+                let expected = first(&times, |_, at| at > time);
+                assert_eq!(found.unwrap(), expected, "partition {partition}, time {time}");
+            }
+            for command in -1..4 {
+                let found = snapshot.first_after_command(AGGREGATE, partition, command);
+                let expected = first(&times, |index, _| i64::try_from(index).unwrap() / 3 > command);
+                assert_eq!(
+                    found.unwrap(),
+                    expected,
+                    "partition {partition}, command {command}"
+                );
+            }
+        }
+        let correlation_id = recorded_at(0, 0, 0).correlation_id;
+        let conversation = snapshot.conversation(&correlation_id, 100_000).unwrap();
+        assert_eq!(conversation.events.len(), 3_usize.pow(6) * times.len());
     });
 }
 

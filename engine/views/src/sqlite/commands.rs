@@ -1,5 +1,7 @@
 //! Commands of which the events alone do not tell: refused ones, and those that something else caused.
 
+use std::collections::HashSet;
+
 use foldline_core::{AggregateId, Timestamp};
 use rusqlite::{Connection, params};
 use uuid::Uuid;
@@ -153,6 +155,8 @@ fn events_of(
         ))
         .map_err(database)?;
     let mut found: Vec<HistoryEvent> = Vec::new();
+    // Stretches of events that came late lie across others.
+    let mut ids = HashSet::new();
     let mut rows = stretches.query([]).map_err(database)?;
     while let Some(row) = rows.next().map_err(database)? {
         let hashes = row.get_ref(4).map_err(database)?.as_blob();
@@ -170,7 +174,10 @@ fn events_of(
             .query(params![aggregate, partition, first, last, correlation])
             .map_err(database)?;
         while let Some(row) = rows.next().map_err(database)? {
-            found.push(reader::event(row, place)?);
+            let event = reader::event(row, place)?;
+            if ids.insert(event.event_id) {
+                found.push(event);
+            }
         }
         if found.len() >= limit {
             break;

@@ -7,8 +7,8 @@ use super::generations::Targets;
 use super::{commands, database, reader};
 use crate::{COMMANDS, HISTORY, HistoryEvent, StoreError, Touch, has_touches, touches_of};
 
-/// Raised when the tables here change: what stands in them is then taken from the log anew.
-const FORM: &str = "form 3";
+/// Raised when the tables here change, or what their rows must be: what stands in them is then taken from the log anew.
+const FORM: &str = "form 4";
 
 /// What the projections here were made by.
 const FORMS: &str = "CREATE TABLE IF NOT EXISTS history_forms (
@@ -157,7 +157,8 @@ pub(super) fn write(connection: &Connection, events: &[HistoryEvent]) -> rusqlit
     mark(connection, events)
 }
 
-/// Adds marks behind the events, and what leads from a conversation to them, those of each partition in the order of their offsets.
+/// Sees to it that marks lie behind the events, and adds what leads from a conversation to them, those of each partition
+/// in the order of their offsets.
 fn mark(connection: &Connection, events: &[HistoryEvent]) -> rusqlite::Result<()> {
     let mut by_place: Vec<&HistoryEvent> = events.iter().collect();
     by_place.sort_by_key(|event| (&event.aggregate, event.partition, event.offset));
@@ -177,11 +178,11 @@ fn mark(connection: &Connection, events: &[HistoryEvent]) -> rusqlite::Result<()
         |a: &&HistoryEvent, b: &&HistoryEvent| (&a.aggregate, a.partition) == (&b.aggregate, b.partition);
     for of_partition in by_place.chunk_by(same) {
         let (aggregate, partition) = (&of_partition[0].aggregate, of_partition[0].partition);
+        let beyond = raise_marks(connection, of_partition)?;
         let known = newest.query_row(params![aggregate, partition], |row| row.get(0));
         let mut recorded_max: i64 = known.optional()?.unwrap_or(i64::MIN);
-        for stretch in of_partition.chunks(MARK_EVERY) {
-            let times = stretch.iter().map(|event| event.recorded_at.0);
-            recorded_max = times.fold(recorded_max, i64::max);
+        for stretch in beyond.chunks(MARK_EVERY) {
+            recorded_max = latest(recorded_max, stretch);
             let last = stretch[stretch.len() - 1];
             insert.execute(params![
                 aggregate,
@@ -190,13 +191,54 @@ fn mark(connection: &Connection, events: &[HistoryEvent]) -> rusqlite::Result<()
                 recorded_max,
                 last.command_offset
             ])?;
+        }
+        for stretch in of_partition.chunks(MARK_EVERY) {
             let hashes = stretch.iter().flat_map(|event| hash(&event.correlation_id));
             let hashes: Vec<u8> = hashes.collect();
-            let first = stretch[0].offset;
-            correlations.execute(params![aggregate, partition, first, last.offset, hashes])?;
+            let (first, last) = (stretch[0].offset, stretch[stretch.len() - 1].offset);
+            correlations.execute(params![aggregate, partition, first, last, hashes])?;
         }
     }
     Ok(())
+}
+
+/// Has the marks that are there cover these events of a partition, which come late if their aggregate was parked. A mark
+/// of their own between those would have to cover the events around it as well. Returns what lies beyond all marks.
+fn raise_marks<'a, 'b>(
+    connection: &Connection,
+    of_partition: &'a [&'b HistoryEvent],
+) -> rusqlite::Result<&'a [&'b HistoryEvent]> {
+    let (aggregate, partition) = (&of_partition[0].aggregate, of_partition[0].partition);
+    let mut marks = connection.prepare_cached(
+        "SELECT at_offset, recorded_max FROM history_marks
+         WHERE aggregate = ?1 AND partition = ?2 AND at_offset >= ?3 ORDER BY at_offset",
+    )?;
+    let mut raise = connection.prepare_cached(
+        "UPDATE history_marks SET recorded_max = ?4 WHERE aggregate = ?1 AND partition = ?2 AND at_offset = ?3",
+    )?;
+    let marks = marks.query_map(params![aggregate, partition, of_partition[0].offset], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })?;
+    // Read to their end before any of them is written.
+    let marks: Vec<(i64, i64)> = marks.collect::<Result<_, _>>()?;
+    let (mut beyond, mut recorded_max) = (of_partition, i64::MIN);
+    for (at_offset, known) in marks {
+        let (covered, rest) = beyond.split_at(beyond.partition_point(|event| event.offset <= at_offset));
+        beyond = rest;
+        recorded_max = latest(recorded_max, covered);
+        if recorded_max > known {
+            raise.execute(params![aggregate, partition, at_offset, recorded_max])?;
+        }
+    }
+    Ok(beyond)
+}
+
+/// The greatest time so far, behind these events.
+fn latest(so_far: i64, events: &[&HistoryEvent]) -> i64 {
+    events
+        .iter()
+        .map(|event| event.recorded_at.0)
+        .fold(so_far, i64::max)
 }
 
 /// Four bytes that stand for a conversation: FNV-1a.

@@ -16,8 +16,15 @@ pub(super) struct Source<'a> {
     pub(super) generation: i64,
 }
 
-/// A row and its place in the order.
-type Placed = (Row, Place);
+/// The rows of a page, as they are found.
+#[derive(Default)]
+struct Found {
+    rows: Vec<Row>,
+    /// The place of the last row, once the page is full.
+    end: Option<Place>,
+    /// Whether there is another row behind it.
+    has_more: bool,
+}
 
 /// Conditions, all of which hold, with the values of their parameters.
 #[derive(Clone, Default)]
@@ -28,28 +35,19 @@ struct Conditions {
 
 pub(super) fn page(source: &Source<'_>, query: &ListQuery) -> Result<Page, StoreError> {
     let order = order_of(query);
-    let wanted = query.limit.saturating_add(1); // One more tells whether there is another page.
-    let mut found: Vec<Placed> = Vec::new();
+    let mut found = Found::default();
     for stretch in stretches(&order, query.after.as_ref())? {
         let mut conditions = Conditions::default();
         query.filters.iter().for_each(|filter| conditions.filter(filter));
         conditions.and(stretch);
-        let limit = wanted - found.len();
-        found.extend(read(source, query, &order, conditions, limit)?);
-        if found.len() >= wanted {
+        read(source, query, &order, conditions, &mut found)?;
+        if found.has_more {
             break;
         }
     }
-    let more = found.len() > query.limit;
-    found.truncate(query.limit);
-    let next = if more {
-        found.last().map(|(_, place)| place.clone())
-    } else {
-        None
-    };
     Ok(Page {
-        rows: found.into_iter().map(|(row, _)| row).collect(),
-        next,
+        rows: found.rows,
+        next: found.end.filter(|_| found.has_more),
         generation: source.generation,
     })
 }
@@ -125,9 +123,11 @@ fn read(
     query: &ListQuery,
     order: &[Sort],
     mut conditions: Conditions,
-    limit: usize,
-) -> Result<Vec<Placed>, StoreError> {
+    found: &mut Found,
+) -> Result<(), StoreError> {
     let sql = select(source.view, source.generation, order, &conditions.sql);
+    // One more tells whether there is another page.
+    let limit = query.limit.saturating_add(1) - found.rows.len();
     conditions
         .values
         .push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
@@ -136,16 +136,27 @@ fn read(
     let mut rows = statement
         .query(params_from_iter(conditions.values))
         .map_err(database)?;
-    let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(database)? {
-        let mut values = Vec::with_capacity(order.len());
-        for (index, sort) in order.iter().enumerate() {
-            let value = row.get_ref(5 + index).map_err(database)?;
-            values.push(field_value(value, sort.field.kind));
+        if found.rows.len() == query.limit {
+            found.has_more = true;
+            break;
         }
-        found.push((reader::row(row, source.place)?, Place(values)));
+        found.rows.push(reader::row(row, source.place)?);
+        if found.rows.len() == query.limit {
+            found.end = Some(place(row, order)?);
+        }
     }
-    Ok(found)
+    Ok(())
+}
+
+/// Of the row in the order, for the page that begins behind it.
+fn place(row: &rusqlite::Row<'_>, order: &[Sort]) -> Result<Place, StoreError> {
+    let mut values = Vec::with_capacity(order.len());
+    for (index, sort) in order.iter().enumerate() {
+        let value = row.get_ref(5 + index).map_err(database)?;
+        values.push(field_value(value, sort.field.kind));
+    }
+    Ok(Place(values))
 }
 
 impl Source<'_> {
