@@ -49,7 +49,9 @@ pub(crate) async fn prepare(
     let log = site.home.join("broker.log");
     let mut command = java(site, programs, &files, &log);
     command.arg(format!("-Xmx{}m", site.options.heap_mb)).args(GC);
-    command.args(&site.options.broker_java);
+    command
+        .arg(site.home.temporary()?)
+        .args(&site.options.broker_java);
     command.arg("kafka.Kafka").arg(&files.server_properties);
     Ok(Launch {
         name: Kind::Broker.name(),

@@ -56,6 +56,18 @@ impl Home {
         self.path.join(name)
     }
 
+    /// A new folder for what Java unpacks of its archives, as a flag for it. A process that is killed leaves that behind: here it goes
+    /// with the next start, and not into everybody's folder for such files, which would grow.
+    pub(crate) fn temporary(&self) -> Result<String, StackError> {
+        let folder = self.join("tmp");
+        let doing = || format!("empty {}", folder.display());
+        if folder.exists() {
+            fs::remove_dir_all(&folder).map_err(StackError::io(doing()))?;
+        }
+        fs::create_dir(&folder).map_err(StackError::io(doing()))?;
+        Ok(format!("-Djava.io.tmpdir={}", folder.display()))
+    }
+
     pub(crate) fn pid_file(&self) -> PathBuf {
         self.join("pid")
     }

@@ -24,14 +24,14 @@ pub(crate) fn prepare(site: &Site, programs: &Programs) -> Result<Launch, StackE
     site.home.rotate(&log)?;
     Ok(Launch {
         name: Kind::Registry.name(),
-        command: command(site, programs),
+        command: command(site, programs)?,
         output: log.clone(),
         log,
         pid_file: Some(site.home.pid_file()),
     })
 }
 
-fn command(site: &Site, programs: &Programs) -> Command {
+fn command(site: &Site, programs: &Programs) -> Result<Command, StackError> {
     // WRITE_DELAY: H2 answers up to half a second before it writes. A schema that is lost with a `kill -9`
     // would be bad enough, and then the next schema gets its id.
     let database = format!(
@@ -54,10 +54,11 @@ fn command(site: &Site, programs: &Programs) -> Command {
     let mut command = Command::new(&site.java);
     command
         .args(JVM)
+        .arg(site.home.temporary()?)
         .args(settings.map(|(key, value)| format!("-D{key}={value}")))
         .arg("-jar")
         .arg(programs.registry_jar())
         // Quarkus reads `.env` and `config/` where it starts: not those of whoever calls us.
         .current_dir(site.home.path());
-    command
+    Ok(command)
 }
