@@ -34,7 +34,7 @@ pub(crate) struct RecordOptions {
 pub(crate) struct CheckArguments {
     #[command(flatten)]
     kafka: KafkaSettings,
-    /// What `evolve record` has written. Without it, only decisions are compared, with what was decided at the time.
+    /// What `evolve record` has written. Without it, only decisions and snapshots are compared, with what the log has of them.
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
     /// The changes that are meant: a file with the heading of a finding on each line, as it is printed, without its count.

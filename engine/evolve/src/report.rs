@@ -11,7 +11,7 @@ use crate::refold::Counts;
 /// What a check has read, compared and found.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// Whether there was a recording to compare with: if not, only decisions were compared, with the log.
+    /// Whether there was a recording to compare with: if not, decisions and snapshots were compared, with the log.
     pub has_recording: bool,
     /// What was read.
     pub counts: Counts,

@@ -13,6 +13,7 @@ use foldline_kafka_native::{NativeError, create_acls, describe_acls};
 use tokio::task::spawn_blocking;
 
 pub use self::roles::{Role, TopicKind};
+use crate::topics::names_of_keys;
 use crate::{KafkaSettings, topics};
 
 const REQUEST_MAX: Duration = Duration::from_secs(30);
@@ -152,9 +153,15 @@ fn difference(
     let there: BTreeSet<Binding> = there.into_iter().collect();
     let is_blank = there.is_empty();
     let principals: BTreeSet<&str> = wanted.iter().map(|binding| binding.principal.as_str()).collect();
-    let topics = our_topics(kafka, domains);
+    let names = kafka.topics();
+    let keys: Vec<String> = names_of_keys(&names, domains).collect();
+    let types = domains.aggregates().iter();
+    let of_types = types.flat_map(|aggregate| TopicKind::ALL.map(|kind| kind.name(&names, aggregate.info())));
+    let topics: Vec<String> = of_types.chain(keys.clone()).collect();
     let is_unexpected = |binding: &&Binding| {
-        principals.contains(binding.principal.as_str()) || changes_what_is_ours(binding, &topics)
+        principals.contains(binding.principal.as_str())
+            || !looks(binding) && lets_at(binding, &topics)
+            || reads(binding) && lets_at(binding, &keys)
     };
     AclDifference {
         missing: wanted.difference(&there).cloned().collect(),
@@ -163,28 +170,26 @@ fn difference(
     }
 }
 
-fn our_topics(kafka: &KafkaSettings, domains: &Domains) -> Vec<String> {
-    let names = kafka.topics();
-    let types = domains.aggregates().iter();
-    types
-        .flat_map(|aggregate| TopicKind::ALL.map(|kind| kind.name(&names, aggregate.info())))
-        .collect()
-}
-
-/// Whether somebody may do more by it than look at a topic of ours.
-fn changes_what_is_ours(binding: &Binding, topics: &[String]) -> bool {
-    let looks = matches!(
-        binding.operation,
-        Operation::Read | Operation::Describe | Operation::DescribeConfigs
-    );
+/// Whether it lets somebody at one of these topics.
+fn lets_at(binding: &Binding, topics: &[String]) -> bool {
     let names = |topic: &String| match binding.pattern {
         Pattern::Prefixed => topic.starts_with(&binding.name),
         _ => binding.name == *topic || binding.name == "*",
     };
-    binding.permission == Permission::Allow
-        && binding.resource == Resource::Topic
-        && !looks
-        && topics.iter().any(names)
+    binding.permission == Permission::Allow && binding.resource == Resource::Topic && topics.iter().any(names)
+}
+
+/// Whether nobody can change anything by it.
+fn looks(binding: &Binding) -> bool {
+    reads(binding)
+        || matches!(
+            binding.operation,
+            Operation::Describe | Operation::DescribeConfigs
+        )
+}
+
+fn reads(binding: &Binding) -> bool {
+    binding.operation == Operation::Read
 }
 
 #[cfg(test)]
@@ -262,8 +267,8 @@ mod tests {
     }
 
     #[test]
-    fn nobody_else_may_write_to_what_is_ours_by_whatever_pattern() {
-        let write = Operation::Write;
+    fn nobody_else_may_write_to_what_is_ours_or_read_keys_by_whatever_pattern() {
+        let (read, write) = (Operation::Read, Operation::Write);
         let topic = "blue-restaurant.orders.events";
         for (extra, is_told) in [
             (allow("User:*", Pattern::Literal, "*", write), true),
@@ -273,7 +278,16 @@ mod tests {
                 allow("User:bob", Pattern::Literal, topic, Operation::AlterConfigs),
                 true,
             ),
-            (allow("User:bob", Pattern::Literal, topic, Operation::Read), false),
+            (allow("User:bob", Pattern::Literal, topic, read), false),
+            (
+                allow("User:bob", Pattern::Literal, "blue-restaurant.keys", read),
+                true,
+            ),
+            (
+                allow("User:bob", Pattern::Literal, "blue-restaurant.keys", write),
+                true,
+            ),
+            (allow("User:bob", Pattern::Prefixed, "blue-", read), true),
             (allow("User:bob", Pattern::Literal, "blue-rest", write), false),
             (allow("User:bob", Pattern::Prefixed, "green-", write), false),
         ] {

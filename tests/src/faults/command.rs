@@ -12,7 +12,7 @@ use crate::stack;
 
 /// Faults on a whole system under load, and what it has kept of its promises.
 ///
-/// Without options it brings about all that issue 7 asks for, which takes long on a small machine.
+/// Without options it brings about all that a long run is to show (docs/faults.md), which takes long on a small machine.
 #[derive(Debug, Parser)]
 #[command(name = "faults")]
 struct Arguments {
