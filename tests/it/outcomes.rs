@@ -213,16 +213,22 @@ async fn a_command_that_was_set_aside_is_dead_lettered_and_can_be_sent_again() {
     assert_eq!(status(&write, keys[0]).await, "accepted");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_command_that_came_too_early_is_refused_and_can_be_sent_again() {
-    let system = shared::system(PROGRAM).await;
-    let write = system.write();
+/// Starts a counter. Returns a token that has seen what nobody has, and never will.
+async fn ahead_of_all(write: &Client, commands: &str) -> String {
     let started = write
-        .post("/counters/too-early/commands", &json!({"type": "StartCounter"}))
+        .post(commands, &json!({"type": "StartCounter"}))
         .await
         .expect(201);
     let mut ahead: Token = started.text("/consistency_token").parse().expect("a token");
     ahead.see("counter.counters", 0, i64::MAX);
+    ahead.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_came_too_early_is_refused_and_can_be_sent_again() {
+    let system = shared::system(PROGRAM).await;
+    let write = system.write();
+    let ahead = ahead_of_all(&write, "/counters/too-early/commands").await;
     let key = Uuid::now_v7();
     let increment = async |token: Option<String>, prefer: &str| {
         let request = write.request(Method::POST, "/counters/too-early/commands");
@@ -233,9 +239,7 @@ async fn a_command_that_came_too_early_is_refused_and_can_be_sent_again() {
         let body = json!({"type": "IncrementCounter", "by": 1});
         write.send(request.header("Prefer", prefer).json(&body)).await
     };
-    increment(Some(ahead.to_string()), "respond-async")
-        .await
-        .expect(202);
+    increment(Some(ahead), "respond-async").await.expect(202);
     becomes(&write, key, "refused").await;
     let told = outcome(&write, key).await.expect(200);
     assert_eq!(told.text("/problem/type"), "/problems/token-not-reached");
@@ -249,13 +253,7 @@ async fn commands_that_came_too_early_wait_together() {
     const MANY: usize = 40;
     let system = shared::system(PROGRAM).await;
     let write = system.write();
-    let started = write
-        .post("/counters/too-many/commands", &json!({"type": "StartCounter"}))
-        .await
-        .expect(201);
-    let mut ahead: Token = started.text("/consistency_token").parse().expect("a token");
-    ahead.see("counter.counters", 0, i64::MAX);
-    let ahead = ahead.to_string();
+    let ahead = ahead_of_all(&write, "/counters/too-many/commands").await;
     let mut asked = JoinSet::new();
     for _ in 0..MANY {
         let request = write.request(Method::POST, "/counters/too-many/commands");

@@ -246,23 +246,21 @@ mod tests {
     use uuid::Uuid;
 
     use super::{Pending, Sender, SubmitError};
+    use crate::Registry;
     use crate::catalog::Catalog;
-    use crate::sim::alone;
+    use crate::sim::{alone, nowhere};
     use crate::waiters::Waiters;
-    use crate::{KafkaSettings, Registry, SecuritySettings};
 
     const WAIT_MAX: Duration = Duration::from_secs(60);
 
     fn catalog() -> Arc<Catalog> {
-        let kafka = KafkaSettings {
-            bootstrap_servers: String::new(),
-            schema_registry: "http://nowhere.invalid".to_owned(),
-            topic_prefix: String::new(),
-            kafka_properties: Vec::new(),
-            security: SecuritySettings::default(),
-        };
         let domains = Domains::new([Domain::new("restaurant").aggregate::<Customer>()]).unwrap();
-        Arc::new(Catalog::offline(&Registry::new(&kafka).unwrap(), &domains, 2, 0))
+        Arc::new(Catalog::offline(
+            &Registry::new(&nowhere()).unwrap(),
+            &domains,
+            2,
+            0,
+        ))
     }
 
     #[tokio::test]

@@ -8,7 +8,6 @@ mod installed;
 mod keyring;
 mod record;
 mod secret;
-mod settled;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,7 +22,6 @@ pub(crate) use self::keyring::{Held, Keyring, PARTITION};
 pub(crate) use self::record::KeyRecord;
 #[cfg(test)]
 pub(crate) use self::record::SECRET;
-pub(crate) use self::settled::{OPEN_MAX, settled_ranges};
 use crate::KafkaSettings;
 use crate::broker::Broker;
 use crate::broker::KafkaBroker;

@@ -44,6 +44,7 @@ mod scan;
 mod security;
 mod seldom;
 mod settings;
+mod settled;
 #[cfg(test)]
 mod sim;
 mod snapshots;

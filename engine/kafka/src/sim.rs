@@ -26,6 +26,7 @@ use foldline_seeds::{Floor, Ran, are_well, each_is_found, number, runs_twice_the
 pub(crate) use self::alone::alone;
 use self::bugs::Bug;
 use self::fixture::Fixture;
+pub(crate) use self::fixture::nowhere;
 use self::run::run;
 
 /// What must have come to pass in a thousand runs, so often at least: less proves nothing.

@@ -16,10 +16,10 @@ use tokio::runtime::Handle;
 use super::{DeadLetter, DeadLetterError, DeadLetters, Done, Headers, NOTE_DONE, NOTE_OF, NOTE_REASON, Note};
 use crate::broker::{Broker, KafkaBroker, Place};
 use crate::follower::FollowError;
-use crate::keys::{OPEN_MAX, settled_ranges};
 use crate::registry::{Registry, split_wire_format};
 use crate::runtime::{Runtime, Threads};
 use crate::security::token::{self, Plain};
+use crate::settled::{OPEN_MAX, settled_ranges};
 
 /// How long the next record may take.
 const READ_MAX: Duration = Duration::from_secs(30);

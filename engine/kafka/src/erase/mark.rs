@@ -9,8 +9,9 @@ use rdkafka::error::KafkaError;
 use super::{EraseError, STEP_MAX, Work, blocking};
 use crate::broker::Broker;
 use crate::follower::FollowError;
-use crate::keys::{KeyRecord, Keyring, PARTITION, settled_ranges};
+use crate::keys::{KeyRecord, Keyring, PARTITION};
 use crate::runtime::Runtime;
+use crate::settled::settled_ranges;
 use crate::worker::now;
 
 /// The mark in place of a key.

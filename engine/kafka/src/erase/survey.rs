@@ -11,7 +11,7 @@ use super::rows::Rows;
 use super::{EraseError, Offsets, Receipt, STEP_MAX, Work, blocking};
 use crate::broker::{Message, Place, Range};
 use crate::follower::FollowError;
-use crate::keys::settled_ranges;
+use crate::settled::settled_ranges;
 use crate::{ReadError, RecordReader, Registry};
 
 /// What there is.

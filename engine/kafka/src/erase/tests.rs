@@ -10,12 +10,12 @@ use futures_util::FutureExt;
 
 use super::mark::{Marked, append, noted};
 use super::{Person, STEP_MAX, Work};
+use crate::Cluster;
 use crate::broker::{Broker, Member, Record, Seat};
 use crate::follower::FollowError;
 use crate::keys::{KeyRecord, Keyring, PARTITION};
 use crate::runtime::Runtime;
-use crate::sim::alone;
-use crate::{Cluster, KafkaSettings, SecuritySettings};
+use crate::sim::{alone, nowhere};
 
 const COMMANDS: &str = "counter.counters.commands";
 const EVENTS: &str = "restaurant.customers.events";
@@ -25,22 +25,12 @@ const ADA: &str = "customers/ada";
 /// The cluster takes up to 3 ms to mark a transaction.
 const OFTEN: i64 = 50;
 
-fn kafka() -> KafkaSettings {
-    KafkaSettings {
-        bootstrap_servers: String::new(),
-        schema_registry: "http://nowhere.invalid".to_owned(),
-        topic_prefix: String::new(),
-        kafka_properties: Vec::new(),
-        security: SecuritySettings::default(),
-    }
-}
-
 /// The erasure of customer ada.
 fn work(broker: &Arc<dyn Broker>, runtime: &Arc<dyn Runtime>) -> Work {
     let domains = Domains::new([Domain::new("restaurant").aggregate::<Customer>()]).unwrap();
     let subject = Person::at(&domains, "/customers/ada").unwrap();
     Work {
-        kafka: kafka(),
+        kafka: nowhere(),
         broker: Arc::clone(broker),
         runtime: Arc::clone(runtime),
         cluster: Cluster {
@@ -148,7 +138,7 @@ fn the_key_of_who_got_it_while_they_were_marked_is_named_by_the_mark_that_stays(
         assert!(texts.iter().all(|text| is_sealed(text.as_bytes())));
         // Kafka keeps the newest record of each subject.
         let newest = values(&*broker).pop().unwrap();
-        let ring = Keyring::new(&kafka(), (broker, runtime), KEYS.to_owned(), Arc::default());
+        let ring = Keyring::new(&nowhere(), (broker, runtime), KEYS.to_owned(), Arc::default());
         ring.note(ADA, KeyRecord::decode(&newest).unwrap());
         for text in &texts {
             assert_eq!(

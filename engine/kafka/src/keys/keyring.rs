@@ -11,11 +11,11 @@ use foldline_core::personal::{KeyId, Opener, Opening, Seal, Sealed, SubjectKey};
 
 use super::record::KeyRecord;
 use super::secret;
-use super::settled::{OPEN_MAX, wait_until_settled};
 use crate::KafkaSettings;
 use crate::broker::{Broker, Isolation, Message, Place, Watermarks};
 use crate::follower::{FollowError, kafka_error};
 use crate::runtime::Runtime;
+use crate::settled::{OPEN_MAX, wait_until_settled};
 
 /// A key topic has one partition: its records are few.
 pub(crate) const PARTITION: i32 = 0;

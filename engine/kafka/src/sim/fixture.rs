@@ -19,6 +19,17 @@ use crate::{KafkaSettings, Registry, SecuritySettings};
 /// has nothing in the store yet.
 const CATALOGS: u8 = 64;
 
+/// Settings of a Kafka and a registry that nobody asks: records are read with the ids of our own schemas alone.
+pub(crate) fn nowhere() -> KafkaSettings {
+    KafkaSettings {
+        bootstrap_servers: String::new(),
+        schema_registry: "http://nowhere.invalid".to_owned(),
+        topic_prefix: String::new(),
+        kafka_properties: Vec::new(),
+        security: SecuritySettings::default(),
+    }
+}
+
 pub(super) struct Fixture {
     /// Futures that wait need a runtime around them.
     _entered: EnterGuard<'static>,
@@ -36,14 +47,7 @@ impl Fixture {
         let entered = RUNTIME.get_or_init(runtime).enter();
         let restaurant = Domain::new("restaurant").aggregate::<Customer>();
         let domains = Domains::new([restaurant]).unwrap();
-        // Records are read with the ids of our own schemas alone, so it is never asked.
-        let kafka = KafkaSettings {
-            bootstrap_servers: String::new(),
-            schema_registry: "http://nowhere.invalid".to_owned(),
-            topic_prefix: String::new(),
-            kafka_properties: Vec::new(),
-            security: SecuritySettings::default(),
-        };
+        let kafka = nowhere();
         let registry = Registry::new(&kafka).unwrap();
         let catalogs = (0..CATALOGS).map(|salt| Arc::new(Catalog::offline(&registry, &domains, 2, salt)));
         let catalogs = catalogs.collect();

@@ -35,6 +35,7 @@ use crate::store::{Covered, Log, Position, Store, StoreError};
 const SNAPSHOTS_MIN: usize = 200;
 /// Bytes of snapshots in one transaction, at most, but for one record.
 const BYTES_MAX: usize = 512 << 10;
+
 /// The number of the checkpoint's record; see [`Record::number`].
 const CHECKPOINT: usize = usize::MAX - 1;
 const NOT_COUNTED: usize = usize::MAX;

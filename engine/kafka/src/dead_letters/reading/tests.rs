@@ -5,8 +5,8 @@ use futures_util::FutureExt;
 use super::ends;
 use crate::broker::{Broker, Record, Seat};
 use crate::follower::FollowError;
-use crate::keys::OPEN_MAX;
 use crate::runtime::Runtime;
+use crate::settled::OPEN_MAX;
 use crate::sim::alone;
 
 const LETTERS: &str = "counter.counters.commands.dlt";

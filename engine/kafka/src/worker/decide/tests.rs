@@ -10,16 +10,16 @@ use foldline_domains::counter::{self, Counter, CounterCommand};
 use uuid::Uuid;
 
 use super::super::{Post, Shared, Worker};
+use crate::Registry;
 use crate::broker::Broker;
 use crate::catalog::{Catalog, Slice};
 use crate::follower::Follower;
 use crate::gateway::{Pending, Sender};
 use crate::lookout::Lookout;
 use crate::runtime::Runtime;
-use crate::sim::alone;
+use crate::sim::{alone, nowhere};
 use crate::store::Store;
 use crate::waiters::Waiters;
-use crate::{KafkaSettings, Registry, SecuritySettings};
 
 const WAIT_MAX: Duration = Duration::from_secs(60);
 const ID: Uuid = Uuid::from_u128(1);
@@ -34,15 +34,13 @@ struct Bench {
 /// On a cluster where nothing fails, with a counter that is started.
 fn bench(run: impl FnOnce(Bench) + Send + 'static) {
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let kafka = KafkaSettings {
-        bootstrap_servers: String::new(),
-        schema_registry: "http://nowhere.invalid".to_owned(),
-        topic_prefix: String::new(),
-        kafka_properties: Vec::new(),
-        security: SecuritySettings::default(),
-    };
     let domains = Domains::new([counter::domain()]).unwrap();
-    let catalog = Arc::new(Catalog::offline(&Registry::new(&kafka).unwrap(), &domains, 2, 0));
+    let catalog = Arc::new(Catalog::offline(
+        &Registry::new(&nowhere()).unwrap(),
+        &domains,
+        2,
+        0,
+    ));
     alone(move |broker, runtime| {
         let [deciding, following] =
             [&folders[0], &folders[1]].map(|folder| shared(folder.path(), &catalog, &broker, &runtime));

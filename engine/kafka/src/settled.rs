@@ -24,7 +24,7 @@ pub(crate) fn settled_ranges(
 }
 
 /// Waits until no transaction is open below these ends, unless all is to stop.
-pub(super) fn wait_until_settled(
+pub(crate) fn wait_until_settled(
     (broker, runtime): (&dyn Broker, &dyn Runtime),
     (places, highs): (&[Place<'_>], &[i64]),
     at_most: Duration,
