@@ -9,7 +9,10 @@ use foldline_core::{AnyCommand, CommandMeta, CommandResult, Domains, RefusalKind
 use foldline_domains::counter::{self, Counter, CounterCommand};
 use uuid::Uuid;
 
+use super::super::intake::Taken;
+use super::super::records::RECORD_BYTES_MAX;
 use super::super::{Post, Shared, Worker};
+use super::Decision;
 use crate::Registry;
 use crate::broker::Broker;
 use crate::catalog::{Catalog, Slice};
@@ -96,13 +99,18 @@ impl Bench {
         ask(&self.deciding, id, command)
     }
 
-    /// Decides so many commands in one batch, and lets everybody hear of it.
-    fn decide(&mut self, count: usize) {
+    fn take(&mut self, count: usize) -> Vec<Taken> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while batch.len() < count {
             self.worker.take(&mut batch, &mut bytes).unwrap();
             self.worker.follow_the_group().unwrap();
         }
+        batch
+    }
+
+    /// Decides so many commands in one batch, and lets everybody hear of it.
+    fn decide(&mut self, count: usize) {
+        let batch = self.take(count);
         let decided = self.worker.decide(&batch).unwrap();
         self.worker.commit(batch, decided).unwrap();
         self.worker.finish().unwrap();
@@ -166,5 +174,24 @@ async fn the_no_to_another_request_under_an_id_does_not_hide_its_outcome() {
         let (other, again) = (bench.ask(ID, by(2)), bench.ask(ID, by(1)));
         bench.decide(2);
         assert_eq!([other, again].map(said), ["reused", "replayed"]);
+    });
+}
+
+#[tokio::test]
+async fn a_command_whose_event_no_record_has_room_for_is_refused_when_it_is_decided_again() {
+    bench(|mut bench| {
+        let asked = bench.ask(ID, by(1));
+        let batch = bench.take(1);
+        let mut decided = bench.worker.decide(&batch).unwrap();
+        let Decision::Made(made) = &mut decided.decisions[0] else {
+            panic!("a command is decided");
+        };
+        made.events[0].value.resize(RECORD_BYTES_MAX + 1, 0);
+        let error = bench.worker.commit(batch, decided).unwrap_err();
+        bench.worker.recover(error).unwrap();
+
+        let behind = bench.ask(Uuid::from_u128(2), by(1));
+        bench.decide(2);
+        assert_eq!([asked, behind].map(said), ["refused", "accepted"]);
     });
 }
