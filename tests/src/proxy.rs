@@ -1,6 +1,6 @@
 //! A proxy in front of brokers that knows where a Kafka request begins and what it asks for. It can be slow, cut or
-//! deaf ([`Line`]), it knows who has a transaction open, and it can keep a request back: an `EndTxn` that is still on
-//! its way when its transaction is over (KAFKA-17754).
+//! deaf ([`Line`]), it knows who has a transaction open, it can lose a request, and it can keep one back: an `EndTxn`
+//! that is still on its way when its transaction is over (KAFKA-17754).
 //!
 //! One that is held has left its client, whose connection breaks; it asks again on another one. The held request
 //! arrives in the middle of the *next* transaction of the same producer: when the first of its `Produce` requests is
@@ -68,6 +68,8 @@ struct Shared {
     /// Of so many commits, one is held; of 0, none.
     one_in: AtomicUsize,
     line: watch::Sender<Line>,
+    /// So many of the next requests that add offsets to a transaction are lost.
+    offsets_to_lose: AtomicUsize,
     /// The transactional ids whose records have been sent since they last asked for an end.
     open: Mutex<HashSet<String>>,
     commits: AtomicUsize,
@@ -91,6 +93,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             one_in: AtomicUsize::new(one_in),
             line: watch::Sender::default(),
+            offsets_to_lose: AtomicUsize::new(0),
             open: Mutex::default(),
             commits: AtomicUsize::new(0),
             waiting: Mutex::default(),
@@ -118,6 +121,17 @@ impl Proxy {
     /// What the line is like from now on.
     pub fn be(&self, line: Line) {
         self.shared.line.send_replace(line);
+    }
+
+    /// The next request that adds offsets to a transaction is lost, and its connection stays: as long as its client waits for
+    /// the answer, nothing happens.
+    pub fn lose_offsets_once(&self) {
+        self.shared.offsets_to_lose.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Whether it was asked for, and has not happened yet.
+    pub fn is_to_lose_offsets(&self) -> bool {
+        self.shared.offsets_to_lose.load(Ordering::SeqCst) > 0
     }
 
     /// How many transactions have records at the broker, and have not asked for an end.
@@ -164,6 +178,14 @@ impl Shared {
         count.is_multiple_of(one_in) && !self.waiting().contains_key(id)
     }
 
+    fn is_to_be_lost(&self) -> bool {
+        let one_less = |count: usize| count.checked_sub(1);
+        let changed = self
+            .offsets_to_lose
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
+        changed.is_ok()
+    }
+
     fn open(&self) -> MutexGuard<'_, HashSet<String>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -177,7 +199,7 @@ impl Shared {
             Asks::ToEnd { id, .. } => {
                 self.open().remove(id);
             }
-            Asks::SomethingElse => {}
+            Asks::ToCommitOffsets | Asks::SomethingElse => {}
         }
     }
 
@@ -230,6 +252,7 @@ async fn connection(shared: Arc<Shared>, client: TcpStream, broker: SocketAddr) 
                 };
                 return shared.hold(id, late);
             }
+            Asks::ToCommitOffsets if shared.is_to_be_lost() => {}
             Asks::ToProduce { id } => {
                 let late = shared.waiting().remove(&id);
                 let Some(late) = late else {

@@ -168,7 +168,7 @@ impl TransactionalProducer {
     }
 
     /// Starts anew under the same id: what was open is settled when this returns.
-    pub(crate) fn renew(&mut self) -> Result<(), KafkaError> {
+    fn renew(&mut self) -> Result<(), KafkaError> {
         *self = Self::create(self.config.clone(), self.is_careful)?;
         Ok(())
     }
@@ -209,7 +209,7 @@ impl TransactionalProducer {
         offsets: &TopicPartitionList,
         group: &ConsumerGroupMetadata,
     ) -> Result<(), TransactionError> {
-        // While this waits the records are already on their way.
+        // While this waits the records are already on their way. No limit that is given here is kept: see `Committer`.
         let sent = retried(CALL_MAX, || {
             self.producer
                 .send_offsets_to_transaction(offsets, group, Timeout::Never)

@@ -6,6 +6,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 const PRODUCE: i16 = 0;
 const END_TXN: i16 = 26;
+const TXN_OFFSET_COMMIT: i16 = 28;
 /// From these versions on, strings are compact and headers have tags.
 const FLEXIBLE_PRODUCE: i16 = 9;
 const FLEXIBLE_END_TXN: i16 = 3;
@@ -28,6 +29,8 @@ pub(super) enum Asks {
     ToProduce {
         id: String,
     },
+    /// To add a group's offsets to a transaction.
+    ToCommitOffsets,
     SomethingElse,
 }
 
@@ -73,6 +76,7 @@ fn asked(key: i16, version: i16, mut rest: Rest<'_>) -> Option<Asks> {
             let is_commit = rest.byte() == 1;
             Some(Asks::ToEnd { id, is_commit })
         }
+        TXN_OFFSET_COMMIT => Some(Asks::ToCommitOffsets),
         _ => None,
     }
 }

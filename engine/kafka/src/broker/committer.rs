@@ -1,13 +1,20 @@
 //! Commits on a thread of its own, so that whoever has sent the records can decide the next ones meanwhile.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
 
 use super::turns::Shared;
 use crate::producer::TransactionError;
+
+/// A commit takes milliseconds. One that has not come back by then may never do: librdkafka 2.12 sends a transaction's offsets
+/// to the group's coordinator when that one's connection comes up (`rd_kafka_coord_req_fsm`), with no limit, and of a
+/// broker that was killed it never does. The same as the group's session: who is silent for longer is given up there as well.
+const COMMIT_MAX: Duration = Duration::from_secs(6);
 
 /// A transaction whose records are sent.
 pub(super) struct Sent {
@@ -21,6 +28,7 @@ pub(super) struct Sent {
 pub(super) struct Committer {
     sent: Sender<Sent>,
     ended: Receiver<Result<(), TransactionError>>,
+    begun_at: Instant,
 }
 
 impl Committer {
@@ -41,17 +49,32 @@ impl Committer {
         thread
             .spawn(work)
             .expect("the operating system gives us a thread");
-        Self { sent, ended }
+        Self {
+            sent,
+            ended,
+            begun_at: Instant::now(),
+        }
     }
 
-    pub(super) fn begin(&self, sent: Sent) {
+    pub(super) fn begin(&mut self, sent: Sent) {
+        self.begun_at = Instant::now();
         // It is there as long as we are; if it has panicked, `end` says so.
         let _ = self.sent.send(sent);
     }
 
-    /// Waits for the transaction that was begun last.
-    pub(super) fn end(&self) -> Result<(), TransactionError> {
-        let ended = self.ended.recv();
-        ended.unwrap_or(Err(TransactionError::Unknown(KafkaError::Canceled)))
+    /// Waits for the transaction that was begun last. One that does not come back keeps its thread and its producer: in place of
+    /// the thread there is a new one, and the producer must be [renewed](super::turns::Turns::renew).
+    pub(super) fn end(&mut self) -> Result<(), TransactionError> {
+        let left = COMMIT_MAX.saturating_sub(self.begun_at.elapsed());
+        match self.ended.recv_timeout(left) {
+            Ok(result) => result,
+            Err(RecvTimeoutError::Disconnected) => Err(TransactionError::Unknown(KafkaError::Canceled)),
+            Err(RecvTimeoutError::Timeout) => {
+                tracing::warn!(after = ?COMMIT_MAX, "a commit does not come back; another producer takes its place");
+                *self = Self::start();
+                let late = KafkaError::MessageProduction(RDKafkaErrorCode::OperationTimedOut);
+                Err(TransactionError::Unknown(late))
+            }
+        }
     }
 }

@@ -214,7 +214,7 @@ impl Member for KafkaMember {
     }
 
     fn renew(&mut self) -> Result<(), KafkaError> {
-        self.producers.current().lock().renew()
+        self.producers.renew()
     }
 }
 

@@ -13,6 +13,9 @@ use crate::KafkaSettings;
 use crate::producer::TransactionalProducer;
 
 pub(super) struct Turns {
+    kafka: KafkaSettings,
+    ids: [String; 2],
+    is_careful: bool,
     producers: [Shared; 2],
     turn: usize,
 }
@@ -22,6 +25,12 @@ pub(super) struct Turns {
 pub(super) struct Shared(Arc<Mutex<TransactionalProducer>>);
 
 impl Shared {
+    /// What was open under this id is settled when this returns.
+    fn new(kafka: &KafkaSettings, id: &str, is_careful: bool) -> Result<Self, KafkaError> {
+        let producer = TransactionalProducer::new(kafka, id, is_careful)?;
+        Ok(Self(Arc::new(Mutex::new(producer))))
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, TransactionalProducer> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -30,20 +39,29 @@ impl Shared {
 impl Turns {
     /// Settles what an earlier self has left open under either of the two ids.
     pub(super) fn new(kafka: &KafkaSettings, id: &str, is_careful: bool) -> Result<Self, KafkaError> {
-        let of = |id: &str| {
-            let producer = TransactionalProducer::new(kafka, id, is_careful)?;
-            Ok::<_, KafkaError>(Shared(Arc::new(Mutex::new(producer))))
-        };
+        let ids = [id.to_owned(), format!("{id}-b")];
+        let of = |id: &str| Shared::new(kafka, id, is_careful);
         // Both at once: where something is open, librdkafka asks again only after half a second.
         let (one, other) = std::thread::scope(|threads| {
-            let other = threads.spawn(|| of(&format!("{id}-b")));
-            (of(id), other.join())
+            let other = threads.spawn(|| of(&ids[1]));
+            (of(&ids[0]), other.join())
         });
         let other = other.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         Ok(Self {
+            kafka: kafka.clone(),
             producers: [one?, other?],
+            ids,
+            is_careful,
             turn: 0,
         })
+    }
+
+    /// Puts another producer in the place of that of the last transaction, which is settled when this returns. The old one
+    /// may still be held, by a commit that does not come back: it goes with its thread.
+    pub(super) fn renew(&mut self) -> Result<(), KafkaError> {
+        let id = &self.ids[self.turn];
+        self.producers[self.turn] = Shared::new(&self.kafka, id, self.is_careful)?;
+        Ok(())
     }
 
     /// The one whose turn it is for the next transaction.
