@@ -4,6 +4,7 @@ mod inspect;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::error::Error as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use schema_registry_converter::async_impl::schema_registry::{SrSettings, get_schema_by_id, post_schema};
 use schema_registry_converter::error::SRCError;
-use schema_registry_converter::schema_registry_common::{SchemaType, SuppliedSchema};
+use schema_registry_converter::schema_registry_common::{RawError, SchemaType, SuppliedSchema};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
@@ -25,6 +26,11 @@ use crate::security::SecuritySettings;
 use crate::{KafkaSettings, TopicNames};
 
 const REQUEST_MAX: Duration = Duration::from_secs(10);
+/// Of what a registry says, for whoever reads the error.
+const REASON_CHARS_MAX: usize = 500;
+/// The registry's own code, in the body of a 404:
+/// <https://docs.confluent.io/platform/current/schema-registry/develop/api.html#schemas>.
+const SCHEMA_NOT_FOUND: u32 = 40403;
 
 /// Which changes of a subject's schema are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +76,7 @@ pub struct Registered {
 /// The registry's no.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
-    /// It does not answer.
+    /// It does not answer, or what answers in its place is no registry that works: try again.
     #[error("the schema registry at {url} does not answer: {reason}")]
     Unavailable {
         /// Who was asked.
@@ -93,6 +99,19 @@ pub enum RegistryError {
     NotRegistered {
         /// The subject.
         subject: String,
+    },
+    /// It gives two answers that cannot both be true. What was written by either could not be read again.
+    #[error(
+        "the schema registry at {url} says that the schema of {subject} has the id {id}, and has another one by that \
+         id, or none: nothing is read or written by its answers"
+    )]
+    Contradicts {
+        /// Who was asked.
+        url: String,
+        /// The subject.
+        subject: String,
+        /// The id of its schema, as it says.
+        id: u32,
     },
     /// Something else.
     #[error("the schema registry answers {status} to {doing}: {reason}")]
@@ -212,13 +231,30 @@ impl Registry {
             .await
             .map_err(|error| self.away(&error))?;
         if response.status() == StatusCode::NOT_FOUND {
-            return Ok(None);
+            // A proxy, or another program at this address, has no codes.
+            let said = response.json::<RawError>().await;
+            return said.map(|_| None).map_err(|_| self.unusable("its answer is a 404 of no registry"));
         }
         let answer = self.answer(response, "a schema's id").await?;
-        Ok(answer
-            .get("id")
-            .and_then(Value::as_u64)
-            .and_then(|id| u32::try_from(id).ok()))
+        let id = answer.get("id").and_then(Value::as_u64);
+        let id = id.and_then(|id| u32::try_from(id).ok());
+        let id = id.ok_or_else(|| self.unusable("its answer has no id of a schema"))?;
+        self.has_by(id, subject).await?;
+        Ok(Some(id))
+    }
+
+    /// Asks for the schema of an id that was given for ours: whatever was written by a wrong id stays in the log for ever.
+    async fn has_by(&self, id: u32, subject: &Subject) -> Result<(), RegistryError> {
+        let ours = Schema::parse(&subject.schema).map(|schema| schema.canonical_form());
+        let theirs = self.schema(id).await?.map(|schema| schema.canonical_form());
+        if theirs.is_some() && theirs == ours.ok() {
+            return Ok(());
+        }
+        Err(RegistryError::Contradicts {
+            url: self.url.clone(),
+            subject: subject.name.clone(),
+            id,
+        })
     }
 
     async fn exists(&self, subject: &str) -> Result<bool, RegistryError> {
@@ -250,9 +286,12 @@ impl Registry {
         let status = response.status();
         let text = response.text().await.map_err(|error| self.away(&error))?;
         if status.is_success() {
-            return Ok(serde_json::from_str(&text).unwrap_or_default());
+            return serde_json::from_str(&text).map_err(|_| self.unusable("its answer is not JSON"));
         }
-        let reason = text.chars().take(500).collect();
+        let reason: String = text.chars().take(REASON_CHARS_MAX).collect();
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            return Err(self.unusable(&format!("it answers {status} to {doing}: {reason}")));
+        }
         Err(RegistryError::Refused {
             status: status.as_u16(),
             doing: doing.to_owned(),
@@ -264,22 +303,15 @@ impl Registry {
     pub(crate) async fn schema(&self, id: u32) -> Result<Option<Schema>, RegistryError> {
         match get_schema_by_id(id, &self.converter).await {
             Ok(registered) => Ok(Schema::parse_str(&registered.schema).ok()),
-            // The converter tells an unknown id from an absent registry only by this.
-            Err(error) if !error.retriable => Ok(None),
-            Err(error) => Err(RegistryError::Unavailable {
-                url: self.url.clone(),
-                reason: error.to_string(),
-            }),
+            Err(error) if says_unknown(&error) => Ok(None),
+            Err(error) => Err(self.unusable(&error.to_string())),
         }
     }
 
     fn not_posted(&self, subject: &Subject, error: &SRCError) -> RegistryError {
         let reason = error.to_string();
         if error.retriable {
-            return RegistryError::Unavailable {
-                url: self.url.clone(),
-                reason,
-            };
+            return self.unusable(&reason);
         }
         RegistryError::Incompatible {
             subject: subject.name.clone(),
@@ -289,11 +321,22 @@ impl Registry {
     }
 
     fn away(&self, error: &reqwest::Error) -> RegistryError {
+        self.unusable(&error.to_string())
+    }
+
+    fn unusable(&self, reason: &str) -> RegistryError {
         RegistryError::Unavailable {
             url: self.url.clone(),
-            reason: error.to_string(),
+            reason: reason.to_owned(),
         }
     }
+}
+
+/// Whether it is the registry that says that it has no such schema. Any other refusal, of a proxy before it, or of a registry
+/// that is ill, says nothing about the record that was to be read: for that one to be set aside would be wrong.
+fn says_unknown(error: &SRCError) -> bool {
+    let said = error.source().and_then(|source| source.downcast_ref::<RawError>());
+    said.is_some_and(|said| said.error_code == SCHEMA_NOT_FOUND)
 }
 
 /// A client that shows who this process is, and trusts whom it is to.
