@@ -1,9 +1,8 @@
 //! One more command handler beside that of a system.
 
 use std::fs;
-use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus};
+use std::process::Command;
 use std::time::Duration;
 
 use foldline_kafka::KafkaSettings;
@@ -74,18 +73,6 @@ impl Handler {
         fs::remove_dir_all(&self.state).expect("a state folder");
     }
 
-    /// Writes a file to the disk that its state is on, as it sees it, until nothing more goes there.
-    pub fn fill_its_disk(&self) {
-        let pid = self.child.pid().expect("it runs");
-        let state = self.state.strip_prefix("/").expect("an absolute path");
-        let filler = PathBuf::from(format!("/proc/{pid}/root"))
-            .join(state)
-            .join("filler");
-        let mut file = fs::File::create(&filler).expect("a file");
-        let zeros = vec![0; 1 << 20];
-        while file.write_all(&zeros).is_ok() {}
-    }
-
     /// SIGKILL; returns when it is gone.
     pub async fn kill(&mut self) {
         self.child.kill().await;
@@ -103,11 +90,6 @@ impl Handler {
     /// Whether it runs.
     pub fn is_running(&self) -> bool {
         self.child.pid().is_some()
-    }
-
-    /// Waits until it ends by itself.
-    pub async fn ended(&self) -> ExitStatus {
-        self.child.ended().await
     }
 
     /// SIGTERM; returns when it is gone.

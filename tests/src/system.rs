@@ -173,6 +173,12 @@ impl System {
         Self::started(system).await
     }
 
+    /// Starts everything with services that keep their own data in this folder.
+    pub async fn start_in(data: PathBuf, test: &str, program: &str) -> Self {
+        let system = Self::open(test, program).await;
+        Self::started(Self { data, ..system }).await
+    }
+
     async fn started(mut system: Self) -> Self {
         for service in Service::ALL {
             system.launch(service);
