@@ -1,14 +1,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use foldline_core::personal::Opener;
 use foldline_core::{AggregateInfo, AggregateType, Domains, Field, ViewInfo, ViewType, told_today};
 use foldline_service::Shutdown;
 use foldline_views::{HISTORY, HistoryEvent, ID, Snapshot, StoreError, ViewStore};
 
 use crate::columns::{self, Column};
 use crate::consistency::{Asked, Consistent, ReadError, Scope, Shown};
-use crate::opened::Opened;
+use crate::opened::{Opened, Openers};
 use crate::past::{PastLists, PastOptions, PastView};
 use crate::readers::Readers;
 use crate::streams::{StreamOptions, Streams};
@@ -80,22 +79,13 @@ pub(crate) struct HistoryResource {
 }
 
 impl Api {
-    /// Reads from the store; call it in a runtime. Live streams end when it is to stop. Sealed values stay so.
+    /// Reads from the store; call it in a runtime. Live streams end when it is to stop. Without openers, what is sealed stays
+    /// so in what is told.
     pub fn new(
         store: impl ViewStore + 'static,
         domains: &Domains,
         options: &ApiOptions,
-        shutdown: &Shutdown,
-    ) -> Arc<Self> {
-        Self::opening(store, domains, options, None, shutdown)
-    }
-
-    /// As [`new`](Self::new), and opens personal values in what it tells.
-    pub fn opening(
-        store: impl ViewStore + 'static,
-        domains: &Domains,
-        options: &ApiOptions,
-        opener: Option<Arc<dyn Opener>>,
+        openers: Option<Openers>,
         shutdown: &Shutdown,
     ) -> Arc<Self> {
         let readers = Arc::new(Readers::new(Box::new(store), options.readers));
@@ -116,7 +106,7 @@ impl Api {
             streams: Streams::new(&options.streams, options.readers, shutdown),
             wait_default: options.wait_default,
             wait_max: options.wait_max,
-            opened: Opened::by(opener),
+            opened: Opened::by(openers),
             readers,
             domains: domains.clone(),
             topic_prefix: options.topic_prefix.clone(),
@@ -150,15 +140,23 @@ impl Api {
         }
     }
 
-    /// Reads for a stream, when it is its turn: requests of others come first.
+    /// Reads for a stream, when it is its turn: requests of others come first. Who has to wait for what the client has seen
+    /// does so before: the turns are few, and all other streams would wait with it.
     pub(crate) async fn read_for_stream<T: Send + 'static>(
         &self,
         scope: &Scope,
         asked: &Asked,
         read: impl Fn(&dyn Snapshot) -> Result<T, StoreError> + Clone + Send + 'static,
     ) -> Result<Shown<T>, ReadError> {
+        if !asked.tokens.is_empty() {
+            self.consistent.look_up(scope, asked, |_| Ok(())).await?;
+        }
         let _turn = self.streams.turn().await;
-        self.consistent.read(scope, asked, read).await
+        let at_once = Asked {
+            wait: Duration::ZERO,
+            ..asked.clone()
+        };
+        self.consistent.read(scope, &at_once, read).await
     }
 
     pub(crate) fn domains(&self) -> &Domains {

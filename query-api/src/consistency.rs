@@ -1,10 +1,12 @@
 //! Reading what one has written: a read waits until its view has come as far as the client has seen.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldline_core::personal::KeyId;
 use foldline_core::{Token, TokenError};
-use foldline_views::{CheckpointKey, Position, Snapshot, StoreError};
+use foldline_views::{CheckpointKey, Position, Snapshot, StoreError, is_view};
 use tokio::time::{Instant, timeout_at};
 
 use crate::known::{Here, Known, Seen};
@@ -40,6 +42,12 @@ pub(crate) struct Shown<T> {
 pub(crate) enum ReadError {
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The history is being read anew: it cannot answer for what views show already.
+    #[error("the history has not come as far as the views")]
+    Overtaken,
+    /// What is read has a value of this key in it.
+    #[error("the key {0} of a personal value is not known, and was not erased")]
+    UnknownKey(KeyId),
     #[error("the view {projection} has not come as far as the token")]
     Behind {
         projection: String,
@@ -60,6 +68,7 @@ pub(crate) struct Consistent {
 enum Attempt<T> {
     Shown(Shown<T>),
     Behind { wanted: Token, seen: Seen },
+    Overtaken,
     Token(TokenError),
 }
 
@@ -124,6 +133,7 @@ impl Consistent {
         let (wanted, seen) = match attempt {
             Attempt::Shown(shown) => return Ok(Some(shown)),
             Attempt::Token(error) => return Err(error.into()),
+            Attempt::Overtaken => return Err(ReadError::Overtaken),
             Attempt::Behind { wanted, seen } => (wanted, seen),
         };
         if self.reaches(scope, &wanted, deadline).await {
@@ -144,7 +154,10 @@ impl Consistent {
         let reached = async {
             // Only news count: what was read before we came may be of a file that is gone.
             while progress.changed().await.is_ok() {
-                if scope.seen("", &progress.borrow_and_update()).covers(wanted) {
+                if scope
+                    .seen("", &progress.borrow_and_update().positions)
+                    .covers(wanted)
+                {
                     return;
                 }
             }
@@ -160,7 +173,11 @@ fn attempt<T>(
     tokens: &[String],
     read: impl Fn(&dyn Snapshot) -> Result<T, StoreError>,
 ) -> Result<Attempt<T>, StoreError> {
-    let Here { cluster, seen } = known.here(snapshot, scope)?;
+    let Here {
+        cluster,
+        seen,
+        is_overtaken,
+    } = known.here(snapshot, scope)?;
     let mut wanted = Token::new(&cluster);
     for text in tokens {
         match Token::parse(text, &cluster) {
@@ -171,6 +188,9 @@ fn attempt<T>(
     let wanted = scope.only(&cluster, &wanted);
     if !seen.covers(&wanted) {
         return Ok(Attempt::Behind { wanted, seen });
+    }
+    if is_overtaken {
+        return Ok(Attempt::Overtaken);
     }
     let value = read(snapshot)?;
     Ok(Attempt::Shown(Shown { value, token: seen }))
@@ -196,6 +216,20 @@ impl Scope {
             }
         }
         token
+    }
+
+    /// Of the history: whether a view that is served has read more of these aggregates. They are written together, so the
+    /// history is then being read anew, and knows less than clients have been shown.
+    pub(crate) fn is_overtaken(&self, positions: &[(CheckpointKey, Position)]) -> bool {
+        let own = positions.iter().filter(|(key, _)| self.covers(key));
+        let read: HashMap<(&str, i32), i64> = own
+            .map(|(key, position)| ((key.aggregate.as_str(), key.partition), position.next_offset))
+            .collect();
+        positions.iter().any(|(key, position)| {
+            let place = (key.aggregate.as_str(), key.partition);
+            let is_source = is_view(&key.projection) && self.has(&key.aggregate);
+            is_source && read.get(&place).copied().unwrap_or_default() < position.next_offset
+        })
     }
 
     /// The part of a token that the projection can have seen.

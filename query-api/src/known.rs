@@ -6,10 +6,10 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use foldline_core::Token;
-use foldline_views::{Snapshot, StoreError, Version};
+use foldline_views::{HISTORY, Snapshot, StoreError, Version};
 
 use crate::consistency::Scope;
-use crate::watcher::Positions;
+use crate::watcher::Standing;
 
 /// What a view had seen when it was read: a token, and its text, which every answer carries.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +20,8 @@ pub(crate) struct Seen(Arc<(Token, String)>);
 pub(crate) struct Here {
     pub(crate) cluster: Arc<str>,
     pub(crate) seen: Seen,
+    /// See [`Scope::is_overtaken`]; never of a view.
+    pub(crate) is_overtaken: bool,
 }
 
 /// What is known of the version that a reader showed last. It is never of another one.
@@ -27,7 +29,7 @@ pub(crate) struct Here {
 pub(crate) struct Known {
     version: Option<Version>,
     here: HashMap<Scope, Here>,
-    positions: Option<Arc<Positions>>,
+    standing: Option<Arc<Standing>>,
 }
 
 impl Known {
@@ -48,21 +50,26 @@ impl Known {
         }
         let cluster = snapshot.cluster_id()?;
         let positions = snapshot.positions(&scope.projection)?;
+        let is_history = scope.projection == HISTORY;
         let here = Here {
             seen: Seen::from(scope.seen(&cluster, &positions)),
             cluster: cluster.into(),
+            is_overtaken: is_history && scope.is_overtaken(&self.standing(snapshot)?.positions),
         };
         self.here.insert(scope.clone(), here.clone());
         Ok(here)
     }
 
-    /// Where all projections stand. The snapshot must be of this version.
-    pub(crate) fn positions(&mut self, snapshot: &dyn Snapshot) -> Result<Arc<Positions>, StoreError> {
-        let positions = match self.positions.take() {
-            Some(positions) => positions,
-            None => Arc::new(snapshot.all_positions()?),
+    /// Where all projections stand, and what is served. The snapshot must be of this version.
+    pub(crate) fn standing(&mut self, snapshot: &dyn Snapshot) -> Result<Arc<Standing>, StoreError> {
+        let standing = match self.standing.take() {
+            Some(standing) => standing,
+            None => Arc::new(Standing {
+                positions: snapshot.all_positions()?,
+                served: snapshot.served_generations()?,
+            }),
         };
-        Ok(Arc::clone(self.positions.insert(positions)))
+        Ok(Arc::clone(self.standing.insert(standing)))
     }
 }
 

@@ -39,6 +39,7 @@ use foldline_views::SqliteStore;
 
 pub use api::{Api, ApiOptions};
 pub use http::{documents, router};
+pub use opened::Openers;
 pub use past::PastOptions;
 pub use settings::Settings;
 pub use streams::StreamOptions;
@@ -63,8 +64,12 @@ pub async fn run(settings: Settings, domains: Domains, shutdown: Shutdown) -> an
         },
     };
     let keys = Keys::new(&settings.kafka, &domains);
+    let openers = Openers {
+        at_once: keys.opener_at_once(),
+        looking: keys.opener(),
+    };
     let store = SqliteStore::new(&settings.views);
-    let api = Api::opening(store, &domains, &options, Some(keys.opener()), &shutdown);
+    let api = Api::new(store, &domains, &options, Some(openers), &shutdown);
     // Nothing hangs on when these threads end.
     drop(keys.follow());
     let routes = auth.guard(router(&api)?).merge(documents(&api));

@@ -21,7 +21,7 @@ pub(crate) use diff::diff;
 pub(crate) use explain::explain;
 pub(crate) use fold::{PastView, RowThen, StateThen, no_sequence, row_at, state_at};
 pub use lists::PastOptions;
-pub(crate) use lists::{PastList, PastLists};
+pub(crate) use lists::{PastList, PastLists, UNBUILT_FOR};
 pub(crate) use moment::{At, Cut, Moment, at};
 pub(crate) use timeline::Timeline;
 
@@ -59,6 +59,9 @@ pub(crate) enum PastError {
     /// A list of the past takes longer than the client waits.
     #[error("the list is being built")]
     Building,
+    /// It was tried in vain, a moment ago.
+    #[error("the list could not be built")]
+    Unbuilt,
     /// Something stands in the history that we never wrote.
     #[error("the history cannot be read back: {0}")]
     Told(#[from] ToldError),

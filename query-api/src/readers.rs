@@ -67,7 +67,7 @@ impl Readers {
             read(&*snapshot, known)
         });
         // One that failed is not kept: the next read opens the file again.
-        if !matches!(result, Err(StoreError::Database(_))) {
+        if !matches!(result, Err(StoreError::Database(_) | StoreError::Corrupt { .. })) {
             idle().push(reader);
         }
         result

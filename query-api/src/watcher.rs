@@ -1,5 +1,6 @@
 //! One task that knows where all projections stand, for all who wait for that or follow it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -21,25 +22,32 @@ const PAUSE_LIVE: Duration = Duration::from_millis(20);
 /// Where projections stand.
 pub(crate) type Positions = Vec<(CheckpointKey, Position)>;
 
+/// Where projections stand, and by view the generation that clients see: another one is news, although none has moved.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) positions: Positions,
+    pub(crate) served: BTreeMap<String, i64>,
+}
+
 /// Reads the positions for as long as somebody wants to know them, and sleeps otherwise.
 pub(crate) struct Watcher {
     /// What is read for those who wait: when they come, and whenever it is other than before.
-    read: watch::Sender<Arc<Positions>>,
+    read: watch::Sender<Arc<Standing>>,
     /// How many have begun to wait since it was read last.
     newcomers: Arc<AtomicUsize>,
     /// What is other than before.
-    moved: watch::Sender<Arc<Positions>>,
+    moved: watch::Sender<Arc<Standing>>,
     somebody: Arc<Notify>,
     task: JoinHandle<()>,
 }
 
 /// Follows the positions of a scope.
 pub(crate) struct Following {
-    moved: watch::Receiver<Arc<Positions>>,
+    moved: watch::Receiver<Arc<Standing>>,
     scope: Scope,
     partition: Option<i32>,
     /// `None`: whatever comes is news.
-    known: Option<Positions>,
+    known: Option<Standing>,
 }
 
 impl Watcher {
@@ -65,7 +73,7 @@ impl Watcher {
     }
 
     /// What is read once from now on, and whenever it is other than before.
-    pub(crate) fn reads(&self) -> watch::Receiver<Arc<Positions>> {
+    pub(crate) fn reads(&self) -> watch::Receiver<Arc<Standing>> {
         let receiver = self.read.subscribe();
         self.newcomers.fetch_add(1, Ordering::SeqCst);
         self.somebody.notify_one();
@@ -99,8 +107,8 @@ impl Following {
 
     /// To be called before one reads: what moves after it is news.
     pub(crate) fn mark(&mut self) {
-        let positions = Arc::clone(&self.moved.borrow_and_update());
-        self.known = Some(self.of_scope(&positions));
+        let standing = Arc::clone(&self.moved.borrow_and_update());
+        self.known = Some(self.of_scope(&standing));
     }
 
     /// One could not read: the next that is known of the positions is news, be they what they were.
@@ -111,8 +119,8 @@ impl Following {
     /// Returns when something has moved. Dropped before, it has not been told.
     pub(crate) async fn moved(&mut self) {
         while self.moved.changed().await.is_ok() {
-            let positions = Arc::clone(&self.moved.borrow_and_update());
-            let found = Some(self.of_scope(&positions));
+            let standing = Arc::clone(&self.moved.borrow_and_update());
+            let found = Some(self.of_scope(&standing));
             if found != self.known {
                 self.known = found;
                 return;
@@ -122,19 +130,26 @@ impl Following {
         std::future::pending::<()>().await;
     }
 
-    fn of_scope(&self, positions: &Positions) -> Positions {
-        let of_scope = positions.iter().filter(|(key, _)| {
+    fn of_scope(&self, standing: &Standing) -> Standing {
+        let positions = standing.positions.iter().filter(|(key, _)| {
             self.scope.covers(key) && self.partition.is_none_or(|partition| key.partition == partition)
         });
-        of_scope.cloned().collect()
+        let served = standing.served.get_key_value(&self.scope.projection);
+        Standing {
+            positions: positions.cloned().collect(),
+            served: served
+                .into_iter()
+                .map(|(view, generation)| (view.clone(), *generation))
+                .collect(),
+        }
     }
 }
 
 /// The task of a [`Watcher`].
 struct Watching {
     readers: Arc<Readers>,
-    read: watch::Sender<Arc<Positions>>,
-    moved: watch::Sender<Arc<Positions>>,
+    read: watch::Sender<Arc<Standing>>,
+    moved: watch::Sender<Arc<Standing>>,
     newcomers: Arc<AtomicUsize>,
     somebody: Arc<Notify>,
 }
@@ -156,21 +171,18 @@ impl Watching {
         }
     }
 
-    fn look(&self, last: &mut Option<Arc<Positions>>) {
+    fn look(&self, last: &mut Option<Arc<Standing>>) {
         // Before the read: what it shows is news to whoever came before it.
         let has_newcomers = self.newcomers.swap(0, Ordering::SeqCst) > 0;
-        match self
-            .readers
-            .read_here(|snapshot, known| known.positions(snapshot))
-        {
-            Ok(positions) => {
-                let is_other = last.as_ref() != Some(&positions);
+        match self.readers.read_here(|snapshot, known| known.standing(snapshot)) {
+            Ok(standing) => {
+                let is_other = last.as_ref() != Some(&standing);
                 if is_other {
-                    self.moved.send_replace(Arc::clone(&positions));
-                    *last = Some(Arc::clone(&positions));
+                    self.moved.send_replace(Arc::clone(&standing));
+                    *last = Some(Arc::clone(&standing));
                 }
                 if is_other || has_newcomers {
-                    self.read.send_replace(positions);
+                    self.read.send_replace(standing);
                 }
             }
             Err(error) => {

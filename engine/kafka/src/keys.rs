@@ -87,8 +87,14 @@ impl Keys {
         self.rings().map(|ring| ring.erasures()).sum()
     }
 
-    /// Opens values of all these domains.
+    /// Opens values of all these domains. Asks Kafka for a key that is not known, and blocks meanwhile: on a thread of the
+    /// asynchronous runtime, [`opener_at_once`](Self::opener_at_once) is to be taken.
     pub fn opener(&self) -> Arc<dyn Opener> {
+        Arc::new(Asking(self.clone()))
+    }
+
+    /// The same by the keys that are known already. Asks nobody.
+    pub fn opener_at_once(&self) -> Arc<dyn Opener> {
         Arc::new(self.clone())
     }
 
@@ -178,13 +184,25 @@ impl Keys {
 
 impl Opener for Keys {
     fn open(&self, sealed: &Sealed<'_>) -> Opening {
-        let known = |ring: &Arc<Keyring>| ring.known(sealed);
-        let at_once = self.rings().find_map(known);
-        let found = at_once.or_else(|| {
-            // Each is asked, because the name of a key does not say whose it is.
-            let mut looked = self.rings().filter(|ring| ring.look_for(sealed.key));
-            looked.find_map(known)
-        });
+        let known = self.rings().find_map(|ring| ring.known(sealed));
+        known.unwrap_or(Opening::Unknown)
+    }
+}
+
+/// Keys, and whoever has those that are not among them.
+struct Asking(Keys);
+
+impl Opener for Asking {
+    fn open(&self, sealed: &Sealed<'_>) -> Opening {
+        let Self(keys) = self;
+        let known = keys.open(sealed);
+        // Before all that there was is read, any key may be unknown, and each look for one would read it all.
+        if known != Opening::Unknown || !keys.are_read() {
+            return known;
+        }
+        // Each is asked, because the name of a key does not say whose it is.
+        let mut looked = keys.rings().filter(|ring| ring.look_for(sealed.key));
+        let found = looked.find_map(|ring| ring.known(sealed));
         found.unwrap_or(Opening::Unknown)
     }
 }

@@ -64,6 +64,7 @@ macro_rules! view_store_suite {
             a_moment_lies_before_the_first_event_that_is_past_it
             a_moment_lies_where_it_does_although_events_have_come_late
             what_touches_a_row_is_read_by_partition_in_order
+            refusals_are_read_past_what_was_accepted
         );
         $crate::conformance::view_store_suite!($fixture, openings:
             there_is_nothing_to_read_before_the_first_writer

@@ -27,5 +27,5 @@ pub use query::{FieldValue, Filter, ID, ListQuery, Page, Place, Row, Sort, Test}
 pub use sqlite::SqliteStore;
 pub use store::{
     COMMANDS, CommitError, DeskError, HISTORY, HeldBuilder, OpenError, ServeError, Snapshot, StoreError,
-    Version, ViewBuilder, ViewDesk, ViewReader, ViewStore, ViewWriter, has_touches, touches_of,
+    Version, ViewBuilder, ViewDesk, ViewReader, ViewStore, ViewWriter, has_touches, is_view, touches_of,
 };

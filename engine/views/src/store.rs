@@ -1,8 +1,9 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 
 use foldline_core::{AggregateId, Domains, Sequence, Timestamp, ViewInfo};
 
+use crate::sqlite;
 use crate::{
     Batch, Build, CheckpointKey, Conversation, FeedPage, FeedQuery, Generation, HistoryCommand, HistoryEvent,
     ListQuery, Page, Parked, ParkedEntry, ParkedKey, Position, Row, StoredRow,
@@ -18,6 +19,11 @@ pub const COMMANDS: &str = "history/commands";
 pub fn touches_of(view: &str) -> String {
     // No view has a slash in its name.
     format!("{view}/touches")
+}
+
+/// Whether a projection, by its name, is a view: the others are what the engine keeps of the log for itself.
+pub fn is_view(projection: &str) -> bool {
+    projection != HISTORY && !projection.contains('/')
 }
 
 /// Whether a view has such events: the others are folds of the one aggregate that a row is about.
@@ -147,6 +153,9 @@ pub trait Snapshot {
     /// Every generation of every view, by view and number.
     fn generations(&self) -> Result<Vec<Generation>, StoreError>;
 
+    /// By view, the number of the generation that clients see.
+    fn served_generations(&self) -> Result<BTreeMap<String, i64>, StoreError>;
+
     /// Where one generation of a view stands.
     fn positions_of(&self, view: &str, generation: i64)
     -> Result<Vec<(CheckpointKey, Position)>, StoreError>;
@@ -221,6 +230,15 @@ pub trait Snapshot {
         limit: usize,
     ) -> Result<Vec<HistoryCommand>, StoreError>;
 
+    /// Those of them that were refused.
+    fn refusals(
+        &self,
+        aggregate: &str,
+        id: &AggregateId,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<HistoryCommand>, StoreError>;
+
     /// What belongs to a conversation, over all aggregates: the first so many commands, and so many events.
     fn conversation(&self, correlation_id: &str, limit: usize) -> Result<Conversation, StoreError>;
 
@@ -269,7 +287,11 @@ pub enum StoreError {
     #[error("the place to go on from is one of another order")]
     OtherPlace,
     /// Something stands in it that we never wrote.
-    #[error("the view database holds {what}: remove {place} and start the projector, which builds it anew")]
+    // What is left of three files would be taken for the journal of the new one.
+    #[error(
+        "the view database holds {what}: stop the query API, remove {place}, {place}-wal and {place}-shm, all in the \
+         projector's data folder, and start the projector, which builds it anew"
+    )]
     Corrupt {
         /// What stands there.
         what: String,
@@ -278,13 +300,24 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether it may be gone in a moment, as a lock or a full disk may. What stands in the database stays as it is, and what
+    /// breaks a rule of its tables does so again.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Database(error) => !sqlite::breaks_a_rule(error.as_ref()),
+            _ => false,
+        }
+    }
+}
+
 /// The store cannot be written to.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// It belongs to another Kafka cluster: its offsets mean nothing here.
     #[error(
-        "{place} holds the views of Kafka cluster {found}, but this is {expected}: remove it, or give another \
-         place, and the views are built anew from the events"
+        "{place} holds the views of Kafka cluster {found}, but this is {expected}: stop the query API and remove it \
+         with {place}-wal and {place}-shm, or give another place, and the views are built anew from the events"
     )]
     OtherCluster {
         /// The database.
@@ -297,7 +330,8 @@ pub enum OpenError {
     /// A newer program has written it.
     #[error(
         "{place} was written by a newer version of this program (form {found}, ours is {expected}): use that \
-         version, or remove the database, and the views are built anew from the events"
+         version, or stop the query API and remove it with {place}-wal and {place}-shm, and the views are built anew \
+         from the events"
     )]
     Newer {
         /// The database.

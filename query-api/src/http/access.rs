@@ -9,7 +9,7 @@ use axum::Router;
 use axum::extract::{RawPathParams, Request};
 use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
-use foldline_core::{AggregateId, DecodedEvent, Token};
+use foldline_core::{AggregateId, DecodedEvent};
 use foldline_service::{Action, Caller, Reach};
 use foldline_views::{FieldValue, Filter, HISTORY, ListQuery, Snapshot, StoreError, Test};
 use http::request::Parts;
@@ -88,6 +88,33 @@ pub(super) fn guarded(api: &Arc<Api>, of: Guarded, routes: Router) -> Router {
     ))
 }
 
+/// Who is told by which events a row is as it is must be one who may see them: those of the aggregate that it is about, or,
+/// if there is none, any that it is made of. What it is made of besides is left out one by one.
+pub(super) async fn check_explained(
+    api: &Arc<Api>,
+    view: &Arc<ViewResource>,
+    id: &str,
+    request: &Parts,
+) -> Result<(), Failure> {
+    if let Some(history) = Guarded::Rows(Arc::clone(view)).history(api) {
+        return check(api, &Guarded::Aggregates(history), id, request).await;
+    }
+    let sight = Sight::new(api, &Caller::of(&request.extensions));
+    let mut sources = view.past.sources.iter();
+    if sources.any(|aggregate| sight.has_some(aggregate)) {
+        return Ok(());
+    }
+    let what = explained_by(view).to_owned();
+    let action = Action::History;
+    Err(Failure::Forbidden { what, action })
+}
+
+/// The aggregate whose history is asked for with a row's explanation, by its qualified name.
+pub(super) fn explained_by(view: &ViewResource) -> &str {
+    let of_row = view.past.subject.as_ref().or(view.past.sources.first());
+    of_row.map_or("", String::as_str)
+}
+
 /// Another's is not told from what is not there.
 async fn check(api: &Arc<Api>, of: &Guarded, id: &str, request: &Parts) -> Result<(), Failure> {
     let caller = Caller::of(&request.extensions);
@@ -106,7 +133,8 @@ async fn check(api: &Arc<Api>, of: &Guarded, id: &str, request: &Parts) -> Resul
         seen,
     };
     let Ok(id) = id.parse::<AggregateId>() else {
-        return Err(not_found(Token::default().into()));
+        let path = request.uri.path().to_owned();
+        return Err(Failure::NoId { path });
     };
     let asked = asked(api, &request.headers, &request.uri)?;
     let shown = match of.history(api) {

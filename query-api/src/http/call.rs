@@ -106,8 +106,24 @@ impl Call {
     }
 
     /// The answer, with personal values opened: 304 if the client has it already.
-    pub(super) fn respond(&self, token: &Seen, etag: Option<&str>, body: String) -> Response {
-        let (body, is_erased) = self.opened.text(body);
+    pub(super) async fn respond(
+        &self,
+        token: &Seen,
+        etag: Option<&str>,
+        mut body: String,
+    ) -> Result<Response, Failure> {
+        let is_erased = self.opened.open(&mut body).await?;
+        Ok(self.respond_opened(token, etag, body, is_erased))
+    }
+
+    /// The same of what is opened already; `is_erased` says whether something in it, or in what it was taken from, is erased.
+    pub(super) fn respond_opened(
+        &self,
+        token: &Seen,
+        etag: Option<&str>,
+        body: String,
+        is_erased: bool,
+    ) -> Response {
         // The row is the same, and what a client has of it from before says more.
         let of_the_erased = etag
             .filter(|_| is_erased)

@@ -25,7 +25,7 @@ pub(super) const PATH: &str = "/correlations/{correlation_id}";
 /// How many commands, and how many events, are shown of one.
 const MOST: usize = 1000;
 
-/// How deep causes are nested; what is deeper stands beside the last that is nested.
+/// How deep causes are nested; what is deeper stands by itself, behind those that nothing caused.
 const DEPTH_MAX: usize = 32;
 
 /// Where the conversation is.
@@ -69,7 +69,7 @@ pub(super) async fn one(
         "is_whole": is_whole,
         "commands": tree(&api, &value),
     });
-    Ok(call.respond(&token, None, body.to_string()))
+    call.respond(&token, None, body.to_string()).await
 }
 
 /// What the caller may see of a conversation, and whether all of it was looked at.
@@ -124,7 +124,7 @@ fn tree(api: &Api, conversation: &Conversation) -> Vec<Value> {
     }
     let (mut roots, mut caused): (Vec<Uuid>, HashMap<Uuid, Vec<Uuid>>) = (Vec::new(), HashMap::new());
     let mut placed = HashSet::new();
-    for id in order.into_values().filter(|id| placed.insert(*id)) {
+    for id in order.values().copied().filter(|id| placed.insert(*id)) {
         let cause = nodes[&id].asked.and_then(|asked| asked.causation_id.as_ref());
         match cause.and_then(|cause| causes.get(cause)) {
             Some(cause) if *cause != id => caused.entry(*cause).or_default().push(id),
@@ -138,15 +138,8 @@ fn tree(api: &Api, conversation: &Conversation) -> Vec<Value> {
         shown: HashSet::new(),
     };
     let mut shown: Vec<Value> = roots.into_iter().filter_map(|id| tree.show(id, 0)).collect();
-    // What causes itself, by way of others, has no root.
-    let mut left: Vec<Uuid> = tree
-        .nodes
-        .keys()
-        .copied()
-        .filter(|id| !tree.shown.contains(id))
-        .collect();
-    left.sort_unstable();
-    shown.extend(left.into_iter().filter_map(|id| tree.show(id, 0)));
+    // What is left has no root because it causes itself, by way of others, or stands deeper below one than is nested.
+    shown.extend(order.into_values().filter_map(|id| tree.show(id, 0)));
     shown
 }
 

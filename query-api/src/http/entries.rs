@@ -33,7 +33,8 @@ pub(super) async fn list(
     };
     let request = list_request(&call.path, &call.params, fields, extent)?;
     let (row, token) = find(&api, &view, &call, &id).await?;
-    let page = entries::page(entries_of(&opened(&api, &row), list)?, &request.query);
+    let (doc, is_erased) = opened(&api, &row).await?;
+    let page = entries::page(entries_of(&doc, list)?, &request.query);
     if call.format != Format::Json {
         let rows = page.entries.iter().map(Value::to_string).collect();
         let columns = columns::of_entries(&view.info.schema, list);
@@ -44,7 +45,8 @@ pub(super) async fn list(
     let next = page.next.map(|place| cursor::encode(request.fingerprint, &place));
     let links = PageLinks::new(&call.path, &call.params, "cursor", next);
     let items: Vec<String> = page.entries.iter().map(Value::to_string).collect();
-    let response = call.respond(&token, Some(&etag(&view, &row)), links.body(&items));
+    let tag = etag(&view, &row);
+    let response = call.respond_opened(&token, Some(&tag), links.body(&items), is_erased);
     Ok(links.add_to(response))
 }
 
@@ -59,12 +61,16 @@ pub(super) async fn one(
     let call = Call::new(&api, &parts, Format::ONE)?;
     only(&call.params, &["at"])?;
     let (row, token) = find(&api, &view, &call, &id).await?;
+    let (doc, is_erased) = opened(&api, &row).await?;
     let path = format!("{}/{id}/{list}/{entry}", view.info.path);
-    let found = entries_of(&opened(&api, &row), list)?
+    let found = entries_of(&doc, list)?
         .into_iter()
         .find(|entry| links_to(entry, &path));
     match found {
-        Some(entry) => Ok(call.respond(&token, Some(&etag(&view, &row)), entry.to_string())),
+        Some(entry) => {
+            let tag = etag(&view, &row);
+            Ok(call.respond_opened(&token, Some(&tag), entry.to_string(), is_erased))
+        }
         None => Err(Failure::NotFound {
             path: call.path,
             seen: token,
@@ -83,9 +89,11 @@ fn links_to(entry: &Value, path: &str) -> bool {
     fields.any(|value| value.as_str().is_some_and(is_path))
 }
 
-/// The row as it is shown: what its entries are found and sorted by may be personal.
-fn opened(api: &Api, row: &Row) -> String {
-    api.opened.text(row.doc.clone()).0
+/// The row as it is shown, and whether something in it is erased: what its entries are found and sorted by may be personal.
+async fn opened(api: &Api, row: &Row) -> Result<(String, bool), ReadError> {
+    let mut doc = row.doc.clone();
+    let is_erased = api.opened.open(&mut doc).await?;
+    Ok((doc, is_erased))
 }
 
 /// The entries, none if the row has no such list.

@@ -76,7 +76,7 @@ pub(super) async fn list(
             let last = events.last().map(|event| event.sequence.to_string());
             let links = PageLinks::new(&call.path, &call.params, "after", last.filter(|_| more));
             let items: Vec<String> = events.into_iter().map(|event| event.json).collect();
-            Ok(links.add_to(call.respond(&token, None, links.body(&items))))
+            Ok(links.add_to(call.respond(&token, None, links.body(&items)).await?))
         }
         Format::Ndjson | Format::Csv => {
             let pages = Table { history, left: limit };

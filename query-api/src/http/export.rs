@@ -48,6 +48,7 @@ impl Pages for Whole {
 struct Export<P> {
     opened: Opened,
     pages: P,
+    /// Opened, as all are.
     first: Option<Page>,
     asked: Asked,
     table: Table,
@@ -60,6 +61,17 @@ enum Table {
     Csv(Vec<Column>),
 }
 
+/// The next rows, with personal values opened.
+async fn next<P: Pages>(pages: &mut P, asked: &Asked, opened: &Opened) -> Result<Option<Page>, ReadError> {
+    let Some(mut page) = pages.next(asked).await? else {
+        return Ok(None);
+    };
+    for row in &mut page.rows {
+        opened.open(row).await?;
+    }
+    Ok(Some(page))
+}
+
 /// Answers with all of the rows. The first page is read before anything is said, so that what is wrong is a problem;
 /// what goes wrong later breaks the connection, so that nobody takes a part for the whole.
 pub(super) async fn export<P: Pages>(
@@ -70,7 +82,7 @@ pub(super) async fn export<P: Pages>(
     mut pages: P,
 ) -> Result<Response, Failure> {
     let place = api.streams.enter("export")?;
-    let first = pages.next(&asked).await?;
+    let first = next(&mut pages, &asked, &api.opened).await?;
     let mut headers = headers(format);
     if let Some(page) = &first {
         let token = page.token.to_string();
@@ -119,16 +131,18 @@ impl<P: Pages> Export<P> {
         loop {
             let page = match self.first.take() {
                 Some(page) => Some(page),
-                None => self.pages.next(&self.asked).await.map_err(|error| {
-                    tracing::warn!(%error, "an export was broken off");
-                    io::Error::other(error)
-                })?,
+                None => {
+                    let page = next(&mut self.pages, &self.asked, &self.opened).await;
+                    page.map_err(|error| {
+                        tracing::warn!(%error, "an export was broken off");
+                        io::Error::other(error)
+                    })?
+                }
             };
             let Some(page) = page else { return Ok(None) };
             // An empty page, of a feed that leaves much out, is no end.
             if !page.rows.is_empty() {
-                let rows = page.rows.into_iter().map(|row| self.opened.text(row).0);
-                return self.table.write(&rows.collect::<Vec<_>>()).map(Some);
+                return self.table.write(&page.rows).map(Some);
             }
         }
     }

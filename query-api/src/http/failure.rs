@@ -9,7 +9,7 @@ use super::call::{CONSISTENCY_TOKEN, Call, set};
 use crate::consistency::ReadError;
 use crate::known::Seen;
 use crate::params::BadParameter;
-use crate::past::PastError;
+use crate::past::{PastError, UNBUILT_FOR};
 use crate::streams::Full;
 
 /// Why a read has no answer.
@@ -46,6 +46,10 @@ pub(super) enum Failure {
     NotFound {
         path: String,
         seen: Seen,
+    },
+    /// What the path names is no id, so nothing was read to say that there is nothing.
+    NoId {
+        path: String,
     },
 }
 
@@ -111,11 +115,11 @@ impl IntoResponse for Failure {
             Self::Forbidden { what, action } => Problem::needs_scope(&what, action).into_response(),
             Self::Full(full) => too_many_streams(full).into_response(),
             Self::NotFound { path, seen } => {
-                let problem = Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here");
-                let mut response = problem.detail(format!("there is no {path}")).into_response();
+                let mut response = not_found(&path).into_response();
                 set(response.headers_mut(), CONSISTENCY_TOKEN, &seen.to_string());
                 response
             }
+            Self::NoId { path } => not_found(&path).into_response(),
             Self::Read(ReadError::Token(error)) => Problem::new(
                 StatusCode::BAD_REQUEST,
                 "invalid-consistency-token",
@@ -128,6 +132,14 @@ impl IntoResponse for Failure {
                 wanted,
                 seen,
             }) => behind(&projection, &wanted, &seen),
+            Self::Read(ReadError::Overtaken) => {
+                let detail = "the history is being read anew, and has not come as far as the views";
+                view_behind("history").detail(detail).into_response()
+            }
+            Self::Read(ReadError::UnknownKey(_)) => {
+                let detail = "a key by which personal values are opened is not known here, or not yet";
+                unavailable().detail(detail).into_response()
+            }
             Self::Read(ReadError::Store(error)) => store(&error).into_response(),
         }
     }
@@ -183,19 +195,20 @@ fn past(parameter: &str, path: &str, error: &PastError) -> Problem {
             );
             problem.retry_after(2)
         }
-        PastError::Behind(view) => {
-            let problem = problem(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "view-behind",
-                "The view has not come that far yet",
-            );
-            problem.with("view", view.as_str()).retry_after(1)
-        }
+        PastError::Unbuilt => unavailable()
+            .detail(format!("{parameter}: {error}"))
+            .retry_after(UNBUILT_FOR.as_secs()),
+        PastError::Behind(view) => view_behind(view).detail(format!("{parameter}: {error}")),
         PastError::Nothing | PastError::Store(_) | PastError::Told(_) => {
             tracing::error!(%error, "cannot read the history");
             unavailable()
         }
     }
+}
+
+fn not_found(path: &str) -> Problem {
+    let problem = Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here");
+    problem.detail(format!("there is no {path}"))
 }
 
 fn not_acceptable(offered: &[&str]) -> Problem {
@@ -244,20 +257,19 @@ fn behind(projection: &str, wanted: &Token, seen: &Token) -> Response {
         "the view {projection} has not seen all that the consistency token names; ask again, or wait longer \
          with Prefer: wait=N"
     );
-    let problem = Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "view-behind",
-        "The view has not come that far yet",
-    );
-    let mut response = problem
+    let mut response = view_behind(projection)
         .detail(detail)
-        .with("view", projection)
         .with("wanted", positions(wanted))
         .with("seen", positions(seen))
-        .retry_after(1)
         .into_response();
     set(response.headers_mut(), CONSISTENCY_TOKEN, &seen.to_string());
     response
+}
+
+fn view_behind(projection: &str) -> Problem {
+    let title = "The view has not come that far yet";
+    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "view-behind", title);
+    problem.with("view", projection).retry_after(1)
 }
 
 /// The offsets of commands, by aggregate type and partition.

@@ -82,7 +82,7 @@ async fn page(mut feed: Feed, call: &Call, limit: usize) -> Result<Response, Fai
     let next = Some(position.clone()).filter(|_| page.more);
     let links = PageLinks::new(&call.path, &call.params, "after", next);
     let items: Vec<String> = page.events.iter().map(json).collect();
-    let mut response = call.respond(&token, None, links.body(&items));
+    let mut response = call.respond(&token, None, links.body(&items)).await?;
     set(response.headers_mut(), EVENT_POSITION, &position);
     Ok(links.add_to(response))
 }

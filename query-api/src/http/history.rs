@@ -19,7 +19,6 @@ use super::log;
 use crate::api::{Api, HistoryResource};
 use crate::columns::Column;
 use crate::consistency::{Asked, ReadError, Shown};
-use crate::known::Seen;
 use crate::params::{Extent, bad, only};
 
 /// Columns of an entry as a line of a table; what is deeper is JSON.
@@ -60,15 +59,16 @@ const BEGIN: Place = Place {
 
 impl Place {
     fn read(text: &str) -> Option<Self> {
-        let (sequence, command_offset) = text.split_once('-')?;
+        let (sequence, next) = text.split_once('-')?;
+        let number = |text: &str| text.parse::<i64>().ok().filter(|found| *found >= 0);
         Some(Self {
-            sequence: sequence.parse().ok()?,
-            command_offset: command_offset.parse::<i64>().ok()? - 1,
+            sequence: number(sequence)?,
+            command_offset: number(next)?.checked_sub(1)?,
         })
     }
 
     fn text(self) -> String {
-        format!("{}-{}", self.sequence, self.command_offset + 1)
+        format!("{}-{}", self.sequence, self.command_offset.saturating_add(1))
     }
 }
 
@@ -109,12 +109,9 @@ pub(super) async fn list(
             bad("after", detail, Vec::new())
         })?,
     };
-    let not_found = |seen: Seen| Failure::NotFound {
-        path: call.path.clone(),
-        seen,
-    };
     let Ok(id) = id.parse() else {
-        return Err(not_found(Seen::default()));
+        let path = call.path.clone();
+        return Err(Failure::NoId { path });
     };
     let reading = Reading { api, of, id, place };
     let first = reading.clone();
@@ -127,7 +124,8 @@ pub(super) async fn list(
         .await?;
     let Shown { value: page, token } = shown;
     if !page.is_known {
-        return Err(not_found(token));
+        let path = call.path.clone();
+        return Err(Failure::NotFound { path, seen: token });
     }
     if call.format != Format::Json {
         let api = Arc::clone(&reading.api);
@@ -137,7 +135,7 @@ pub(super) async fn list(
     }
     let next = page.more.then(|| page.next.text());
     let links = PageLinks::new(&call.path, &call.params, "after", next);
-    Ok(links.add_to(call.respond(&token, None, links.body(&page.entries))))
+    Ok(links.add_to(call.respond(&token, None, links.body(&page.entries)).await?))
 }
 
 impl Reading {
@@ -146,12 +144,12 @@ impl Reading {
         let (aggregate, mut next) = (&self.of.aggregate, self.place);
         let wanted = limit.saturating_add(1);
         let events = snapshot.events(aggregate, &self.id, next.sequence, wanted)?;
-        let commands = snapshot.commands(aggregate, &self.id, next.command_offset, wanted)?;
-        let is_known = !events.is_empty() || !commands.is_empty() || self.place != BEGIN;
-        let mut refused = commands
-            .iter()
-            .filter(|command| command.refusal.is_some())
-            .peekable();
+        let refused = snapshot.refusals(aggregate, &self.id, next.command_offset, wanted)?;
+        let is_known = !events.is_empty()
+            || !refused.is_empty()
+            || self.place != BEGIN
+            || !snapshot.commands(aggregate, &self.id, -1, 1)?.is_empty();
+        let mut refused = refused.iter().peekable();
         let mut events = events.into_iter().peekable();
         let mut entries = Vec::new();
         while entries.len() < limit {
@@ -174,14 +172,7 @@ impl Reading {
                 next.sequence = event.sequence;
             }
         }
-        // Those that were accepted are no entries, and there may be more behind them than were read.
-        let is_full = commands.len() == wanted;
-        let more = refused.peek().is_some() || events.peek().is_some() || (is_full && !entries.is_empty());
-        if refused.peek().is_none()
-            && let Some(last) = commands.last()
-        {
-            next.command_offset = next.command_offset.max(last.command_offset);
-        }
+        let more = refused.peek().is_some() || events.peek().is_some();
         Ok(Entries {
             entries,
             next,

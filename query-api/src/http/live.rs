@@ -1,6 +1,7 @@
 //! Streams that go on: what there is, and then what comes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
@@ -18,6 +19,9 @@ use crate::consistency::{ReadError, Scope};
 use crate::known::Seen;
 use crate::streams::StreamPlace;
 use crate::watcher::Following;
+
+/// When what could not be opened is tried again.
+const OPEN_AGAIN: Duration = Duration::from_secs(1);
 
 /// Proxies of the nginx kind pass the stream on as it comes.
 const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -58,6 +62,8 @@ struct Live<F> {
     following: Following,
     is_new: bool,
     has_ended: bool,
+    /// What was read, and could not be told yet.
+    held: Option<Step>,
     _place: StreamPlace,
 }
 
@@ -75,6 +81,7 @@ pub(super) fn follow<F: Followed>(
         followed,
         is_new: true,
         has_ended: false,
+        held: None,
     };
     // Nothing is read before it is asked for: what the client does not take is not in memory.
     let pages = stream::unfold(live, |mut live| async {
@@ -107,22 +114,42 @@ impl<F: Followed> Live<F> {
         }
     }
 
+    /// What there is, with personal values opened. What they cannot be opened in is held, and comes first the next time:
+    /// what is followed has gone on behind it, and the client would never have it.
+    async fn step(&mut self) -> Result<Step, ReadError> {
+        let mut step = match self.held.take() {
+            Some(step) => step,
+            None => self.followed.next().await?,
+        };
+        let opened = match &mut step {
+            Step::Send(text) | Step::Last(text) => self.api.opened.open(text).await,
+            Step::Again | Step::Nothing | Step::End => Ok(false),
+        };
+        match opened {
+            Ok(_) => Ok(step),
+            Err(error) => {
+                self.held = Some(step);
+                Err(error)
+            }
+        }
+    }
+
     async fn page(&mut self) -> Option<String> {
         let silence = Instant::now() + self.api.streams.keep_alive;
         loop {
             self.following.mark();
-            match self.followed.next().await {
-                Ok(Step::Send(text)) => return Some(self.api.opened.text(text).0),
+            match self.step().await {
+                Ok(Step::Send(text)) => return Some(text),
                 Ok(Step::Last(text)) => {
                     self.has_ended = true;
-                    return Some(self.api.opened.text(text).0);
+                    return Some(text);
                 }
                 Ok(Step::Again) if Instant::now() < silence => continue,
                 Ok(Step::Again) => return Some(self.followed.keep_alive()),
                 Ok(Step::Nothing) => {}
                 Ok(Step::End) => return None,
                 Err(error) => {
-                    // The file is being replaced, most likely. The client need not know.
+                    // The file is being replaced, most likely, or a key is not known yet. The client need not know.
                     tracing::debug!(%error, "a stream could not read");
                     self.following.forget();
                 }
@@ -130,8 +157,11 @@ impl<F: Followed> Live<F> {
             if let Some(partition) = self.followed.partition() {
                 self.following.narrow(partition);
             }
+            // Nothing moves when a key comes.
+            let open_again = Instant::now() + OPEN_AGAIN;
             tokio::select! {
                 () = self.following.moved() => {}
+                () = sleep_until(open_again), if self.held.is_some() => {}
                 () = sleep_until(silence) => return Some(self.followed.keep_alive()),
             }
         }

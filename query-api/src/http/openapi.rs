@@ -78,7 +78,7 @@ fn add_view(document: &mut OpenApi, view: &ViewResource) {
     let one = Operation::new(&format!("{name}.one"), &name, "One of them.")
         .description("As server-sent events: what it is, and what it becomes.")
         .needs(to_read(view))
-        .takes([past::at("at"), past::explain(), if_none_match()])
+        .takes([past::at("at"), past::explain(view), if_none_match()])
         .takes(followed(Format::FOLLOWED))
         .answers(304, "It is as the client has it.", [], &ROW_HEADERS)
         .fails(past::FAILURES);

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::Resource;
 use super::accept::Format;
+use super::access::Sight;
 use super::call::Call;
 use super::failure::Failure;
 use super::log;
@@ -55,7 +56,7 @@ pub(super) async fn find(
     }
 }
 
-/// The row, and for each of its fields the event that last changed it, as JSON.
+/// The row, and for each of its fields the event that last changed it, as JSON, as far as the caller may see that.
 pub(super) async fn explained(
     api: &Arc<Api>,
     view: &Arc<ViewResource>,
@@ -65,8 +66,11 @@ pub(super) async fn explained(
 ) -> Result<(Row, Value, Seen), Failure> {
     let id = id_of(call, id)?;
     let (of, with, asked) = (Arc::clone(view), Arc::clone(api), at.clone());
-    let fold = move |snapshot: &dyn Snapshot| {
+    let sight = Sight::new(api, &call.caller);
+    let fold = move |snapshot: &dyn Snapshot| -> Result<(Row, Value), PastError> {
         let (then, citations) = explain(snapshot, &of.past, &id, asked.as_ref())?;
+        let mut owners = sight.owners(snapshot);
+        let citations = owners.only_seen(citations, |(_, event)| (&event.aggregate, &event.id))?;
         let fields = citations
             .into_iter()
             .map(|(path, event)| (path, log::cited(&with, &event)));
@@ -109,7 +113,10 @@ pub(super) async fn state(
             "events": format!("{path}/events"),
         },
     });
-    Ok(call.respond(&seen, Some(&format!("\"{sequence}\"")), body.to_string()))
+    // The same events are another state when their fold, or the form of states, is another.
+    let shape = history.kind.state_shape().simple().to_string();
+    let etag = format!("\"{sequence}-{}\"", &shape[..8]);
+    call.respond(&seen, Some(&etag), body.to_string()).await
 }
 
 /// A row at one end of a difference.
@@ -150,7 +157,7 @@ pub(super) async fn difference(
         "changes": changes,
         "links": { "row": row, "events": view.commands.as_ref().map(|_| format!("{row}/events")) },
     });
-    Ok(call.respond(&seen, None, body.to_string()))
+    call.respond(&seen, None, body.to_string()).await
 }
 
 /// A row that was not there is no error: what has come about since is a difference too.
@@ -177,9 +184,8 @@ fn end(row: Option<&RowThen>) -> Value {
 
 /// What is no id is no row's id.
 fn id_of(call: &Call, id: &str) -> Result<AggregateId, Failure> {
-    id.parse().map_err(|_| Failure::NotFound {
+    id.parse().map_err(|_| Failure::NoId {
         path: call.path.clone(),
-        seen: Seen::default(),
     })
 }
 

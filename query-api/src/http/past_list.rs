@@ -62,7 +62,7 @@ pub(super) async fn list(
         with_member(&row.doc, "links", &Value::from(links))
     };
     let items: Vec<String> = page.rows.iter().map(item).collect();
-    Ok(links.add_to(call.respond(&seen, None, links.body(&items))))
+    Ok(links.add_to(call.respond(&seen, None, links.body(&items)).await?))
 }
 
 /// The view at that moment, when it is ready, and what the history had seen.

@@ -40,7 +40,7 @@ pub(super) async fn list(
     let next = page.next.map(|place| cursor::encode(request.fingerprint, &place));
     let links = PageLinks::new(&call.path, &call.params, "cursor", next);
     let items: Vec<String> = page.rows.iter().map(|row| in_list(&view, row)).collect();
-    Ok(links.add_to(call.respond(&token, None, links.body(&items))))
+    Ok(links.add_to(call.respond(&token, None, links.body(&items)).await?))
 }
 
 async fn table(api: &Arc<Api>, view: &Arc<ViewResource>, call: Call) -> Result<Response, Failure> {
@@ -96,14 +96,15 @@ pub(super) async fn one(
     }
     only(&call.params, &["at", "explain"])?;
     if call.flag("explain")? {
+        access::check_explained(&api, &view, &id, &parts).await?;
         let at = call.moment("at")?;
         let (row, fields, token) = past::explained(&api, &view, &call, &id, at).await?;
         let body = with_member(&body_then(&view, &row, &call), "explained", &fields);
-        return Ok(call.respond(&token, None, body));
+        return call.respond(&token, None, body).await;
     }
     let (row, token) = find(&api, &view, &call, &id).await?;
     let body = body_then(&view, &row, &call);
-    Ok(call.respond(&token, Some(&etag(&view, &row)), body))
+    call.respond(&token, Some(&etag(&view, &row)), body).await
 }
 
 /// As it is now, or as it was.
@@ -160,6 +161,10 @@ pub(super) fn version(view: &ViewResource, row: &Row) -> String {
     }
     if row.generation > 1 {
         version += &format!("-g{}", row.generation);
+    }
+    // What was is of no generation: it is folded by today's declaration, and an older one made another row of it.
+    if row.generation == 0 && view.info.version > 1 {
+        version += &format!("-v{}", view.info.version);
     }
     version
 }

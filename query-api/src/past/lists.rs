@@ -27,6 +27,10 @@ const PAGE: usize = 2000;
 /// How many are built or wait for it at once; one more is told to come again.
 const BUILDING_MAX: usize = 8;
 
+/// For how long one that could not be built is not tried again: a build reads the whole history, and what it failed at most
+/// likely lasts.
+pub(crate) const UNBUILT_FOR: Duration = Duration::from_secs(10);
+
 /// Limits of what is kept.
 #[derive(Debug, Clone)]
 pub struct PastOptions {
@@ -46,7 +50,7 @@ type Key = (String, Cut);
 enum State {
     Building,
     Ready(Arc<PastList>),
-    Failed(String),
+    Failed,
 }
 
 /// A view as it was.
@@ -59,13 +63,19 @@ pub(crate) struct PastList {
 
 struct Slot {
     state: watch::Receiver<State>,
+    /// When somebody asked for it last; when it was settled, if nobody has since.
     used_at: Instant,
+}
+
+/// What there is of lists.
+struct Shelf {
+    options: PastOptions,
+    slots: Mutex<HashMap<Key, Slot>>,
 }
 
 /// Lists of the past.
 pub(crate) struct PastLists {
-    options: PastOptions,
-    slots: Mutex<HashMap<Key, Slot>>,
+    shelf: Arc<Shelf>,
     /// One at a time: a build takes a processor for itself.
     turn: Arc<Semaphore>,
     history: Arc<Readers>,
@@ -81,8 +91,10 @@ impl PastLists {
         readers: usize,
     ) -> Self {
         Self {
-            options: options.clone(),
-            slots: Mutex::default(),
+            shelf: Arc::new(Shelf {
+                options: options.clone(),
+                slots: Mutex::default(),
+            }),
             turn: Arc::new(Semaphore::new(1)),
             history,
             domains: domains.clone(),
@@ -105,30 +117,27 @@ impl PastLists {
         };
         // A builder that was dropped without a word: the process ends.
         let settled = settled.map_or(State::Building, |state| state.clone());
+        self.shelf.tidy();
         match settled {
-            State::Ready(list) => {
-                self.tidy();
-                Ok(list)
-            }
+            State::Ready(list) => Ok(list),
             State::Building => Err(PastError::Building),
-            State::Failed(why) => {
-                self.slots().remove(&key);
-                tracing::warn!(view = key.0, why, "a list of the past could not be built");
-                Err(PastError::Building)
-            }
+            State::Failed => Err(PastError::Unbuilt),
         }
     }
 
     /// What is known of it; its building begins if nothing is.
     fn slot(&self, past: &Arc<PastView>, key: &Key) -> Result<watch::Receiver<State>, PastError> {
-        let mut slots = self.slots();
+        let mut slots = self.shelf.slots();
         if let Some(slot) = slots.get_mut(key) {
-            slot.used_at = Instant::now();
-            return Ok(slot.state.clone());
+            let has_failed = slot.has_failed();
+            if !has_failed {
+                slot.used_at = Instant::now();
+            }
+            if !has_failed || slot.used_at.elapsed() < UNBUILT_FOR {
+                return Ok(slot.state.clone());
+            }
         }
-        let building = slots
-            .values()
-            .filter(|slot| matches!(*slot.state.borrow(), State::Building));
+        let building = slots.values().filter(|slot| slot.is_building());
         if building.count() >= BUILDING_MAX {
             return Err(PastError::Building);
         }
@@ -147,39 +156,61 @@ impl PastLists {
             domains: self.domains.clone(),
             readers: self.readers,
         };
-        let turn = Arc::clone(&self.turn);
+        let (turn, shelf, key) = (Arc::clone(&self.turn), Arc::clone(&self.shelf), key.clone());
         tokio::spawn(async move {
             let _turn = turn.acquire_owned().await;
             let built = spawn_blocking(move || build.run()).await;
-            let state = match built {
-                Ok(Ok(list)) => State::Ready(Arc::new(list)),
-                Ok(Err(error)) => State::Failed(error.to_string()),
+            let why = match built {
+                Ok(Ok(list)) => return shelf.settle(&key, &tell, State::Ready(Arc::new(list))),
+                Ok(Err(error)) => error.to_string(),
                 // Most likely a projection panicked.
-                Err(failed) => State::Failed(failed.to_string()),
+                Err(failed) => failed.to_string(),
             };
-            tell.send_replace(state);
+            tracing::error!(view = key.0, why, "a list of the past could not be built");
+            shelf.settle(&key, &tell, State::Failed);
         });
         Ok(state)
     }
+}
 
-    /// Drops what is old or too much, the longest unused first.
+impl Slot {
+    fn is_building(&self) -> bool {
+        matches!(*self.state.borrow(), State::Building)
+    }
+
+    fn has_failed(&self) -> bool {
+        matches!(*self.state.borrow(), State::Failed)
+    }
+}
+
+impl Shelf {
+    /// Says what became of one. Its time begins now: it may have been built for longer than one is kept.
+    fn settle(&self, key: &Key, tell: &watch::Sender<State>, state: State) {
+        tell.send_replace(state);
+        if let Some(slot) = self.slots().get_mut(key) {
+            slot.used_at = Instant::now();
+        }
+        self.tidy();
+    }
+
+    /// Drops what is old or too much, the longest unused first, and never the last that was used, however large it is: it
+    /// would be built anew for each of its pages.
     fn tidy(&self) {
         let mut slots = self.slots();
         let now = Instant::now();
-        slots.retain(|_, slot| {
-            matches!(*slot.state.borrow(), State::Building) || now - slot.used_at < self.options.age_max
-        });
+        slots.retain(|_, slot| slot.is_building() || now - slot.used_at < self.options.age_max);
         loop {
             let ready = slots
                 .iter()
                 .filter_map(|(key, slot)| match &*slot.state.borrow() {
                     State::Ready(list) => Some((key.clone(), slot.used_at, list.bytes)),
-                    State::Building | State::Failed(_) => None,
+                    State::Building | State::Failed => None,
                 });
             let ready: Vec<_> = ready.collect();
             let bytes: u64 = ready.iter().map(|(.., bytes)| bytes).sum();
             metrics::gauge!("query_past_lists").set(u32::try_from(ready.len()).unwrap_or(u32::MAX));
-            if ready.len() <= self.options.most && bytes <= self.options.bytes_max {
+            let is_room = ready.len() <= self.options.most && bytes <= self.options.bytes_max;
+            if is_room || ready.len() == 1 {
                 return;
             }
             let Some((oldest, ..)) = ready.into_iter().min_by_key(|(_, used_at, _)| *used_at) else {
@@ -315,5 +346,74 @@ impl Build {
             });
         }
         Ok(changes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use foldline_views::SqliteStore;
+    use tokio::sync::watch;
+    use tokio::time::Instant;
+
+    use super::{Cut, PastList, PastOptions, Readers, Shelf, Slot, State};
+
+    fn shelf(most: usize, bytes_max: u64) -> Shelf {
+        let age_max = Duration::from_secs(60);
+        Shelf {
+            options: PastOptions {
+                most,
+                bytes_max,
+                age_max,
+            },
+            slots: Mutex::default(),
+        }
+    }
+
+    /// A list of so many bytes, which somebody asked for so many seconds ago.
+    fn put(shelf: &Shelf, name: &str, bytes: u64, seconds: u64) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::new(folder.path().join("past.db"));
+        let list = PastList {
+            readers: Arc::new(Readers::new(Box::new(store), 1)),
+            bytes,
+            _folder: folder,
+        };
+        let (_, state) = watch::channel(State::Ready(Arc::new(list)));
+        let used_at = Instant::now() - Duration::from_secs(seconds);
+        let slot = Slot { state, used_at };
+        shelf.slots().insert((name.to_owned(), Cut::new()), slot);
+    }
+
+    /// What is left when it is tidied.
+    fn left(shelf: &Shelf) -> Vec<String> {
+        shelf.tidy();
+        let mut names: Vec<String> = shelf.slots().keys().map(|(name, _)| name.clone()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn the_list_that_was_used_last_is_kept_however_large_it_is() {
+        let shelf = shelf(2, 10);
+        put(&shelf, "large", 100, 2);
+        assert_eq!(left(&shelf), ["large"]);
+        put(&shelf, "small", 1, 1);
+        assert_eq!(left(&shelf), ["small"]);
+        put(&shelf, "larger", 1_000, 0);
+        assert_eq!(left(&shelf), ["larger"]);
+    }
+
+    #[test]
+    fn what_is_too_much_or_too_old_goes_the_longest_unused_first() {
+        let shelf = shelf(2, 10);
+        put(&shelf, "c", 1, 30);
+        put(&shelf, "a", 1, 20);
+        put(&shelf, "b", 1, 10);
+        assert_eq!(left(&shelf), ["a", "b"]);
+        put(&shelf, "b", 1, 61);
+        assert_eq!(left(&shelf), ["a"]);
     }
 }

@@ -137,10 +137,61 @@ async fn a_history_has_events_and_refusals_in_the_order_of_their_commands_on_eve
         .is_problem(404, "not-found");
     let only_refused = fixture.get("/tags/7/history").await;
     assert_eq!(shown(&only_refused), [("refusal".to_owned(), 900)]);
-    for bad in ["after=x", "limit=0", "at=1"] {
+    for bad in [
+        "after=x",
+        "after=0--9223372036854775808",
+        "after=-1-0",
+        "limit=0",
+        "at=1",
+    ] {
         let answer = fixture.get(&format!("/cloakroom/coats/7/history?{bad}")).await;
         answer.is_problem(400, "invalid-parameter");
     }
+}
+
+#[tokio::test]
+async fn refusals_are_found_behind_any_number_of_commands_that_did_nothing() {
+    let fixture = Fixture::new();
+    let cause = Some(Uuid::from_u128(2));
+    let batch = Batch {
+        commands: (0..30)
+            .map(|at| asked(COATS, at, cause, at == 12 || at == 29))
+            .collect(),
+        moves: vec![applied(HISTORY, COATS, 29)],
+        ..Batch::default()
+    };
+    fixture.writer().commit(&batch).unwrap();
+    for limit in 1..=3 {
+        let first = fixture
+            .get(&format!("/cloakroom/coats/7/history?limit={limit}"))
+            .await;
+        let mut found = shown(&first);
+        if let Some(next) = first.body["next"].as_str() {
+            found.extend(shown(&fixture.get(next).await));
+        }
+        let offsets: Vec<i64> = found.iter().map(|(_, offset)| *offset).collect();
+        assert_eq!(offsets, [12, 29], "{limit}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_caused_deeper_than_is_nested_stands_by_itself_in_the_order_of_its_time() {
+    let fixture = Fixture::new();
+    let batch = Batch {
+        commands: (0..70)
+            .map(|at| asked(COATS, at, (at > 0).then(|| command_id(at - 1)), false))
+            .collect(),
+        moves: vec![applied(HISTORY, COATS, 69)],
+        ..Batch::default()
+    };
+    fixture.writer().commit(&batch).unwrap();
+    let answer = fixture.get("/correlations/c").await;
+    let commands = answer.body["commands"].as_array().unwrap();
+    let offsets: Vec<i64> = commands
+        .iter()
+        .map(|command| command["command"]["log"]["offset"].as_i64().unwrap())
+        .collect();
+    assert_eq!(offsets, [0, 33, 66]);
 }
 
 #[tokio::test]

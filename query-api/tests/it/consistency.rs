@@ -56,6 +56,30 @@ async fn a_view_that_is_behind_says_how_far() {
 }
 
 #[tokio::test]
+async fn a_history_that_is_read_anew_answers_nothing_before_it_has_come_as_far_as_the_views() {
+    let (fixture, mut writer) = fixture();
+    for uri in [
+        "/cloakroom/coats/a/events",
+        "/cloakroom/coats/a/history",
+        "/cloakroom/coats/a?at=1",
+        "/cloakroom/coats?at=2020-01-01T00:00:00Z",
+        "/events",
+    ] {
+        let answer = fixture.get(uri).await;
+        answer.is_problem(503, "view-behind");
+        assert_eq!(answer.body["view"], "history", "{uri}");
+        assert_eq!(answer.header("retry-after"), "1", "{uri}");
+    }
+    assert_eq!(fixture.get("/cloakroom/coats/a").await.status, 200);
+    // Of tags no view shows more.
+    fixture.get("/tags/a/events").await.is_problem(404, "not-found");
+    commit(&mut *writer, vec![], vec![applied("history", COATS, 7)]);
+    let answer = fixture.get("/cloakroom/coats/a/events").await;
+    answer.is_problem(404, "not-found");
+    assert_eq!(fixture.get("/events").await.status, 200);
+}
+
+#[tokio::test]
 async fn a_read_waits_until_the_view_has_come_that_far() {
     let (fixture, mut writer) = fixture();
     let wanted = token(COATS, 9);

@@ -38,6 +38,22 @@ async fn a_row_of_another_generation_has_another_etag() {
     assert_eq!(answer.status, 304);
 }
 
+#[tokio::test]
+async fn who_follows_a_row_is_told_when_another_generation_is_served() {
+    let (fixture, _writer) = Fixture::with("coats", &[("7", "{\"colour\":\"red\"}")]);
+    let mut stream = fixture.follow("/cloakroom/coats/7", None).await;
+    assert_eq!(stream.event().await.unwrap().json()["colour"], "red");
+    let store = SqliteStore::new(fixture.folder.path().join("views.db"));
+    let domains = domains();
+    let build = Build::Anew { program: "ours" };
+    let mut builder = store.builder(domains.views()[0].info(), build, CLUSTER).unwrap();
+    let row = put("coats", "7", "{\"colour\":\"blue\"}");
+    commit(&mut *builder, vec![row], vec![]);
+    // Nothing has moved.
+    builder.hold().unwrap().serve().unwrap();
+    assert_eq!(stream.event().await.unwrap().json()["colour"], "blue");
+}
+
 #[derive(Clone, Serialize, Deserialize, schemars::JsonSchema)]
 struct Ticket {
     colour: String,

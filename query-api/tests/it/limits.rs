@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use axum::body::Body;
+use foldline_core::Token;
 use foldline_service::{HttpSettings, serve};
 use foldline_views::{Batch, HISTORY, HistoryEvent, ViewWriter};
+use http::Request;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
-use crate::toy::{COATS, Fixture, applied, event};
+use crate::toy::{CLUSTER, COATS, Fixture, applied, ask, event};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -81,6 +84,25 @@ async fn who_hears_nothing_hears_that_we_are_there() {
     for _ in 0..3 {
         assert!(stream.block().await.unwrap().is_comment);
     }
+}
+
+/// What follows takes turns to read, and few of them.
+#[tokio::test]
+async fn tables_that_wait_for_what_their_clients_have_seen_hold_up_no_follower() {
+    let fixture = Fixture::with_streams(9, HOUR);
+    write(&mut *fixture.writer(), 3, 0);
+    let unseen = Token::at(CLUSTER, COATS, 2, 1_000).to_string();
+    let mut waiting = JoinSet::new();
+    for _ in 0..6 {
+        let request = Request::get("/cloakroom/coats?format=ndjson").header("consistency-token", &unseen);
+        waiting.spawn(ask(fixture.app.clone(), request.body(Body::empty()).unwrap()));
+    }
+    // They have all begun when this one is answered.
+    assert_eq!(fixture.get("/cloakroom/coats").await.status, 200);
+    let mut follower = fixture.follow("/events", None).await;
+    assert_eq!(follower.events(3).await.len(), 3);
+    assert_eq!(waiting.len(), 6);
+    assert!(waiting.try_join_next().is_none(), "they wait");
 }
 
 /// The API on a port.

@@ -3,11 +3,12 @@
 mod explained;
 
 use foldline_core::{Timestamp, Token};
+use foldline_views::{Batch, HISTORY};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
 
-use crate::toy::{Answer, CLUSTER, Fixture, id};
+use crate::toy::{Answer, CLUSTER, COATS, Fixture, applied, event, id};
 use crate::world::{Entry, Moment, World, steps};
 
 const VIEWS: [(&str, &str, &str, &[&str]); 3] = [
@@ -377,6 +378,23 @@ async fn a_list_of_the_past_is_built_once_and_is_a_table_too() {
 }
 
 #[tokio::test]
+async fn a_list_of_the_past_that_cannot_be_built_is_not_said_to_be_being_built() {
+    let (fixture, mut writer) = Fixture::with("coats", &[]);
+    let batch = Batch {
+        // No event that can be folded.
+        history: vec![event(COATS, "7", 1)],
+        moves: vec![applied(HISTORY, COATS, 1)],
+        ..Batch::default()
+    };
+    writer.commit(&batch).unwrap();
+    for _ in 0..2 {
+        let answer = fixture.get("/cloakroom/coats?at=1970-01-01T00:00:01Z").await;
+        answer.is_problem(503, "unavailable");
+        assert_eq!(answer.header("retry-after"), "10");
+    }
+}
+
+#[tokio::test]
 async fn a_row_as_it_was_leads_to_its_lists_as_they_were() {
     let world = World::after(&[
         (6, 0, 0, 2, 10),
@@ -387,6 +405,9 @@ async fn a_row_as_it_was_leads_to_its_lists_as_they_were() {
     let fixture = world.shown(100);
     let then = fixture.get("/orders/o0?at=seq:2").await;
     assert_eq!(then.header("etag"), "\"2\"");
+    // What else the state depends on stands behind the sequence, which is all that a command asks for.
+    let state = fixture.get("/orders/o0/state?at=seq:2").await;
+    assert!(state.header("etag").starts_with("\"2-"), "{:?}", state.headers);
     let links = &then.body["links"];
     assert_eq!(links["self"], "/orders/o0?at=seq%3A2");
     assert_eq!(links["now"], "/orders/o0");

@@ -81,6 +81,21 @@ async fn what_is_not_there_is_a_problem_with_a_type() {
 }
 
 #[tokio::test]
+async fn what_is_no_id_is_looked_for_nowhere_and_has_no_token() {
+    let (fixture, _writer) = Fixture::with("coats", &[("a", "{}")]);
+    for uri in [
+        "/cloakroom/coats/%20?at=1",
+        "/cloakroom/coats/%20/state",
+        "/cloakroom/coats/%20/diff",
+        "/cloakroom/coats/%20/history",
+    ] {
+        let answer = fixture.get(uri).await;
+        answer.is_problem(404, "not-found");
+        assert!(!answer.headers.contains_key("consistency-token"), "{uri}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_can_be_written_here() {
     let (fixture, _writer) = Fixture::with("coats", &[("a", "{}")]);
     for method in ["POST", "PUT", "PATCH", "DELETE"] {

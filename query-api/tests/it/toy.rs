@@ -10,7 +10,7 @@ use foldline_core::{
     Aggregate, AggregateId, Context, Domain, Domains, Field, Projection, RefusalKind, Rejection, Source,
     Timestamp, Token, from, schemars,
 };
-use foldline_query_api::{Api, ApiOptions, PastOptions, StreamOptions, documents, router};
+use foldline_query_api::{Api, ApiOptions, Openers, PastOptions, StreamOptions, documents, router};
 use foldline_service::{Auth, Health, HttpSettings, Shutdown, app};
 use foldline_views::{
     Batch, CheckpointKey, CheckpointMove, HistoryEvent, NewRow, Position, RowChange, SqliteStore, ViewStore,
@@ -152,6 +152,16 @@ pub fn domains_at_docs() -> Domains {
 
 /// The API over the store in this folder.
 pub fn api(folder: &Path, domains: &Domains, streams: StreamOptions, shutdown: &Shutdown) -> Arc<Api> {
+    opening_api(folder, domains, streams, None, shutdown)
+}
+
+fn opening_api(
+    folder: &Path,
+    domains: &Domains,
+    streams: StreamOptions,
+    openers: Option<Openers>,
+    shutdown: &Shutdown,
+) -> Arc<Api> {
     let options = ApiOptions {
         command_api: "http://commands.example/".to_owned(),
         topic_prefix: "here-".to_owned(),
@@ -165,12 +175,8 @@ pub fn api(folder: &Path, domains: &Domains, streams: StreamOptions, shutdown: &
             age_max: Duration::from_secs(600),
         },
     };
-    Api::new(
-        SqliteStore::new(folder.join("views.db")),
-        domains,
-        &options,
-        shutdown,
-    )
+    let store = SqliteStore::new(folder.join("views.db"));
+    Api::new(store, domains, &options, openers, shutdown)
 }
 
 /// The API over a store that is empty, and may not even be there.
@@ -233,9 +239,26 @@ impl Fixture {
         Self::in_folder(self.folder, domains, streams)
     }
 
+    /// One that opens personal values, and the writer of its rows.
+    pub fn opening(openers: Openers) -> (Self, Box<dyn ViewWriter>) {
+        let (folder, shutdown) = (tempfile::tempdir().unwrap(), Shutdown::new());
+        let streams = StreamOptions {
+            most: 100,
+            keep_alive: Duration::from_secs(60),
+        };
+        let api = opening_api(folder.path(), &domains(), streams, Some(openers), &shutdown);
+        let fixture = Self::serving(api, folder, shutdown);
+        let writer = fixture.writer();
+        (fixture, writer)
+    }
+
     fn in_folder(folder: TempDir, domains: &Domains, streams: StreamOptions) -> Self {
         let shutdown = Shutdown::new();
         let api = api(folder.path(), domains, streams, &shutdown);
+        Self::serving(api, folder, shutdown)
+    }
+
+    fn serving(api: Arc<Api>, folder: TempDir, shutdown: Shutdown) -> Self {
         let routes = Auth::none().guard(router(&api).unwrap()).merge(documents(&api));
         let health = Health::new(&shutdown, move || api.missing());
         Self {

@@ -272,24 +272,26 @@ impl Keyring {
     pub(super) fn look_for(&self, key: KeyId) -> bool {
         let missing = || self.missing.lock().unwrap_or_else(PoisonError::into_inner);
         let looked_at = missing().get(&key).copied();
-        let now = self.runtime.now();
-        if looked_at.is_some_and(|at| now - at < LOOK_AGAIN) {
+        if looked_at.is_some_and(|at| self.runtime.now() - at < LOOK_AGAIN) {
             return false;
         }
-        if let Err(error) = self.catch_up_within(LOOK_FOR_MAX) {
-            tracing::warn!(%error, %key, "cannot look for a key");
-        }
+        let read = self.catch_up_within(LOOK_FOR_MAX);
         let is_found = {
             let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
             all.keys.contains_key(&key)
         };
         if is_found {
             missing().remove(&key);
-        } else {
-            tracing::error!(%key, topic = self.topic, "a key is missing that was not erased");
-            missing().insert(key, now);
+            return true;
         }
-        is_found
+        match read {
+            Ok(()) => tracing::error!(%key, topic = self.topic, "a key is missing that was not erased"),
+            // What could not be read may have it.
+            Err(error) => tracing::warn!(%error, %key, "cannot look for a key"),
+        }
+        // As it is now: a look may take longer than a note holds, and then nobody would ever go by the note.
+        missing().insert(key, self.runtime.now());
+        false
     }
 }
 

@@ -1,9 +1,10 @@
 //! Rules of the past: where a moment lies, and what touches a row from elsewhere.
 
 use foldline_core::Timestamp;
+use uuid::Uuid;
 
 use super::toy::{AGGREGATE, Fixture, VIEW, event, id};
-use crate::{Batch, HistoryEvent, Touch, ViewWriter};
+use crate::{Batch, HistoryCommand, HistoryEvent, Touch, ViewWriter};
 
 /// An event of each of these times, in one partition.
 fn recorded(writer: &mut dyn ViewWriter, partition: i32, first: i64, times: &[i64]) {
@@ -157,5 +158,45 @@ pub(crate) fn what_touches_a_row_is_read_by_partition_in_order(fixture: &Fixture
         assert_eq!(read(VIEW, "r", 2, 0, 9), [0]);
         assert_eq!(read(VIEW, "s", 1, 0, 9), [4]);
         assert_eq!(read("other", "r", 1, 0, 9), [] as [i64; 0]);
+    });
+}
+
+/// A command on one aggregate, at this offset.
+fn asked(command_offset: i64, is_refused: bool) -> HistoryCommand {
+    HistoryCommand {
+        aggregate: AGGREGATE.to_owned(),
+        id: id("a"),
+        partition: 1,
+        offset: command_offset,
+        command_id: Uuid::from_u128(command_offset.unsigned_abs().into()),
+        command_type: "HangUp".to_owned(),
+        command_offset,
+        sequence: 1,
+        issued_at: None,
+        decided_at: Timestamp(command_offset),
+        actor: None,
+        correlation_id: "c".to_owned(),
+        causation_id: Some("something".to_owned()),
+        refusal: is_refused.then(|| "{}".to_owned()),
+    }
+}
+
+pub(crate) fn refusals_are_read_past_what_was_accepted(fixture: &Fixture) {
+    let batch = Batch {
+        commands: (0..20).map(|offset| asked(offset, offset % 7 == 6)).collect(),
+        ..Batch::default()
+    };
+    fixture.writer().commit(&batch).unwrap();
+    fixture.read(|snapshot| {
+        let offsets = |commands: Vec<HistoryCommand>| -> Vec<i64> {
+            commands.iter().map(|command| command.command_offset).collect()
+        };
+        let refused = |after, limit| offsets(snapshot.refusals(AGGREGATE, &id("a"), after, limit).unwrap());
+        assert_eq!(refused(-1, 9), [6, 13]);
+        assert_eq!(refused(-1, 1), [6]);
+        assert_eq!(refused(6, 9), [13]);
+        assert_eq!(refused(13, 9), [] as [i64; 0]);
+        let all = snapshot.commands(AGGREGATE, &id("a"), 4, 3).unwrap();
+        assert_eq!(offsets(all), [5, 6, 7]);
     });
 }

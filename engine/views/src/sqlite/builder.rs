@@ -120,6 +120,7 @@ impl HeldBuilder for SqliteWriter<&mut Connection> {
             CommitError::Store(error) => ServeError::Store(error),
             other => ServeError::Store(StoreError::Database(other.into())),
         };
+        self.check_lock().map_err(refused)?;
         self.guard
             .check(self.connection, &self.targets)
             .map_err(refused)?;

@@ -29,6 +29,9 @@ pub(super) const TABLES: &str = "
         PRIMARY KEY (aggregate, partition, at_offset)
     );
     CREATE INDEX IF NOT EXISTS history_commands_of ON history_commands (aggregate, id, command_offset);
+    -- Those that were accepted may be many, and are passed over by who asks for the refused ones.
+    CREATE INDEX IF NOT EXISTS history_refusals_of ON history_commands (aggregate, id, command_offset)
+        WHERE refusal IS NOT NULL;
     CREATE INDEX IF NOT EXISTS history_commands_correlation ON history_commands (substr(correlation_id, -8));
     DROP INDEX IF EXISTS history_correlation;
     -- Costs nothing where nobody says who asks.
@@ -110,6 +113,25 @@ pub(super) fn of_aggregate(
 ) -> Result<Vec<HistoryCommand>, StoreError> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let condition = "aggregate = ?1 AND id = ?2 AND command_offset > ?3 ORDER BY command_offset LIMIT ?4";
+    read(
+        connection,
+        place,
+        condition,
+        params![aggregate, id.as_str(), after, limit],
+    )
+}
+
+/// Those of them that were refused.
+pub(super) fn refused_by(
+    connection: &Connection,
+    place: &str,
+    (aggregate, id): (&str, &AggregateId),
+    after: i64,
+    limit: usize,
+) -> Result<Vec<HistoryCommand>, StoreError> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let condition = "aggregate = ?1 AND id = ?2 AND command_offset > ?3 AND refusal IS NOT NULL
+         ORDER BY command_offset LIMIT ?4";
     read(
         connection,
         place,

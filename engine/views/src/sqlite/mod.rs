@@ -14,13 +14,14 @@ mod schema;
 mod upgrade;
 mod writer;
 
+use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use foldline_core::{Domains, ViewInfo};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::{Build, OpenError, StoreError, ViewBuilder, ViewDesk, ViewReader, ViewStore, ViewWriter};
 use desk::SqliteDesk;
@@ -121,16 +122,33 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// What projectors call the file. An error of SQLite does not say which one it is about.
+const NAME: &str = "views.db";
+
 fn database(error: rusqlite::Error) -> StoreError {
-    StoreError::Database(error.into())
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt {
+            what: format!("what SQLite cannot read ({error})"),
+            place: NAME.to_owned(),
+        },
+        _ => StoreError::Database(error.into()),
+    }
+}
+
+/// Whether an error of the database is that what was to be written breaks a rule of the tables.
+pub(crate) fn breaks_a_rule(error: &(dyn Error + Send + Sync + 'static)) -> bool {
+    let error = error.downcast_ref::<rusqlite::Error>();
+    let code = error.and_then(rusqlite::Error::sqlite_error_code);
+    code == Some(ErrorCode::ConstraintViolation)
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
 
+    use crate::conformance::toy::event;
     use crate::conformance::{Fixture, view_store_suite};
-    use crate::{StoreError, ViewStore};
+    use crate::{Batch, CommitError, OpenError, StoreError, ViewStore};
 
     use super::SqliteStore;
 
@@ -159,5 +177,66 @@ mod tests {
         let _writer = store.writer(&domains, "after").unwrap();
         assert_eq!(reader.snapshot().unwrap().cluster_id().unwrap(), "after");
         assert_ne!(reader.snapshot().unwrap().version(), before);
+    }
+
+    /// That it does not pass, and what is to be removed.
+    fn is_told(error: &StoreError) {
+        assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+        assert!(!error.may_pass());
+        let text = error.to_string();
+        for file in [
+            "remove views.db, ",
+            "views.db-wal",
+            "views.db-shm",
+            "stop the query API",
+        ] {
+            assert!(text.contains(file), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_database_any_more_is_told_with_what_to_remove() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("views.db");
+        fs::write(&path, "this is no database".repeat(1000)).unwrap();
+        let store = SqliteStore::new(&path);
+        let domains = foldline_core::Domains::new([]).unwrap();
+        let Err(OpenError::Store(error)) = store.writer(&domains, "cluster") else {
+            panic!("it is written to");
+        };
+        is_told(&error);
+        is_told(&store.reader().err().expect("it is read"));
+    }
+
+    #[test]
+    fn a_database_with_damaged_pages_is_told_with_what_to_remove() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("views.db");
+        let store = SqliteStore::new(&path);
+        let domains = foldline_core::Domains::new([]).unwrap();
+        drop(store.writer(&domains, "cluster").unwrap());
+        let mut bytes = fs::read(&path).unwrap();
+        // All but the file's header.
+        bytes[100..].fill(0xff);
+        fs::write(&path, bytes).unwrap();
+        let Err(OpenError::Store(error)) = store.writer(&domains, "cluster") else {
+            panic!("it is written to");
+        };
+        is_told(&error);
+        is_told(&store.reader().err().expect("it is read"));
+    }
+
+    #[test]
+    fn a_lock_may_pass_and_a_broken_rule_does_not() {
+        let fixture = fixture();
+        let twice = Batch {
+            history: vec![event("a", 1), event("a", 1)],
+            ..Batch::default()
+        };
+        let Err(CommitError::Store(error)) = fixture.writer().commit(&twice) else {
+            panic!("an event is there twice");
+        };
+        assert!(!error.may_pass(), "{error}");
+        assert!(StoreError::Database("database is locked".into()).may_pass());
     }
 }

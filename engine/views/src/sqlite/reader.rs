@@ -141,16 +141,20 @@ struct SqliteSnapshot<'a> {
 }
 
 impl SqliteSnapshot<'_> {
-    /// The generation of a view that clients see: looked up once for each version.
-    fn served(&self, view: &str) -> Result<i64, StoreError> {
-        let served = match self.served.get() {
-            Some(served) => served,
+    /// What clients see: looked up once for each version.
+    fn all_served(&self) -> Result<&Served, StoreError> {
+        match self.served.get() {
+            Some(served) => Ok(served),
             None => {
                 let read = generations::served_numbers(&self.transaction).map_err(database)?;
-                self.served.get_or_init(|| read)
+                Ok(self.served.get_or_init(|| read))
             }
-        };
-        let found = served.get(view).copied();
+        }
+    }
+
+    /// The generation of a view that clients see.
+    fn served(&self, view: &str) -> Result<i64, StoreError> {
+        let found = self.all_served()?.get(view).copied();
         found.ok_or_else(|| StoreError::NoView(view.to_owned()))
     }
 }
@@ -178,6 +182,10 @@ impl Snapshot for SqliteSnapshot<'_> {
 
     fn generations(&self) -> Result<Vec<Generation>, StoreError> {
         generations::all(&self.transaction).map_err(database)
+    }
+
+    fn served_generations(&self) -> Result<BTreeMap<String, i64>, StoreError> {
+        self.all_served().cloned()
     }
 
     fn positions_of(
@@ -344,6 +352,16 @@ impl Snapshot for SqliteSnapshot<'_> {
         limit: usize,
     ) -> Result<Vec<HistoryCommand>, StoreError> {
         commands::of_aggregate(&self.transaction, self.place, (aggregate, id), after, limit)
+    }
+
+    fn refusals(
+        &self,
+        aggregate: &str,
+        id: &AggregateId,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<HistoryCommand>, StoreError> {
+        commands::refused_by(&self.transaction, self.place, (aggregate, id), after, limit)
     }
 
     fn conversation(&self, correlation_id: &str, limit: usize) -> Result<Conversation, StoreError> {

@@ -57,6 +57,18 @@ impl<C: Borrow<Connection>> SqliteWriter<C> {
         Ok(parked)
     }
 
+    /// Whether what is held still is. SQLite gives a transaction up by itself when the disk fails: who goes on would write
+    /// without the lock, and each statement for itself.
+    pub(super) fn check_lock(&self) -> Result<(), CommitError> {
+        match &self.guard {
+            Guard::Held { built, .. } if self.file().is_autocommit() => Err(CommitError::NotOurs {
+                view: built.view.clone(),
+                generation: built.generation,
+            }),
+            _ => Ok(()),
+        }
+    }
+
     fn apply(&self, batch: &Batch) -> Result<(), CommitError> {
         let (connection, targets) = (self.file(), &self.targets);
         for step in &batch.moves {
@@ -148,6 +160,7 @@ impl<C: Borrow<Connection> + Send> ViewWriter for SqliteWriter<C> {
 
     fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
         if self.guard.is_held() {
+            self.check_lock()?;
             return self.apply(batch);
         }
         // Takes the lock at once, so that what is checked still holds at the commit. Dropped, it rolls back.
@@ -269,4 +282,47 @@ fn park(connection: &Connection, generation: i64, parked: &Parked) -> rusqlite::
         parked.offset,
     ])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::SqliteWriter;
+    use crate::conformance::toy::{CLUSTER, VIEW, coats, step};
+    use crate::sqlite::SqliteStore;
+    use crate::sqlite::generations::Targets;
+    use crate::sqlite::guard::{Built, Guard};
+    use crate::{Batch, CommitError, ViewStore, ViewWriter};
+
+    #[test]
+    fn who_has_lost_the_lock_writes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("views.db");
+        drop(SqliteStore::new(&path).writer(&coats(), CLUSTER).unwrap());
+        let built = Built {
+            view: VIEW.to_owned(),
+            generation: 1,
+            epoch: 0,
+        };
+        let guard = Guard::Held {
+            built,
+            is_open: false,
+        };
+        let connection = Connection::open(&path).unwrap();
+        let mut held = SqliteWriter::new(connection, &path, Targets::only(VIEW, 1), guard);
+        let batch = Batch {
+            moves: vec![step(0, 1)],
+            ..Batch::default()
+        };
+        let refused = held.commit(&batch);
+        assert!(
+            matches!(refused, Err(CommitError::NotOurs { generation: 1, .. })),
+            "{refused:?}"
+        );
+        assert!(held.checkpoints().unwrap().is_empty());
+        held.connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        held.commit(&batch).unwrap();
+        assert_eq!(held.checkpoints().unwrap().len(), 1);
+    }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{HEADERS, ROW_HEADERS, format_parameter, if_none_match, reading, to_read, to_see};
 use crate::api::{HistoryResource, ViewResource};
 use crate::http::accept::Format;
+use crate::http::access::explained_by;
 
 /// What a moment that has no answer is.
 pub(super) const FAILURES: [&str; 4] = [
@@ -26,15 +27,14 @@ pub(super) fn at(name: &str) -> Value {
     parameter("query", name, description, schema, "2025-01-01T12:00:00Z".into())
 }
 
-pub(super) fn explain() -> Value {
-    let description = "Name the event that last changed each field, in `explained`.";
-    parameter(
-        "query",
-        "explain",
-        description,
-        json!({ "type": "boolean" }),
-        true.into(),
-    )
+pub(super) fn explain(view: &ViewResource) -> Value {
+    let [all, own] = to_see(explained_by(view));
+    let description = format!(
+        "Name the event that last changed each field, in `explained`. That tells of the history, so it needs `{all}` or \
+        `{own}` too; events of other aggregates are left out without theirs."
+    );
+    let schema = json!({ "type": "boolean" });
+    parameter("query", "explain", &description, schema, true.into())
 }
 
 /// Citations by JSON pointer.
@@ -42,7 +42,8 @@ pub(super) fn explained() -> Value {
     let text = |description: &str| json!({ "type": "string", "description": description });
     json!({
         "type": "object",
-        "description": "With `explain=true`: for each field, by its JSON pointer (RFC 6901), the event that last changed it.",
+        "description": "With `explain=true`: for each field, by its JSON pointer (RFC 6901), the event that last changed it, \
+            if the caller may see it.",
         "additionalProperties": {
             "type": "object",
             "required": ["event_type", "event_id", "aggregate", "aggregate_id", "sequence", "log"],

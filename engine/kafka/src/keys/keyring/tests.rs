@@ -6,7 +6,7 @@ use clap::Parser;
 use foldline_core::Timestamp;
 use foldline_core::personal::{KeyId, Opening, Sealed};
 
-use super::{Held, Keyring, PARTITION};
+use super::{Held, Keyring, LOOK_AGAIN, LOOK_FOR_MAX, PARTITION};
 use crate::KafkaSettings;
 use crate::broker::{Broker, KafkaBroker, Record, Seat};
 use crate::follower::FollowError;
@@ -92,6 +92,18 @@ fn who_is_to_stop_waits_for_no_transaction() {
     beside_an_open_transaction(|ring, is_stopped| {
         is_stopped.store(true, Ordering::SeqCst);
         assert!(matches!(ring.catch_up(), Err(FollowError::Stopped)));
+    });
+}
+
+#[test]
+fn a_key_that_was_looked_for_in_vain_is_not_looked_for_again_at_once_however_long_the_look_took() {
+    beside_an_open_transaction(|ring, _| {
+        let (key, began_at) = (Keyring::new_key().id(), ring.runtime.now());
+        assert!(!ring.look_for(key));
+        let looked_at = ring.runtime.now();
+        assert!(looked_at - began_at >= LOOK_FOR_MAX);
+        assert!(!ring.look_for(key));
+        assert!(ring.runtime.now() - looked_at < LOOK_AGAIN);
     });
 }
 
