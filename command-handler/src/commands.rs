@@ -61,6 +61,8 @@ pub struct Rehearsed {
     pub events: Vec<Value>,
     /// The aggregate's state afterwards; `Null` if it would be refused.
     pub state: Value,
+    /// Whose the aggregate is, by that state: who asks may not be the one who reads it.
+    pub owner: Option<String>,
 }
 
 /// A command is not in the log.
@@ -72,6 +74,9 @@ pub enum NotTaken {
     /// Kafka does not take it, or did not say so: sent again under the same id, it is decided once.
     #[error("{0}")]
     Unavailable(String),
+    /// Its form is right, and it holds what no command in a topic may hold.
+    #[error("{0}")]
+    Unreadable(String),
     /// A bug: its form is right, and the engine cannot write it.
     #[error("{0}")]
     Bug(String),

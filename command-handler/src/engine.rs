@@ -82,6 +82,7 @@ impl Commands for LateGateway {
                 events: rehearsed.events.into_iter().map(event).collect(),
                 result: rehearsed.result,
                 state: rehearsed.state,
+                owner: rehearsed.owner,
             })
         })
     }
@@ -134,6 +135,7 @@ fn not_taken(error: SubmitError) -> NotTaken {
     match error {
         SubmitError::Full { .. } => NotTaken::Full,
         SubmitError::Unavailable(_) => NotTaken::Unavailable(error.to_string()),
+        SubmitError::Unreadable(_) => NotTaken::Unreadable(error.to_string()),
         SubmitError::NotInstalled(_) | SubmitError::Encode(_) => NotTaken::Bug(error.to_string()),
     }
 }

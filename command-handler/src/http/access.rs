@@ -65,3 +65,10 @@ pub(super) fn to_one(surface: &Surface, caller: &Caller, id: &AggregateId) -> Re
         Err(Problem::not_own(&aggregate.info().qualified_name()))
     }
 }
+
+/// Whether the caller may read the history of an aggregate of this owner, and so its state and what is in its events: by the
+/// rule that the read API has for them.
+pub(super) fn reads_history(surface: &Surface, caller: &Caller, owner: Option<&str>) -> bool {
+    let name = surface.aggregate.info().qualified_name();
+    caller.reads_history(&name).has(owner)
+}

@@ -61,24 +61,35 @@ pub(super) fn pending(api: &Api, aggregate: &str, command_id: Uuid, preference: 
     response
 }
 
-/// The answer to a dry run: the events and the state that there would be, or the refusal.
-pub(super) fn rehearsed(info: &AggregateInfo, rehearsed: &Rehearsed, sent: &Value) -> Response {
+/// The answer to a dry run: the events and the state that there would be, or the refusal. Who may not read the history is
+/// told of the events what a real answer tells, and no state: to ask for a dry run must not show more than to read.
+pub(super) fn rehearsed(
+    info: &AggregateInfo,
+    rehearsed: &Rehearsed,
+    reads_history: bool,
+    sent: &Value,
+) -> Response {
     let result = &rehearsed.result;
     let mut response = match result.decided() {
         Outcome::Refused(refusal) => refused(info, result, &refusal, sent)
             .with("dry_run", true)
             .into_response(),
-        Outcome::Accepted(_) => axum::Json(json!({
-            "command_type": result.command_type,
-            "status": "accepted",
-            "dry_run": true,
-            "aggregate": link_of(info, &result.aggregate_id),
-            "sequence": result.sequence,
-            "events": rehearsed.events,
-            "state": rehearsed.state,
-            "consistency_token": result.consistency_token,
-        }))
-        .into_response(),
+        Outcome::Accepted(events) => {
+            let mut body = json!({
+                "command_type": result.command_type,
+                "status": "accepted",
+                "dry_run": true,
+                "aggregate": link_of(info, &result.aggregate_id),
+                "sequence": result.sequence,
+                "events": events,
+                "consistency_token": result.consistency_token,
+            });
+            if reads_history {
+                body["events"] = rehearsed.events.clone().into();
+                body["state"] = rehearsed.state.clone();
+            }
+            axum::Json(body).into_response()
+        }
     };
     let headers = response.headers_mut();
     set(

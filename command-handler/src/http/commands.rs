@@ -49,7 +49,13 @@ pub(super) async fn submit(
             .rehearse(aggregate, meta_of(id, asked), command)
             .await;
         let rehearsed = rehearsed.map_err(|reason| problem::not_taken(&reason))?;
-        return Ok(answer::rehearsed(aggregate.info(), &rehearsed, sent));
+        let reads_history = access::reads_history(surface, caller, rehearsed.owner.as_deref());
+        return Ok(answer::rehearsed(
+            aggregate.info(),
+            &rehearsed,
+            reads_history,
+            sent,
+        ));
     }
     let trace = asked.trace.clone();
     let wait = preference.wait(api);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use foldline_core::{Sequence, Token};
 use foldline_service::{Caller, Problem, TRACEPARENT, trace_id};
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, HeaderValue, Uri};
 use uuid::Uuid;
 
 use super::{Api, problem};
@@ -43,15 +43,11 @@ impl Asked {
         let path = uri.path();
         let key = text(headers, "Idempotency-Key")?.map(|key| unquoted(&key));
         let command_id = key.as_deref().map(|key| command_id_of(path, key)).transpose()?;
-        let token = text_of_any_length(headers, "Consistency-Token")?;
-        if let Some(token) = &token {
-            Token::parse(token, api.commands.cluster_id()).map_err(|error| problem::token(&error))?;
-        }
         Ok(Self {
             command_id: command_id.unwrap_or_else(Uuid::now_v7),
             is_repeatable: command_id.is_some(),
             expected_sequence: expected_sequence(headers)?,
-            consistency_token: token,
+            consistency_token: seen(headers, api.commands.cluster_id())?,
             correlation_id: text(headers, "Correlation-Id")?,
             causation_id: text(headers, "Causation-Id")?,
             actor: match caller.subject() {
@@ -173,6 +169,22 @@ fn sequence_of(etag: &str) -> Option<Sequence> {
     is_number.then(|| digits.parse().ok()).flatten()
 }
 
+/// All that the client has seen: it may have a token of each thing, in a header each or in one, as reads take them.
+fn seen(headers: &HeaderMap, cluster_id: &str) -> Result<Option<String>, Problem> {
+    let mut all: Option<Token> = None;
+    for value in headers.get_all("Consistency-Token").iter() {
+        let text = utf8("Consistency-Token", value)?;
+        for token in text.split(',') {
+            let token = Token::parse(token, cluster_id).map_err(|error| problem::token(&error))?;
+            match &mut all {
+                Some(all) => all.join(&token),
+                None => all = Some(token),
+            }
+        }
+    }
+    Ok(all.map(|token| token.to_string()))
+}
+
 /// A structured string (RFC 9651) without its quotes; what has none is itself.
 fn unquoted(text: &str) -> String {
     match text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
@@ -182,17 +194,6 @@ fn unquoted(text: &str) -> String {
 }
 
 fn text(headers: &HeaderMap, name: &str) -> Result<Option<String>, Problem> {
-    let text = text_of_any_length(headers, name)?;
-    if text.as_ref().is_some_and(|text| text.len() > TEXT_MAX) {
-        return Err(problem::header(
-            name,
-            &format!("is longer than {TEXT_MAX} characters"),
-        ));
-    }
-    Ok(text)
-}
-
-fn text_of_any_length(headers: &HeaderMap, name: &str) -> Result<Option<String>, Problem> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
         return Ok(None);
@@ -200,9 +201,19 @@ fn text_of_any_length(headers: &HeaderMap, name: &str) -> Result<Option<String>,
     if values.next().is_some() {
         return Err(problem::header(name, "stands there twice"));
     }
+    let text = utf8(name, value)?.trim();
+    if text.len() > TEXT_MAX {
+        return Err(problem::header(
+            name,
+            &format!("is longer than {TEXT_MAX} characters"),
+        ));
+    }
+    Ok(Some(text.to_owned()))
+}
+
+fn utf8<'a>(name: &str, value: &'a HeaderValue) -> Result<&'a str, Problem> {
     let text = std::str::from_utf8(value.as_bytes());
-    let text = text.map_err(|_| problem::header(name, "is not UTF-8"))?;
-    Ok(Some(text.trim().to_owned()))
+    text.map_err(|_| problem::header(name, "is not UTF-8"))
 }
 
 #[cfg(test)]

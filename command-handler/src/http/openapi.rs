@@ -156,7 +156,8 @@ fn add_aggregate(document: &mut OpenApi, info: &AggregateInfo, schemas: &Schemas
         "Asks for something: any command, or a list of them.",
     )
     .description(
-        "A list is decided as one: all of it is accepted, or nothing. `dry_run=true` says what would happen.",
+        "A list is decided as one: all of it is accepted, or nothing. `dry_run=true` says what would happen; \
+        payloads and the state, to who may read the history (`history`, `history-own`).",
     )
     .needs(scopes(info, None))
     .reads(json!({ "oneOf": [any, several] }), examples);
@@ -267,7 +268,7 @@ fn request_parameters() -> [Value; 10] {
         parameter(
             "header",
             "Consistency-Token",
-            "Decide on nothing older than what this token has seen.",
+            "Decide on nothing older than what this token has seen; several, with commas, for all of them.",
             json!({ "type": "string" }),
             Value::Null,
         ),
@@ -441,15 +442,16 @@ fn rehearsed() -> Value {
     json!({
         "type": "object",
         "description": "What would become of a command.",
-        "required": ["command_type", "status", "dry_run", "aggregate", "sequence", "events", "state"],
+        "required": ["command_type", "status", "dry_run", "aggregate", "sequence", "events"],
         "properties": {
             "command_type": text("Its type."),
             "status": { "const": "accepted" },
             "dry_run": { "const": true },
             "aggregate": text("The link to the aggregate."),
             "sequence": sequence(),
-            "events": { "type": "array", "items": { "type": "object" }, "description": "As the history would show them." },
-            "state": { "description": "The state of the aggregate afterwards." },
+            "events": { "type": "array", "items": { "type": "object" }, "description": "As the history would \
+                show them, to who may read it; else with their id, type and sequence alone." },
+            "state": { "description": "The state of the aggregate afterwards, to who may read its history." },
             "consistency_token": text("What was looked at."),
         },
     })

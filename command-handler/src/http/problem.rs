@@ -53,18 +53,22 @@ pub(super) fn malformed_json(error: &serde_json::Error) -> Problem {
 }
 
 pub(super) fn form(info: &AggregateInfo, errors: FormErrors) -> Problem {
-    let problem = Problem::new(
-        StatusCode::BAD_REQUEST,
-        "invalid-command",
-        "The command has not the form that it must have",
-    );
-    let problem = problem.detail(errors.to_string()).next(
+    let problem = not_of_the_form(errors.to_string()).next(
         "see the form of each command, as JSON Schema",
         "GET",
         format!("{}/commands", info.path),
     );
     let add = |problem: Problem, error: foldline_core::FormError| problem.error(error.pointer, error.detail);
     errors.0.into_iter().fold(problem, add)
+}
+
+fn not_of_the_form(detail: String) -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "invalid-command",
+        "The command has not the form that it must have",
+    )
+    .detail(detail)
 }
 
 pub(super) fn header(name: &str, why: &str) -> Problem {
@@ -162,7 +166,7 @@ pub(super) fn not_ready() -> Problem {
     .retry_after(1)
 }
 
-/// The command is not in the log: the client is to send it again.
+/// The command is not in the log: the client is to send it again, or another one in its place.
 pub(super) fn not_taken(reason: &NotTaken) -> Problem {
     let unavailable = |code, title| Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, title);
     match reason {
@@ -172,6 +176,10 @@ pub(super) fn not_taken(reason: &NotTaken) -> Problem {
         NotTaken::Unavailable(_) => unavailable("kafka-unavailable", "Kafka does not take commands")
             .detail(reason.to_string())
             .retry_after(5),
+        NotTaken::Unreadable(_) => not_of_the_form(reason.to_string()).advice(
+            "look at the aggregate's id, at Correlation-Id, Causation-Id and X-Actor, and at the token's \
+                 subject too: they are written into the command",
+        ),
         NotTaken::Bug(why) => {
             error!(why, "a command of the right form cannot be written");
             internal()

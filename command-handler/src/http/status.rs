@@ -69,14 +69,10 @@ fn may_see(api: &Api, caller: &Caller, status: &CommandStatus) -> Result<bool, P
         CommandStatus::Unknown | CommandStatus::Pending => Ok(true),
         CommandStatus::DeadLettered(letter) => {
             // It could not be read, so nobody knows whose it is.
-            let mut names = api
-                .domains
-                .aggregates()
-                .iter()
-                .map(|kind| kind.info().qualified_name());
-            let topic = letter.command.topic.as_str();
-            let is_of = |name: &String| topic.ends_with(&format!("{name}.commands"));
-            Ok(names.any(|name| is_of(&name) && caller.writes_any(&name) == Reach::All))
+            let kinds = api.domains.aggregates().iter();
+            let names = kinds.map(|kind| kind.info().qualified_name());
+            let name = of_topic(names, &letter.command.topic);
+            Ok(name.is_some_and(|name| caller.writes_any(&name) == Reach::All))
         }
         CommandStatus::Decided(result) => {
             let aggregates = api.domains.aggregates();
@@ -98,6 +94,14 @@ fn may_see(api: &Api, caller: &Caller, status: &CommandStatus) -> Result<bool, P
             Ok(reach.has(owner.as_deref()))
         }
     }
+}
+
+/// The aggregate type of a command topic, which is named after it, behind a prefix. Where the name of one type ends another's,
+/// `market.orders` that of `supermarket.orders`, the longer one is meant: the shorter one's scopes are not for it.
+fn of_topic(names: impl Iterator<Item = String>, topic: &str) -> Option<String> {
+    names
+        .filter(|name| topic.ends_with(&format!("{name}.commands")))
+        .max_by_key(String::len)
 }
 
 fn outcome(api: &Api, result: &CommandResult) -> Value {
@@ -151,4 +155,25 @@ fn type_of<'a>(api: &'a Api, result: &CommandResult) -> Option<&'a AggregateInfo
             .any(|(of, _, offset)| of == name && offset == place)
     };
     candidates.into_iter().find(is_there)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_topic;
+
+    #[test]
+    fn a_topic_is_of_the_type_with_the_longest_name_that_ends_it() {
+        let of = |topic: &str| {
+            let names = ["market.orders", "supermarket.orders", "market.stalls"];
+            of_topic(names.map(str::to_owned).into_iter(), topic)
+        };
+        assert_eq!(of("market.orders.commands").as_deref(), Some("market.orders"));
+        assert_eq!(of("t1-market.orders.commands").as_deref(), Some("market.orders"));
+        assert_eq!(
+            of("supermarket.orders.commands").as_deref(),
+            Some("supermarket.orders")
+        );
+        assert_eq!(of("market.orders.events"), None);
+        assert_eq!(of("market.carts.commands"), None);
+    }
 }

@@ -2,10 +2,11 @@
 
 use foldline_command_handler::NotTaken;
 use foldline_core::{Refusal, RefusalKind, Token};
-use serde_json::json;
+use foldline_service::Caller;
+use serde_json::{Value, json};
 
 use super::client::{Client, GOOD};
-use super::engine::Then;
+use super::engine::{Engine, Then};
 
 const TO_ONE: &str = "/parcels/p-1/commands";
 const SEND: &str = r#"{"type": "SendParcel", "weight": 5, "shippingContainer": "/containers/7"}"#;
@@ -169,6 +170,49 @@ async fn a_dry_run_shows_events_and_state_and_hands_nothing_in() {
     let misspelt = client.post("/parcels/p-1/commands?dryrun=true", SEND, &[]).await;
     assert_eq!(misspelt.status, 400);
     assert_eq!(misspelt.body["type"], "/problems/invalid-parameter");
+}
+
+/// What a caller is told of a dry run on a parcel that is ada's.
+async fn rehearsed(subject: &str, scopes: &str) -> Value {
+    let caller = Caller::new(subject, scopes.split(' ').map(str::to_owned));
+    let client = Client::by(Engine::new(Then::Accept(1)), caller);
+    let answer = client.post("/parcels/p-1/commands?dry_run=true", SEND, &[]).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.body
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_payloads_and_state_to_who_may_read_the_history_alone() {
+    for (subject, scopes) in [
+        ("bob", "post.parcels:write post.parcels:history"),
+        ("ada", "post.parcels:write post.parcels:history-own"),
+    ] {
+        let told = rehearsed(subject, scopes).await;
+        assert_eq!(told["events"], json!([{"event_type": "ParcelSent"}]), "{scopes}");
+        assert_eq!(told["state"], json!({"weight": 7}), "{scopes}");
+    }
+    let as_really = json!([{
+        "event_id": "00000000-0000-0000-0000-000000000007", "event_type": "ParcelSent", "sequence": 1,
+    }]);
+    for (subject, scopes) in [
+        ("ada", "post.parcels:write"),
+        ("ada", "post.parcels:write post.parcels:read"),
+        ("bob", "post.parcels:write post.parcels:history-own"),
+        ("bob", "post.parcels:write post.letters:history"),
+    ] {
+        let told = rehearsed(subject, scopes).await;
+        assert_eq!(told["events"], as_really, "{scopes}");
+        assert_eq!(told.get("state"), None, "{scopes}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_engine_could_not_read_back_is_400_and_says_why() {
+    let reason = "a command must not hold that";
+    let then = Then::NotTaken(NotTaken::Unreadable(reason.into()));
+    let answer = Client::when(then).post(TO_ONE, SEND, &[]).await;
+    answer.is_problem(400, "invalid-command", &[]);
+    assert_eq!(answer.body["detail"], reason);
 }
 
 #[tokio::test]

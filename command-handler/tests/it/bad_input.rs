@@ -194,6 +194,13 @@ async fn a_consistency_token_of_another_cluster_is_400() {
             .await;
         answer.is_problem(400, "invalid-consistency-token", &[]);
     }
+    let good = foldline_core::Token::at("here", "post.parcels", 0, 1).to_string();
+    let both = [
+        ("consistency-token", good.as_str()),
+        ("consistency-token", elsewhere.as_str()),
+    ];
+    let answer = client.post("/parcels", GOOD, &both).await;
+    answer.is_problem(400, "invalid-consistency-token", &[]);
     reached_nobody(&client);
 }
 

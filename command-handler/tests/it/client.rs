@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
+use axum::{Extension, Router};
 use foldline_command_handler::http::{Api, documents, routes};
-use foldline_service::{Auth, Health, HttpSettings, Shutdown, app, bind, serve};
+use foldline_service::{Caller, Health, HttpSettings, Shutdown, app, bind, serve};
 use http::{HeaderMap, Request, StatusCode};
 use serde_json::Value;
 use tower::ServiceExt;
@@ -33,6 +33,11 @@ pub struct Answer {
 
 impl Client {
     pub fn of(engine: Engine) -> Self {
+        Self::by(engine, Caller::anyone())
+    }
+
+    /// Whose requests are this caller's, as a guard would have found it.
+    pub fn by(engine: Engine, caller: Caller) -> Self {
         let http = HttpSettings::default();
         let api = Api {
             commands: Box::new(engine.clone()),
@@ -46,8 +51,9 @@ impl Client {
         let health = Health::new(&Shutdown::new(), Vec::new);
         Self {
             app: app(
-                Auth::none()
-                    .guard(routes(api).unwrap())
+                routes(api)
+                    .unwrap()
+                    .layer(Extension(caller))
                     .merge(documents(&domains(), "")),
                 health,
                 &http,

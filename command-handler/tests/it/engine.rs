@@ -133,6 +133,7 @@ impl Commands for Engine {
             result: result(&meta, 1, outcome),
             events: vec![json!({"event_type": "ParcelSent"})],
             state: json!({"weight": 7}),
+            owner: Some("ada".into()),
         };
         Box::pin(async { Ok(rehearsed) })
     }

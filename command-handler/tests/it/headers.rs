@@ -75,6 +75,23 @@ async fn who_and_why_go_into_the_command() {
 }
 
 #[tokio::test]
+async fn several_tokens_are_one_that_has_seen_what_each_of_them_has() {
+    let one = Token::at("here", "post.parcels", 0, 7);
+    let other = Token::at("here", "post.parcels", 1, 3);
+    let mut both = one.clone();
+    both.join(&other);
+    let name = "consistency-token";
+    let (one, other) = (one.to_string(), other.to_string());
+    let in_one_header = format!("{one}, {other}");
+    let in_two = [(name, one.as_str()), (name, other.as_str())];
+    let ways: [&[(&str, &str)]; 2] = [&in_two, &[(name, in_one_header.as_str())]];
+    for headers in ways {
+        let taken = taken_with(headers).await;
+        assert_eq!(taken.meta.consistency_token, Some(both.to_string()));
+    }
+}
+
+#[tokio::test]
 async fn the_client_says_how_long_it_waits() {
     for (prefer, seconds) in [
         ("", 10),

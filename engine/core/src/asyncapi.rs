@@ -58,9 +58,10 @@ struct Topic {
     is_read: bool,
     /// `None` for bytes as they came.
     schema: Option<Value>,
-    headers: &'static [(&'static str, &'static str)],
-    /// Whether every record has these headers.
-    has_all_headers: bool,
+    /// Those that every record has. A reader may fail without one, so what only some have is not among them.
+    headers: &'static [Header],
+    /// Those that a record may have.
+    optional_headers: &'static [Header],
     cleanup: Cleanup,
 }
 
@@ -75,11 +76,14 @@ enum Cleanup {
     Compact,
 }
 
-const TRACE: (&str, &str) = (
+/// A name, and what its value says.
+type Header = (&'static str, &'static str);
+
+const TRACE: Header = (
     "traceparent",
     "The trace that the command came with (W3C), if it had one.",
 );
-const EVENT_HEADERS: [(&str, &str); 8] = [
+const EVENT_HEADERS: [Header; 8] = [
     ("ce_specversion", "CloudEvents, binary mode: 1.0."),
     ("ce_id", "The event's identity."),
     ("ce_source", "The aggregate type, as a path."),
@@ -89,12 +93,27 @@ const EVENT_HEADERS: [(&str, &str); 8] = [
     ("ce_correlationid", "The conversation."),
     ("content-type", "application/vnd.confluent.avro"),
 ];
-const DEAD_LETTER_HEADERS: [(&str, &str); 6] = [
+/// Results that were written before there were the first two have neither.
+const RESULT_HEADERS: [Header; 3] = [
+    ("foldline_outcome", "Accepted or refused, as the record says."),
+    (
+        "foldline_causation",
+        "What caused the command, as the record says, if something did.",
+    ),
+    TRACE,
+];
+const DEAD_LETTER_HEADERS: [Header; 5] = [
     ("__foldline.errors.topic", "Where it was found."),
     ("__foldline.errors.partition", "In which partition."),
     ("__foldline.errors.offset", "At which offset."),
     ("__foldline.errors.stage", "What could not be done: decode."),
     ("__foldline.errors.reason", "Why."),
+];
+const DEAD_LETTER_OPTIONAL_HEADERS: [Header; 2] = [
+    (
+        "__foldline.errors.command_id",
+        "The command's id, if so much could be read.",
+    ),
     (
         "__foldline.errors.left_out",
         "Of a record that has no room here: which of its value, headers and key are missing.",
@@ -113,8 +132,8 @@ fn topics(aggregate: &dyn AggregateType) -> [Topic; 5] {
                 sent twice, it is decided once and answered the same.",
             is_read: true,
             schema: schema(aggregate.command_codec()),
-            headers: &[TRACE],
-            has_all_headers: false,
+            headers: &[],
+            optional_headers: &[TRACE],
             cleanup: Cleanup::Delete,
         },
         Topic {
@@ -125,7 +144,7 @@ fn topics(aggregate: &dyn AggregateType) -> [Topic; 5] {
             is_read: false,
             schema: schema(aggregate.event_codec()),
             headers: &EVENT_HEADERS,
-            has_all_headers: true,
+            optional_headers: &[TRACE],
             cleanup: Cleanup::Never,
         },
         Topic {
@@ -134,8 +153,8 @@ fn topics(aggregate: &dyn AggregateType) -> [Topic; 5] {
             description: "What became of each command: the events that it made, or why it was refused.",
             is_read: false,
             schema: schema(&result_codec(info)),
-            headers: &[TRACE],
-            has_all_headers: false,
+            headers: &[],
+            optional_headers: &RESULT_HEADERS,
             cleanup: Cleanup::Never,
         },
         Topic {
@@ -146,7 +165,7 @@ fn topics(aggregate: &dyn AggregateType) -> [Topic; 5] {
             is_read: false,
             schema: schema(&snapshot_codec(info)),
             headers: &[],
-            has_all_headers: false,
+            optional_headers: &[],
             cleanup: Cleanup::Compact,
         },
         Topic {
@@ -157,7 +176,7 @@ fn topics(aggregate: &dyn AggregateType) -> [Topic; 5] {
             is_read: false,
             schema: None,
             headers: &DEAD_LETTER_HEADERS,
-            has_all_headers: true,
+            optional_headers: &DEAD_LETTER_OPTIONAL_HEADERS,
             cleanup: Cleanup::Delete,
         },
     ]
@@ -198,18 +217,24 @@ impl Topic {
         })
     }
 
-    fn message(&self) -> Value {
-        let headers = self.headers.iter().map(|(name, description)| {
+    fn headers_schema(&self) -> Value {
+        let all = self.headers.iter().chain(self.optional_headers);
+        let all = all.map(|(name, description)| {
             (
                 (*name).to_owned(),
                 json!({ "type": "string", "description": description }),
             )
         });
-        let mut headers = json!({ "type": "object", "properties": headers.collect::<Map<_, _>>() });
-        if self.has_all_headers {
+        let mut schema = json!({ "type": "object", "properties": all.collect::<Map<_, _>>() });
+        if !self.headers.is_empty() {
             let names = self.headers.iter().map(|(name, _)| *name);
-            headers["required"] = names.collect::<Vec<_>>().into();
+            schema["required"] = names.collect::<Vec<_>>().into();
         }
+        schema
+    }
+
+    fn message(&self) -> Value {
+        let headers = self.headers_schema();
         let key = json!({ "type": "string", "description": "The aggregate's id." });
         let mut kafka = json!({ "key": key, "bindingVersion": BINDING });
         let mut message = json!({
@@ -258,5 +283,32 @@ mod tests {
         }
         let events = &document["components"]["messages"]["test_claims_events"];
         assert_eq!(events["payload"]["schema"], *claims.event_codec().schema());
+    }
+
+    #[test]
+    fn a_header_that_only_some_records_have_is_told_and_not_required() {
+        let domains = Domains::new([Domain::new("test").aggregate::<Claim>()]).unwrap();
+        let document = async_api(&domains, "");
+        for (topic, required, optional) in [
+            ("events", "ce_id", "traceparent"),
+            (
+                "commands_dlt",
+                "__foldline.errors.reason",
+                "__foldline.errors.command_id",
+            ),
+            (
+                "commands_dlt",
+                "__foldline.errors.topic",
+                "__foldline.errors.left_out",
+            ),
+        ] {
+            let headers = &document["components"]["messages"][format!("test_claims_{topic}")]["headers"];
+            let names = headers["required"].as_array().unwrap();
+            assert!(names.contains(&required.into()), "{topic}: {headers}");
+            assert!(!names.contains(&optional.into()), "{topic}: {headers}");
+            for name in [required, optional] {
+                assert!(headers["properties"][name].is_object(), "{topic}: {headers}");
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The form of a command as JSON: what can be said of it without knowing any state.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use jsonschema::error::ValidationErrorKind;
@@ -11,7 +12,10 @@ use serde_path_to_error::Segment;
 use crate::CommandType;
 use crate::schema::snake_case;
 
-/// Everything that is wrong with the form of a command.
+/// How many mistakes of a command are told: who has that many sees the others when these are mended.
+const ERRORS_MAX: usize = 100;
+
+/// Everything that is wrong with the form of a command, or the first of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct FormErrors(pub Vec<FormError>);
@@ -26,10 +30,10 @@ pub struct FormError {
 }
 
 impl FormErrors {
-    /// The same mistakes, in the entry of a list.
-    pub(crate) fn under(self, index: usize) -> Self {
+    /// The same mistakes, in an entry of a list or in a field.
+    pub(crate) fn under(self, segment: impl fmt::Display) -> Self {
         let entry = |error: FormError| FormError {
-            pointer: format!("/{index}{}", error.pointer),
+            pointer: format!("/{segment}{}", error.pointer),
             ..error
         };
         Self(self.0.into_iter().map(entry).collect())
@@ -53,7 +57,7 @@ impl FormErrors {
                 Segment::Enum { .. } | Segment::Unknown => {}
             }
         }
-        Self::one(&as_sent(&pointer, sent), error.inner().to_string())
+        Self::one(&Written::new(sent).pointer(&pointer), error.inner().to_string())
     }
 }
 
@@ -99,10 +103,16 @@ impl Forms {
         let mut fields = object.clone();
         // Not `remove`, which would move the last field to its place.
         fields.shift_remove("type");
-        let payload = in_snake_case(&Value::Object(fields));
+        let payload = in_snake_case(&Value::Object(fields))?;
+        let mut written = Written::new(body);
         let errors: Vec<FormError> = validator
             .iter_errors(&payload)
-            .flat_map(|error| errors_of(&error, &payload, body))
+            .flat_map(|error| blame(&error, &payload))
+            .take(ERRORS_MAX)
+            .map(|(pointer, detail)| FormError {
+                pointer: written.pointer(&pointer),
+                detail,
+            })
             .collect();
         if errors.is_empty() {
             Ok((name.to_owned(), json!({ name: payload })))
@@ -143,24 +153,50 @@ impl Forms {
     }
 }
 
-/// Field names in camelCase are taken for the same in snake_case: the talk's own request has `menuItem`.
-fn in_snake_case(value: &Value) -> Value {
+/// Field names in camelCase are taken for the same in snake_case: the talk's own request has `menuItem`. A field that is there
+/// under both is a mistake: one of its values would be dropped in silence.
+fn in_snake_case(value: &Value) -> Result<Value, FormErrors> {
     match value {
-        Value::Object(object) => object
-            .iter()
-            .map(|(name, value)| (snake_case(name), in_snake_case(value)))
-            .collect(),
-        Value::Array(items) => items.iter().map(in_snake_case).collect(),
-        other => other.clone(),
+        Value::Object(fields) => fields_in_snake_case(fields).map(Value::Object),
+        Value::Array(items) => {
+            let entry =
+                |(index, item): (usize, &Value)| in_snake_case(item).map_err(|errors| errors.under(index));
+            items.iter().enumerate().map(entry).collect()
+        }
+        other => Ok(other.clone()),
     }
 }
 
-/// What a validator's error says, each with the pointer to what is to blame as the client wrote it.
-fn errors_of(error: &ValidationError<'_>, payload: &Value, sent: &Value) -> Vec<FormError> {
+fn fields_in_snake_case(fields: &Map<String, Value>) -> Result<Map<String, Value>, FormErrors> {
+    let mut renamed = Map::with_capacity(fields.len());
+    for (name, value) in fields {
+        let value = in_snake_case(value).map_err(|errors| errors.under(escaped(name)))?;
+        if renamed.insert(snake_case(name), value).is_some() {
+            return Err(stands_twice(fields, name));
+        }
+    }
+    Ok(renamed)
+}
+
+fn stands_twice(fields: &Map<String, Value>, name: &str) -> FormErrors {
+    let renamed = snake_case(name);
+    let first = fields.keys().find(|other| snake_case(other) == renamed);
+    let first = first.map_or(name, String::as_str);
+    let detail = format!("{first:?} and {name:?} are one field, which can stand here once");
+    FormErrors::one(&format!("/{}", escaped(name)), detail)
+}
+
+/// A name as a part of a JSON pointer.
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+/// What a validator's error says: pointers into the payload to what is to blame, and what is wrong with it.
+fn blame(error: &ValidationError<'_>, payload: &Value) -> Vec<(String, String)> {
     let at = error.instance_path().to_string();
-    let under = |name: &str| format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
+    let under = |name: &str| format!("{at}/{}", escaped(name));
     let unknown = |name: &String| (under(name), "is no field of this command".to_owned());
-    let blame = match error.kind() {
+    match error.kind() {
         ValidationErrorKind::Required { property } => {
             vec![(
                 under(property.as_str().unwrap_or_default()),
@@ -175,33 +211,55 @@ fn errors_of(error: &ValidationError<'_>, payload: &Value, sent: &Value) -> Vec<
         }
         ValidationErrorKind::Pattern { .. } => vec![(at, "has not the form of such a link".to_owned())],
         _ => vec![(at, error.to_string())],
-    };
-    let written = |(pointer, detail): (String, String)| FormError {
-        pointer: as_sent(&pointer, sent),
-        detail,
-    };
-    blame.into_iter().map(written).collect()
+    }
 }
 
-/// The pointer with each name as the client wrote it.
-fn as_sent(pointer: &str, sent: &Value) -> String {
-    let mut here = Some(sent);
-    let mut found = String::new();
-    for segment in pointer.split('/').skip(1) {
-        let object = here.and_then(Value::as_object);
-        let name = object.and_then(|object| object.keys().find(|name| snake_case(name) == segment));
-        let name = name.map_or(segment, String::as_str);
-        found.push('/');
-        found.push_str(name);
-        here = here.and_then(|here| here.get(name).or_else(|| here.get(name.parse::<usize>().ok()?)));
+/// The names of fields as the client wrote them.
+struct Written<'a> {
+    sent: &'a Value,
+    /// By the pointer to an object: its names, by what they are in snake_case. Made once for an object, because to look through
+    /// its names for each mistake in it takes as long as it has names times mistakes.
+    names: HashMap<String, HashMap<String, &'a str>>,
+}
+
+impl<'a> Written<'a> {
+    fn new(sent: &'a Value) -> Self {
+        Self {
+            sent,
+            names: HashMap::new(),
+        }
     }
-    found
+
+    /// The pointer with each name as the client wrote it.
+    fn pointer(&mut self, pointer: &str) -> String {
+        let mut here = Some(self.sent);
+        let mut found = String::new();
+        for segment in pointer.split('/').skip(1) {
+            let fields = here.and_then(Value::as_object);
+            let name = fields.and_then(|fields| self.name(&found, fields, segment));
+            let name = name.unwrap_or(segment);
+            found.push('/');
+            found.push_str(name);
+            here = here.and_then(|here| here.get(name).or_else(|| here.get(name.parse::<usize>().ok()?)));
+        }
+        found
+    }
+
+    /// The name that is this one in snake_case, in the object that lies there.
+    fn name(&mut self, at: &str, fields: &'a Map<String, Value>, renamed: &str) -> Option<&'a str> {
+        let names = self.names.entry(at.to_owned()).or_insert_with(|| {
+            let names = fields.keys();
+            names.map(|name| (snake_case(name), name.as_str())).collect()
+        });
+        names.get(renamed).copied()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
+    use super::ERRORS_MAX;
     use crate::{Claim, Domain, Domains, FormError};
 
     fn read(body: Value) -> Result<String, Vec<FormError>> {
@@ -241,5 +299,32 @@ mod tests {
             json!({"value": "v", "holder": "a", "coLour": "red"}),
             &["/coLour"],
         );
+    }
+
+    #[test]
+    fn a_field_that_stands_there_in_both_cases_is_refused_by_both_names() {
+        let errors = read(json!({"value": "v", "Value": "w", "holder": "a"})).unwrap_err();
+        let [error] = &errors[..] else {
+            panic!("{errors:?}")
+        };
+        assert_eq!(error.pointer, "/Value");
+        assert!(error.detail.contains(r#""value" and "Value""#), "{error:?}");
+        refused(
+            json!({"value": "v", "holder": [{"menuItem": 1, "menu_item": 2}]}),
+            &["/holder/0/menu_item"],
+        );
+    }
+
+    /// Of the square of so many names, nobody would await the end.
+    #[test]
+    fn of_many_mistakes_the_first_are_told_and_the_others_cost_nothing() {
+        let names = (0..50_000).map(|number| format!("anUnknownField{number}"));
+        let body: Value = names.map(|name| (name, Value::Null)).collect();
+        let errors = read(body).unwrap_err();
+        assert_eq!(errors.len(), ERRORS_MAX);
+        let unknown = errors
+            .iter()
+            .filter(|error| error.pointer.starts_with("/anUnknownField"));
+        assert!(unknown.count() >= ERRORS_MAX - 2, "{errors:?}");
     }
 }

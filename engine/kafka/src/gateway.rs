@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foldline_core::{
-    AggregateId, AggregateType, AnyCommand, CommandMeta, CommandResult, EncodeError, Sequence, State,
+    AggregateId, AggregateType, AnyCommand, CommandMeta, CommandResult, DecodeError, EncodeError, Sequence,
+    State,
 };
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -58,6 +59,9 @@ pub enum SubmitError {
     /// A bug: a command of the type cannot be written by its schema.
     #[error(transparent)]
     Encode(#[from] EncodeError),
+    /// Its worker could not read it, and would set it aside as a dead letter after it was acknowledged.
+    #[error("the command could not be read from its topic: {0}")]
+    Unreadable(#[from] DecodeError),
 }
 
 impl Sender {
@@ -86,12 +90,12 @@ impl Sender {
         begin_wire_format(installed.commands.reader.own_id(), &mut value);
         let begun = value.len();
         aggregate.encode_command(&mut meta, command, &mut value)?;
-        // What its worker will read. What that cannot read either has no outcome.
-        let read = aggregate.decode_command(&value[begun..]);
+        // What its worker will read. What that could not read is refused here: in the log, it would have no outcome.
+        let read = aggregate.decode_command(&value[begun..])?;
         let asked = Asked {
             command_type: meta.command_type.clone(),
             aggregate_id: meta.aggregate_id.clone(),
-            fingerprint: read.map_or(Uuid::nil(), |command| command.fingerprint),
+            fingerprint: read.fingerprint,
             dry_run: meta.dry_run,
         };
         let answer = match aggregate.info().is_internal() {
@@ -162,8 +166,9 @@ impl Gateway {
         };
         let mut datum = Vec::with_capacity(256);
         aggregate.encode_command(&mut meta, command, &mut datum)?;
+        let command = installed.aggregate.decode_command(&datum)?;
         let shared = Arc::clone(&self.shared);
-        let rehearsed = tokio::task::spawn_blocking(move || rehearse(&shared, &installed, &datum)).await;
+        let rehearsed = tokio::task::spawn_blocking(move || rehearse(&shared, &installed, command)).await;
         rehearsed
             .expect("a decision's panic is caught")
             .map_err(SubmitError::Unavailable)
@@ -295,6 +300,31 @@ mod tests {
             assert!(engine(4).is_ok());
             drop(waiting);
             assert!(client(5).is_ok());
+        });
+    }
+
+    #[tokio::test]
+    async fn what_its_worker_could_not_read_is_not_handed_in() {
+        let catalog = catalog();
+        alone(move |broker, runtime| {
+            let waiters = Arc::new(Waiters::new(1));
+            let sender = Sender::new(broker.as_ref(), Arc::clone(&catalog), Arc::clone(&waiters)).unwrap();
+            let customers = catalog.by_name("restaurant.customers").unwrap();
+            let email = "7@example.org".into();
+            let command = AnyCommand::new::<Customer>(CustomerCommand::SignUp { email });
+            let meta = CommandMeta {
+                // What begins a sealed value, which no command may hold.
+                correlation_id: Some("enc1.talk".to_owned()),
+                ..CommandMeta::new(Uuid::from_u128(1), "7".parse().unwrap(), Timestamp(0))
+            };
+            let mut submitted = None;
+            let submit = async {
+                let submit = sender.submit(customers.aggregate.as_ref(), meta, &command, None);
+                submitted = Some(submit.await);
+            };
+            runtime.block_on(WAIT_MAX, pin!(submit));
+            assert!(matches!(submitted, Some(Err(SubmitError::Unreadable(_)))));
+            assert_eq!(waiters.count(), 0);
         });
     }
 }

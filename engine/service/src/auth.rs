@@ -51,7 +51,7 @@ pub struct AuthSettings {
     /// For whom the tokens are: this must be in their `aud`.
     #[arg(long, env = "FOLDLINE_AUTH_AUDIENCE", value_name = "TEXT")]
     pub auth_audience: Option<String>,
-    /// The public keys of the issuer, a JSON Web Key Set: an https URL, or a file.
+    /// The public keys of the issuer, a JSON Web Key Set: an https URL (http on the loopback address alone), or a file.
     #[arg(long, env = "FOLDLINE_AUTH_JWKS", value_name = "URL|FILE")]
     pub auth_jwks: Option<String>,
     /// The algorithms that tokens may be signed with. Those with a shared secret (HS256 and its like) are none.

@@ -9,7 +9,7 @@ use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
@@ -19,6 +19,11 @@ use tracing::{Level, error, info_span};
 use crate::rate_limit::{Limits, limited};
 use crate::trace::{TRACEPARENT, trace_id, trace_id_of, traced};
 use crate::{Health, Problem, RateLimit, parse_duration};
+
+/// Those of RFC 9110 and RFC 5789, which OpenTelemetry has as values of `http.request.method`; any other is `_OTHER` there.
+const METHODS: [&str; 9] = [
+    "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
+];
 
 /// Limits of an HTTP surface.
 #[derive(Debug, Clone, clap::Args)]
@@ -176,9 +181,16 @@ async fn with_text(problem: Problem, response: &mut Response) -> Problem {
     }
 }
 
+/// Each value of a label is a time series that is kept until the process ends, so clients must not make up methods of
+/// their own there.
+fn method_label(method: &Method) -> &'static str {
+    let mut known = METHODS.into_iter();
+    known.find(|known| *known == method.as_str()).unwrap_or("_OTHER")
+}
+
 async fn measured(request: Request, next: Next) -> Response {
     let start = Instant::now();
-    let method = request.method().to_string();
+    let method = method_label(request.method());
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or_else(|| "none".to_owned(), |route| route.as_str().to_owned());
     let response = next.run(request).await;
@@ -191,4 +203,21 @@ async fn measured(request: Request, next: Next) -> Response {
     )
     .record(start.elapsed());
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::{METHODS, method_label};
+
+    #[test]
+    fn a_method_that_a_client_makes_up_has_no_label_of_its_own() {
+        for known in METHODS {
+            assert_eq!(method_label(&known.parse::<Method>().unwrap()), known);
+        }
+        for made_up in ["BREW", "get", "X-1"] {
+            assert_eq!(method_label(&made_up.parse::<Method>().unwrap()), "_OTHER");
+        }
+    }
 }

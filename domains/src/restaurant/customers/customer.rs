@@ -7,6 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::email::{folded, is_email};
 use super::{CustomerCommand, CustomerEvent, CustomerRejection};
 
+/// How many addresses a customer has at most. With all of them, and each text as long as it may be and sealed, a snapshot of the
+/// customer stays well below the megabyte that Kafka takes as one record; one that did not would end those of its partition.
+pub const ADDRESSES_MAX: usize = 100;
+/// How many characters a nickname has at most.
+pub const NICKNAME_MAX: usize = 100;
+/// How many characters a location has at most.
+pub const LOCATION_MAX: usize = 500;
+
 /// A customer, as the fold of the customer's events.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub enum Customer {
@@ -81,7 +89,10 @@ impl Aggregate for Customer {
         let Ok(profile) = self.profile() else {
             return vec!["SignUp"];
         };
-        let mut possible = vec!["ChangeEmail", "AddAddress"];
+        let mut possible = vec!["ChangeEmail"];
+        if profile.addresses.len() < ADDRESSES_MAX {
+            possible.push("AddAddress");
+        }
         if !profile.verified {
             possible.push("VerifyEmail");
         }
@@ -111,6 +122,7 @@ impl Customer {
         if self.profile().is_ok() {
             return Err(CustomerRejection::AlreadySignedUp);
         }
+        // Whoever knows the command's id can make it too: what it proves is said in the module's documentation.
         let token = context.new_id(0).to_string();
         Ok(vec![CustomerEvent::CustomerSignedUp { email, token }])
     }
@@ -144,8 +156,18 @@ impl Customer {
         if is_blank(&location) {
             return Err(CustomerRejection::EmptyLocation);
         }
-        if self.profile()?.addresses.contains_key(&nickname) {
+        if is_longer(&nickname, NICKNAME_MAX) {
+            return Err(CustomerRejection::NicknameTooLong);
+        }
+        if is_longer(&location, LOCATION_MAX) {
+            return Err(CustomerRejection::LocationTooLong);
+        }
+        let addresses = &self.profile()?.addresses;
+        if addresses.contains_key(&nickname) {
             return Err(CustomerRejection::NicknameTaken);
+        }
+        if addresses.len() >= ADDRESSES_MAX {
+            return Err(CustomerRejection::TooManyAddresses);
         }
         Ok(vec![CustomerEvent::AddressAdded { nickname, location }])
     }
@@ -181,6 +203,11 @@ impl Profile {
 
 fn is_blank(value: &Personal) -> bool {
     value.text().is_none_or(|text| text.trim().is_empty())
+}
+
+fn is_longer(value: &Personal, characters_max: usize) -> bool {
+    let text = value.text();
+    text.is_some_and(|text| text.chars().count() > characters_max)
 }
 
 fn checked(email: &Personal) -> Result<Personal, CustomerRejection> {

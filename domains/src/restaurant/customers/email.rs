@@ -1,3 +1,6 @@
+/// How many characters an email has at most: as many as SMTP carries (RFC 5321). It is a part of the customer's snapshot.
+pub(super) const EMAIL_MAX: usize = 254;
+
 /// An email for comparison: equal emails are equal text.
 ///
 /// Each letter goes to lower case, to upper case and back, which makes `ς` and `σ` one, and `ẞ`, `ß` and `SS`.
@@ -12,12 +15,13 @@ pub fn folded(email: &str) -> String {
 pub(super) fn is_email(text: &str) -> bool {
     let sides = text.rsplit_once('@');
     let has_both = sides.is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
-    has_both && !text.contains(|letter: char| letter.is_whitespace() || letter.is_control())
+    let has_gap = text.contains(|letter: char| letter.is_whitespace() || letter.is_control());
+    has_both && !has_gap && text.chars().count() <= EMAIL_MAX
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{folded, is_email};
+    use super::{EMAIL_MAX, folded, is_email};
 
     #[test]
     fn emails_that_differ_in_case_are_the_same() {
@@ -33,6 +37,13 @@ mod tests {
         for bad in ["", "ada", "@", "ada@", "@example.org", "a da@x", "ada@x\n"] {
             assert!(!is_email(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_email_is_no_longer_than_mail_can_carry() {
+        let of_length = |length: usize| format!("{}@x", "é".repeat(length - 2));
+        assert!(is_email(&of_length(EMAIL_MAX)));
+        assert!(!is_email(&of_length(EMAIL_MAX + 1)));
     }
 
     #[test]

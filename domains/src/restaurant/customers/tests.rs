@@ -7,7 +7,10 @@ use super::CustomerCommand::{AddAddress, ChangeEmail, RemoveAddress, SignUp, Ver
 use super::CustomerEvent::{
     AddressAdded, AddressRemoved, CustomerEmailChanged, CustomerEmailVerified, CustomerSignedUp,
 };
-use super::{Customer, CustomerCommand, CustomerEvent, CustomerRejection, Customers};
+use super::{
+    ADDRESSES_MAX, Customer, CustomerCommand, CustomerEvent, CustomerRejection, Customers, LOCATION_MAX,
+    NICKNAME_MAX,
+};
 use crate::restaurant::table::every_command_in_every_state;
 
 const ADA: &str = "Ada@example.org";
@@ -182,6 +185,52 @@ fn an_address_has_a_nickname_and_a_location() {
 }
 
 #[test]
+fn a_nickname_and_a_location_have_only_so_many_characters() {
+    let add_to_one = |nickname: &str, location: &str| {
+        given::<Customer>([signed_up("t")])
+            .when(add(nickname, location))
+            .decided()
+    };
+    // Characters, not bytes.
+    let of_length = |length: usize| "é".repeat(length);
+    assert!(add_to_one(&of_length(NICKNAME_MAX), &of_length(LOCATION_MAX)).is_ok());
+    assert_eq!(
+        add_to_one(&of_length(NICKNAME_MAX + 1), "1 Main St"),
+        Err(CustomerRejection::NicknameTooLong)
+    );
+    assert_eq!(
+        add_to_one("home", &of_length(LOCATION_MAX + 1)),
+        Err(CustomerRejection::LocationTooLong)
+    );
+}
+
+#[test]
+fn the_largest_customer_has_room_in_a_record() {
+    let address = |number: usize| AddressAdded {
+        nickname: format!("{number:03}{}", "🍕".repeat(NICKNAME_MAX - 3)).into(),
+        location: "🍕".repeat(LOCATION_MAX).into(),
+    };
+    let events = std::iter::once(signed_up("t")).chain((0..ADDRESSES_MAX).map(address));
+    let state = serde_json::to_string(&given::<Customer>(events).state()).unwrap();
+    // What is sealed is a third longer, and a record has room for 900 KiB.
+    assert!(state.len() * 2 < 900 * 1024, "{}", state.len());
+}
+
+#[test]
+fn a_customer_has_only_so_many_addresses_until_one_is_removed() {
+    let full = (1..=ADDRESSES_MAX).map(|number| added(&number.to_string()));
+    let full: Vec<_> = std::iter::once(signed_up("t")).chain(full).collect();
+    given::<Customer>(full.clone())
+        .when(add("home", "1 Main St"))
+        .then_rejects(CustomerRejection::TooManyAddresses);
+    let possible = given::<Customer>(full.clone()).state().possible();
+    assert!(!possible.contains(&"AddAddress"), "{possible:?}");
+    given::<Customer>(full.into_iter().chain([removed("1")]))
+        .when(add("home", "1 Main St"))
+        .then([added("home")]);
+}
+
+#[test]
 fn a_nickname_is_unique_among_the_customers_addresses() {
     given::<Customer>([signed_up("t"), added("home")])
         .when(add("home", "2 Side St"))
@@ -254,10 +303,13 @@ fn the_codes_are_those_of_its_rejections() {
         CustomerRejection::InvalidEmail,
         CustomerRejection::EmptyNickname,
         CustomerRejection::EmptyLocation,
+        CustomerRejection::NicknameTooLong,
+        CustomerRejection::LocationTooLong,
         CustomerRejection::AlreadySignedUp,
         CustomerRejection::NotSignedUp,
         CustomerRejection::WrongToken,
         CustomerRejection::NicknameTaken,
+        CustomerRejection::TooManyAddresses,
         CustomerRejection::NoSuchAddress,
     ];
     assert_eq!(all.map(|rejection| rejection.code()), CustomerRejection::CODES);

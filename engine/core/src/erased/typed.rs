@@ -318,8 +318,8 @@ impl<A: Aggregate> AggregateType for Typed<A> {
             });
         }
         set.clone_into(&mut meta.command_type);
-        let fingerprint = fingerprint(&meta, &commands)
-            .map_err(|error| DecodeError::OtherRecord(error.to_string()))?;
+        let fingerprint =
+            fingerprint(&meta, &commands).map_err(|error| DecodeError::OtherRecord(error.to_string()))?;
         Ok(DecodedCommand {
             meta,
             command: AnyCommand(Box::new(commands)),
@@ -502,6 +502,10 @@ mod tests {
         });
         assert_eq!(before, of(today(None, notes.clone())));
         assert_ne!(before, of(today(Some(7), notes)));
-        assert_ne!(before, of(today(None, vec![Some(1)])), "what a list has is no field");
+        assert_ne!(
+            before,
+            of(today(None, vec![Some(1)])),
+            "what a list has is no field"
+        );
     }
 }

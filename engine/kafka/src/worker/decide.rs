@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::in_flight::InFlight;
 use super::intake::{Content, Taken};
-use super::outcome::{Made, now, repeat};
+use super::outcome::{Made, now, repeated, reused};
 use super::reserve::{Reservations, Want};
 use super::subjects::NewKeys;
 use super::{BatchError, Cache, Shared, Worker};
@@ -211,10 +211,16 @@ impl<'a> Deciding<'a> {
             true => None,
             false => self.earlier(&installed, taken.slice, command.meta.command_id, so_far)?,
         };
-        if let Some(earlier) = earlier {
-            return Ok(made(repeat(taken, command, earlier, self.now)));
-        }
         let key = (installed.index, command.meta.aggregate_id.clone());
+        if let Some(earlier) = earlier {
+            if earlier.fingerprint == command.fingerprint {
+                return Ok(made(repeated(taken, earlier)));
+            }
+            let loaded = self.load(&installed, &key)?;
+            let sequence = loaded.known.sequence;
+            self.put_back(key, loaded);
+            return Ok(made(reused(taken, command, &earlier, sequence, self.now)));
+        }
         let loaded = self.load(&installed, &key)?;
         let sequence = loaded.known.sequence;
         let outcome = match self.not_now(&installed, &command.meta, sequence)? {

@@ -23,6 +23,18 @@ pub(super) struct Made {
     pub(super) rehearsed: Option<(Vec<Recorded>, State)>,
 }
 
+impl Made {
+    /// An outcome without events.
+    fn nothing_new(result: CommandResult) -> Self {
+        Self {
+            result,
+            events: Vec::new(),
+            released: Vec::new(),
+            rehearsed: None,
+        }
+    }
+}
+
 /// An event, and the record that it becomes.
 pub(super) struct Recorded {
     pub(super) meta: EventMeta,
@@ -132,35 +144,29 @@ pub(super) fn begun(schema_id: u32) -> Vec<u8> {
     value
 }
 
-/// The answer that was given before, once more; or a no, if under this id something else was asked.
-pub(super) fn repeat(
+/// The answer that was given before, once more.
+pub(super) fn repeated(taken: &Taken, earlier: CommandResult) -> Made {
+    Made::nothing_new(CommandResult {
+        command_offset: taken.offset,
+        replayed: true,
+        ..earlier
+    })
+}
+
+/// A no: under this id something else was asked before.
+pub(super) fn reused(
     taken: &Taken,
     command: &DecodedCommand,
-    earlier: CommandResult,
+    earlier: &CommandResult,
+    sequence: Sequence,
     now: Timestamp,
 ) -> Made {
-    let result = if earlier.fingerprint == command.fingerprint {
-        CommandResult {
-            replayed: true,
-            ..earlier
-        }
-    } else {
-        let detail = format!(
-            "{} was the id of another command, a {}",
-            earlier.command_id, earlier.command_type
-        );
-        let refusal = Refusal::engine("command-id-reused", RefusalKind::CommandId, detail);
-        blank(taken, command, earlier.sequence, now).with(Outcome::Refused(refusal))
-    };
-    Made {
-        result: CommandResult {
-            command_offset: taken.offset,
-            ..result
-        },
-        events: Vec::new(),
-        released: Vec::new(),
-        rehearsed: None,
-    }
+    let detail = format!(
+        "{} was the id of another command, a {}",
+        earlier.command_id, earlier.command_type
+    );
+    let refusal = Refusal::engine("command-id-reused", RefusalKind::CommandId, detail);
+    Made::nothing_new(blank(taken, command, sequence, now).with(Outcome::Refused(refusal)))
 }
 
 fn blank(taken: &Taken, command: &DecodedCommand, sequence: Sequence, now: Timestamp) -> CommandResult {

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use foldline_core::personal::reveal;
-use foldline_core::{CommandResult, EventMeta};
+use foldline_core::{CommandResult, DecodedCommand, EventMeta};
 use lru::LruCache;
 use serde_json::Value;
 
@@ -22,18 +22,17 @@ pub struct Rehearsed {
     pub events: Vec<(EventMeta, Value)>,
     /// The aggregate's state afterwards; `Null` if it would be refused.
     pub state: Value,
+    /// Whose the aggregate is, by that state: who asks may not be the one who reads it.
+    pub owner: Option<String>,
 }
 
 /// Decides on what is known in this process. An error is a passing one, as text.
 pub(crate) fn rehearse(
     shared: &Shared,
     installed: &Arc<Installed>,
-    datum: &[u8],
+    command: DecodedCommand,
 ) -> Result<Rehearsed, String> {
     let aggregate = &installed.aggregate;
-    let command = aggregate
-        .decode_command(datum)
-        .map_err(|error| error.to_string())?;
     let slice = installed.slice_of(&command.meta.aggregate_id);
     let content = Content::Command(Box::new(command));
     let taken = Taken {
@@ -61,10 +60,13 @@ pub(crate) fn rehearse(
     let [Decision::Made(made)] = decisions else {
         unreachable!("it was put in above")
     };
-    let (events, state) = match made.rehearsed {
-        // Who asks is the one who would be told.
-        Some((events, state)) => (events, reveal(|| aggregate.state_json(&state))),
-        None => (Vec::new(), Value::Null),
+    let (events, state, owner) = match made.rehearsed {
+        // Opened, as a read would show it: the HTTP layer leaves it out for who may not read it.
+        Some((events, state)) => {
+            let owner = aggregate.owner(&state, &made.result.aggregate_id);
+            (events, reveal(|| aggregate.state_json(&state)), owner)
+        }
+        None => (Vec::new(), Value::Null, None),
     };
     let shown = events
         .into_iter()
@@ -72,6 +74,7 @@ pub(crate) fn rehearse(
     Ok(Rehearsed {
         events: shown.collect(),
         state,
+        owner,
         result: made.result,
     })
 }

@@ -2,6 +2,7 @@
 //! read again, and so has their age.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -44,6 +45,11 @@ pub enum KeysError {
     /// No key in it can check a signature.
     #[error("no key in the JSON Web Key Set can check a signature")]
     NoKey,
+    /// Anybody on the way could put keys of their own into it.
+    #[error(
+        "--auth-jwks can be an http:// URL on the loopback address alone: give an https:// URL, or a file"
+    )]
+    PlainUrl,
 }
 
 /// Where the keys are.
@@ -79,13 +85,17 @@ pub(super) struct Keys {
 
 #[derive(Default)]
 struct Known {
-    keys: Arc<ById>,
+    /// Those of the last set that could be read, which may be none; `None` before the first one.
+    keys: Option<Arc<ById>>,
     fresh_until: Option<Instant>,
     tried_at: Option<Instant>,
 }
 
 impl Source {
     pub(super) fn url(url: &str) -> Result<Self, KeysError> {
+        if url.starts_with("http://") && !is_loopback(url) {
+            return Err(KeysError::PlainUrl);
+        }
         // An issuer that sends us elsewhere is not the one that was set.
         let client = reqwest::Client::builder()
             .timeout(ANSWER_MAX)
@@ -116,6 +126,17 @@ impl Source {
     }
 }
 
+/// Whether nobody is on the way between us and the host.
+fn is_loopback(url: &str) -> bool {
+    let url = reqwest::Url::parse(url).ok();
+    let host = url.as_ref().and_then(|url| url.host_str()).unwrap_or_default();
+    // An IPv6 address stands in brackets.
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let address = address.parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// The keys that can check a signature. An issuer that has withdrawn all has none.
 fn by_id(bytes: &[u8]) -> Result<ById, KeysError> {
     // One by one: a key of a kind that we do not know must not take the others with it.
     #[derive(serde::Deserialize)]
@@ -127,19 +148,14 @@ fn by_id(bytes: &[u8]) -> Result<ById, KeysError> {
     let keys = keys.filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
     let set = JwkSet { keys: keys.collect() };
     let keys = set.keys.iter().filter(|jwk| checks_signatures(jwk));
-    let keys: ById = keys
-        .filter_map(|jwk| {
-            let key = Key {
-                key: DecodingKey::from_jwk(jwk).ok()?,
-                algorithm: jwk.common.key_algorithm.and_then(|name| name.try_into().ok()),
-            };
-            Some((jwk.common.key_id.clone().unwrap_or_default(), Arc::new(key)))
-        })
-        .collect();
-    if keys.is_empty() {
-        return Err(KeysError::NoKey);
-    }
-    Ok(keys)
+    let keys = keys.filter_map(|jwk| {
+        let key = Key {
+            key: DecodingKey::from_jwk(jwk).ok()?,
+            algorithm: jwk.common.key_algorithm.and_then(|name| name.try_into().ok()),
+        };
+        Some((jwk.common.key_id.clone().unwrap_or_default(), Arc::new(key)))
+    });
+    Ok(keys.collect())
 }
 
 /// A secret in a set of public keys is a mistake, and would let everybody sign who can read the set.
@@ -176,11 +192,14 @@ impl Keys {
         }
     }
 
-    /// Reads the keys if they are in a file: a file that cannot be read will not come by itself.
+    /// Reads the keys if they are in a file: one that cannot be read, or has none, will not get better by itself.
     pub(super) async fn check_file(&self) -> Result<(), KeysError> {
-        match self.source {
-            Source::File(_) => self.source.read().await.map(|_| ()),
-            Source::Url { .. } => Ok(()),
+        if let Source::Url { .. } = self.source {
+            return Ok(());
+        }
+        match self.source.read().await?.is_empty() {
+            true => Err(KeysError::NoKey),
+            false => Ok(()),
         }
     }
 
@@ -190,11 +209,9 @@ impl Keys {
             return Ok(key);
         }
         let failed = self.read_anew(id).await;
-        let keys = Arc::clone(&self.known().keys);
-        match (find(&keys, id), failed) {
-            (Some(key), _) => Ok(key),
-            (None, Some(why)) if keys.is_empty() => Err(NoKey::Away(why)),
-            (None, _) => Err(NoKey::Unknown),
+        match &self.known().keys {
+            Some(keys) => find(keys, id).ok_or(NoKey::Unknown),
+            None => Err(NoKey::Away(failed.unwrap_or_default())),
         }
     }
 
@@ -206,7 +223,8 @@ impl Keys {
     fn fresh(&self, id: Option<&str>) -> Option<Arc<Key>> {
         let known = self.known();
         let is_fresh = known.fresh_until.is_some_and(|until| Instant::now() < until);
-        find(&known.keys, id).filter(|_| is_fresh)
+        let keys = known.keys.as_ref().filter(|_| is_fresh)?;
+        find(keys, id)
     }
 
     /// Reads them, unless that was tried a moment ago. Says what went wrong.
@@ -221,11 +239,19 @@ impl Keys {
             self.known().tried_at = tried_at;
             return Some("they could not be read a moment ago".to_owned());
         }
-        match self.source.read().await {
+        let read = self.source.read().await;
+        // Once more, because it may have taken as long as two readings are apart: those who wait behind it would each read
+        // again, one after the other. What was noted before it counts for a request that is given up meanwhile.
+        self.known().tried_at = Some(Instant::now());
+        match read {
             Ok(keys) => {
+                if keys.is_empty() {
+                    warn!("the issuer has no key that can check a signature: no token is good");
+                }
                 info!(keys = keys.len(), "the keys of the issuer were read");
                 let mut known = self.known();
-                known.keys = Arc::new(keys);
+                // Also if there is none: what the issuer has withdrawn is not to be believed because nothing replaces it.
+                known.keys = Some(Arc::new(keys));
                 known.fresh_until = Some(Instant::now() + self.age_max);
                 None
             }

@@ -1,8 +1,9 @@
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
 use axum::routing::get;
+use futures_util::future::join_all;
 use http::Request;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{EncodingKey, Header, encode};
@@ -254,6 +255,62 @@ async fn an_unknown_key_has_the_keys_read_again_but_not_each_time() {
         keys(moment, moment).get(Some("b")).await,
         Err(NoKey::Away(_))
     ));
+}
+
+#[tokio::test]
+async fn an_issuer_that_withdraws_its_last_key_is_not_believed_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let jwks = folder.path().join("jwks.json");
+    let signer = Signer::new("a");
+    write(&jwks, &[&signer]);
+    let moment = Duration::ZERO;
+    let keys = Keys::new(Source::File(jwks.clone())).read_at_most(moment, moment);
+    assert!(keys.get(Some("a")).await.is_ok());
+    write(&jwks, &[]);
+    assert!(matches!(keys.get(Some("a")).await, Err(NoKey::Unknown)));
+    // Nor is it when it cannot be asked again.
+    std::fs::remove_file(&jwks).unwrap();
+    assert!(matches!(keys.get(Some("a")).await, Err(NoKey::Unknown)));
+    write(&jwks, &[&signer]);
+    assert!(keys.get(Some("a")).await.is_ok());
+}
+
+#[tokio::test]
+async fn who_waits_behind_a_reading_that_fails_is_told_with_it() {
+    // The kernel takes connections to it, and nobody answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/jwks.json", silent.local_addr().unwrap());
+    let patience = Duration::from_millis(500);
+    let client = reqwest::Client::builder().timeout(patience).build().unwrap();
+    let keys = Keys::new(Source::Url { client, url }).read_at_most(patience, patience);
+    let start = Instant::now();
+    let told = join_all((0..20).map(|_| keys.get(Some("a")))).await;
+    assert!(told.iter().all(|told| matches!(told, Err(NoKey::Away(_)))));
+    // One after the other, they would have taken 20 times its patience.
+    assert!(start.elapsed() < 10 * patience, "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn keys_come_over_a_plain_connection_from_this_machine_alone() {
+    for taken in [
+        "https://id.example.org/jwks.json",
+        "http://127.0.0.1:8000/jwks.json",
+        "http://[::1]:8000/jwks.json",
+        "http://localhost/jwks.json",
+    ] {
+        assert!(Source::url(taken).is_ok(), "{taken}");
+    }
+    for refused in [
+        "http://id.example.org/jwks.json",
+        "http://10.0.0.1/jwks.json",
+        "http://localhost.example.org/jwks.json",
+        "http://127.0.0.1.example.org/jwks.json",
+        "http://127.0.0.1@example.org/jwks.json",
+        "http://",
+    ] {
+        let error = Source::url(refused).err();
+        assert!(matches!(error, Some(KeysError::PlainUrl)), "{refused}");
+    }
 }
 
 #[tokio::test]
