@@ -55,8 +55,8 @@ pub struct Settings {
     #[command(flatten)]
     pub kafka: KafkaSettings,
 
-    /// Where the view database, views.db, is kept. It can be removed while the projector is stopped: everything
-    /// in it is built anew from the events.
+    /// Where the view database, views.db, is kept. It can be removed while the projector and the query API are stopped:
+    /// everything in it is built anew from the events.
     #[arg(
         long,
         env = "FOLDLINE_PROJECTOR_DATA_DIR",

@@ -113,13 +113,12 @@ fn with_patience<T>(mut attempt: impl FnMut() -> Result<T, StepError>) -> Result
     attempt()
 }
 
-/// A lock or a full disk may pass. A successor, a corrupt row or a checkpoint out of step does not.
+/// A lock or a full disk may pass. A successor, a damaged file or a checkpoint out of step does not.
 fn may_pass(error: &StepError) -> bool {
-    let store = match error {
-        StepError::Load(error) | StepError::Commit(CommitError::Store(error)) => error,
-        StepError::Commit(_) => return false,
-    };
-    matches!(store, StoreError::Database(_))
+    match error {
+        StepError::Load(error) | StepError::Commit(CommitError::Store(error)) => error.may_pass(),
+        StepError::Commit(_) => false,
+    }
 }
 
 #[cfg(test)]
@@ -128,9 +127,9 @@ mod tests {
     use std::path::Path;
 
     use foldline_core::AggregateId;
-    use foldline_views::{CommitError, Row, Snapshot, SqliteStore, ViewStore, ViewWriter};
+    use foldline_views::{CommitError, Row, Snapshot, SqliteStore, StoreError, ViewStore, ViewWriter};
 
-    use super::{StepError, catch_up};
+    use super::{StepError, catch_up, with_patience};
     use crate::Projector;
     use crate::toy::{Log, Memory, Spec, TabEvent, bar};
 
@@ -211,6 +210,21 @@ mod tests {
         let done = catch_up(&mut projector, &mut memory, records(&log)).unwrap();
         assert_eq!((done.events, memory.failures, memory.commits), (2, 0, 1));
         assert_eq!(memory.history.len(), 2);
+    }
+
+    #[test]
+    fn a_damaged_database_is_not_tried_again() {
+        let mut tries = 0;
+        let ended = with_patience(|| -> Result<(), StepError> {
+            tries += 1;
+            let damaged = StoreError::Corrupt {
+                what: "what nobody can read".to_owned(),
+                place: "views.db".to_owned(),
+            };
+            Err(damaged.into())
+        });
+        assert!(ended.is_err());
+        assert_eq!(tries, 1);
     }
 
     #[test]

@@ -133,9 +133,13 @@ async fn a_view_database_that_is_none_is_named_and_is_made_again_once_it_is_remo
     system.stop(Service::QueryApi).await;
     system.stop(Service::Projector).await;
     let database = system.views_folder().join("views.db");
-    let mut file = fs::OpenOptions::new().write(true).open(&database).expect("it is there");
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .open(&database)
+        .expect("it is there");
     file.seek(SeekFrom::Start(0)).expect("it begins");
-    file.write_all(b"This was a database.").expect("it can be written");
+    file.write_all(b"This was a database.")
+        .expect("it can be written");
     drop(file);
 
     system.launch(Service::Projector);

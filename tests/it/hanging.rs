@@ -31,7 +31,10 @@ fn hang(system: &System, raw: &Raw) -> BaseProducer {
     let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&topic).partition(raw.partition);
     record.key = raw.key.as_deref();
     record.payload = raw.value.as_deref();
-    producer.send(record).map_err(|(error, _)| error).expect("it is queued");
+    producer
+        .send(record)
+        .map_err(|(error, _)| error)
+        .expect("it is queued");
     producer.flush(REQUEST_MAX).expect("it is in the log");
     producer
 }

@@ -64,6 +64,12 @@ impl Person {
         self.write.send(request.bearer_auth(&self.token)).await
     }
 
+    async fn dry_run(&self, path: &str, command: Value) -> Answer {
+        let path = format!("{path}/commands?dry_run=true");
+        let request = self.write.request(Method::POST, &path).json(&command);
+        self.write.send(request.bearer_auth(&self.token)).await
+    }
+
     async fn get(&self, path: &str, seen: &str) -> Answer {
         let request = self
             .read
@@ -231,7 +237,35 @@ async fn a_customer_sees_and_commands_what_is_its_own_and_staff_all() {
     possible(&bob).await.expect_problem(403, "forbidden");
     possible(&ada).await.expect(200);
 
+    let clerk = guarded.person("clerk", "restaurant.orders:write restaurant.orders:read");
+    dry_runs(&staff, &ada, &clerk).await;
     reads(&staff, &ada, &bob, &seen).await;
+}
+
+/// A dry run shows what the history would, to who may read that, and else what the answer to a real command does.
+async fn dry_runs(staff: &Person, ada: &Person, clerk: &Person) {
+    let is_told = |answer: Answer| {
+        let answer = answer.expect(200);
+        let has_state = answer.body.get("state").is_some();
+        let event = &answer.body["events"][0];
+        assert!(
+            event["event_type"].is_string() && event["sequence"].is_i64(),
+            "{answer:?}"
+        );
+        assert_eq!(event.get("payload").is_some(), has_state, "{answer:?}");
+        has_state
+    };
+    let cancel = json!({"type": "CancelOrder"});
+    for (person, reads_history) in [(staff, true), (ada, true), (clerk, false)] {
+        let answer = person.dry_run("/orders/o-ada", cancel.clone()).await;
+        assert_eq!(is_told(answer), reads_history);
+    }
+    // The token of the new email would be in both.
+    let change = json!({"type": "ChangeEmail", "email": "ada@example.com"});
+    for (person, reads_history) in [(staff, true), (ada, false)] {
+        let answer = person.dry_run("/customers/ada", change.clone()).await;
+        assert_eq!(is_told(answer), reads_history);
+    }
 }
 
 /// Every read of an order that the document lists, and the lists that it is in.
@@ -326,6 +360,30 @@ async fn a_scope_of_one_type_of_command_is_good_for_no_other() {
     adds.command("/menu/items/other", both)
         .await
         .expect_problem(403, "forbidden");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_begins_a_sealed_value_is_refused_wherever_a_command_would_hold_it() {
+    let guarded = guarded().await;
+    let [chef, eve] = ["chef", "enc1.eve"].map(|name| guarded.person(name, STAFF));
+    let tart =
+        json!({"type": "AddMenuItem", "description": "Tart", "price": {"amount": 5, "currency": "EUR"}});
+    for query in ["", "?dry_run=true"] {
+        for (person, id, header) in [
+            (&chef, "tart", Some("Correlation-Id")),
+            (&chef, "tart", Some("Causation-Id")),
+            (&chef, "enc1.tart", None),
+            (&eve, "tart", None),
+        ] {
+            let path = format!("/menu/items/{id}/commands{query}");
+            let mut request = person.write.request(Method::POST, &path).json(&tart);
+            if let Some(header) = header {
+                request = request.header(header, "enc1.talk");
+            }
+            let answer = person.write.send(request.bearer_auth(&person.token)).await;
+            answer.expect_problem(400, "invalid-command");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,11 +35,7 @@ fn drawn(chance: &mut Chance) -> Vec<Part> {
 
 async fn start(part: Part, stack: &mut Stack, system: &mut System) {
     match part {
-        Part::Broker => stack
-            .broker_mut()
-            .start(&Quiet)
-            .await
-            .expect("the broker starts"),
+        Part::Broker => stack.broker_mut().start(&Quiet).await.expect("the broker starts"),
         Part::Registry => stack
             .registry_mut()
             .start(&Quiet)
@@ -50,7 +46,9 @@ async fn start(part: Part, stack: &mut Stack, system: &mut System) {
             // It is up before the next part is: else it would hardly have been early.
             let client = Client::new(&system.url(service));
             eventually("it answers", PATIENCE, async || {
-                let asked = client.try_send(client.request(reqwest::Method::GET, "/livez")).await;
+                let asked = client
+                    .try_send(client.request(reqwest::Method::GET, "/livez"))
+                    .await;
                 asked.ok().filter(|answer| answer.status == 200)
             })
             .await;

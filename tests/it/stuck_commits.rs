@@ -32,7 +32,9 @@ async fn a_commit_that_does_not_come_back_holds_a_command_up_for_seconds_and_it_
     let key = Uuid::now_v7().to_string();
     let asked_at = Instant::now();
     let answer = eventually("the command is answered", AGAIN_WITHIN, async || {
-        let request = write.request(Method::POST, "/menu/items").json(&item("meanwhile"));
+        let request = write
+            .request(Method::POST, "/menu/items")
+            .json(&item("meanwhile"));
         let answer = write.send(request.header("Idempotency-Key", &key)).await;
         (answer.status == 201).then_some(answer)
     })

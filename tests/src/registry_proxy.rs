@@ -138,7 +138,12 @@ impl Shared {
         }
         let answer = request.send().await.expect("the registry answers");
         let (status, mut kind) = (answer.status(), HeaderMap::new());
-        kind.extend(answer.headers().get(CONTENT_TYPE).map(|value| (CONTENT_TYPE, value.clone())));
+        kind.extend(
+            answer
+                .headers()
+                .get(CONTENT_TYPE)
+                .map(|value| (CONTENT_TYPE, value.clone())),
+        );
         (status, kind, answer.bytes().await.expect("to the end"))
     }
 }

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use foldline_kafka::{KafkaSettings, SecuritySettings};
 use foldline_stack::Port;
@@ -132,19 +132,19 @@ impl DevOptions {
         bootstrap_servers: &str,
         schema_registry: &str,
     ) -> anyhow::Result<KafkaSettings> {
-        let pair = |text: &String| {
-            let pair = text
-                .split_once('=')
-                .map(|(key, value)| (key.into(), value.into()));
-            pair.with_context(|| format!("--kafka must be KEY=VALUE, and {text:?} is not"))
-        };
-        Ok(KafkaSettings {
+        let properties = self.kafka_properties.iter();
+        let settings = KafkaSettings {
             bootstrap_servers: bootstrap_servers.to_owned(),
             schema_registry: schema_registry.to_owned(),
             topic_prefix: self.topic_prefix.clone(),
-            kafka_properties: self.kafka_properties.iter().map(pair).collect::<Result<_, _>>()?,
+            kafka_properties: properties
+                .map(|text| KafkaSettings::property(text))
+                .collect::<Result<_, _>>()?,
             security: SecuritySettings::default(),
-        })
+        };
+        // They are written to files for the services, and shown.
+        settings.check()?;
+        Ok(settings)
     }
 }
 

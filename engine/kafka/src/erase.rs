@@ -164,17 +164,19 @@ impl Person {
     }
 }
 
-/// Erases a person. `tell` is told what is being done.
+/// Erases a person. `tell` is told what is being done. `done` has the receipt, from the mark on, also when it ends with an
+/// error: what one run has given up and removed, no later one finds.
 pub async fn erase(
     kafka: &KafkaSettings,
     domains: &Domains,
     subject: Person,
+    done: &mut Option<Receipt>,
     tell: impl Fn(&str),
-) -> Result<Receipt, EraseError> {
+) -> Result<(), EraseError> {
     let work = Arc::new(Work::new(kafka, domains, subject).await?);
     tell("marking the key as erased");
     let mut key = work.mark().await?;
-    let mut receipt = Receipt::begun(&work, &key);
+    let receipt = done.insert(Receipt::begun(&work, &key));
     reached("marked");
     tell("waiting until all commands from before are decided");
     work.wait_until_decided().await?;
@@ -185,19 +187,20 @@ pub async fn erase(
     }
     tell("reading what the log has about the subject");
     let found = work.survey(&key).await?;
-    found.told(&mut receipt);
+    found.told(receipt);
     reached("surveyed");
     tell("giving up unique values");
-    receipt.released = work.release(&found).await?;
+    work.release(&found, &mut receipt.released).await?;
     reached("released");
     tell("removing commands that are decided, and dead letters");
-    receipt.removed = work.remove().await?;
+    work.remove(&mut receipt.removed).await?;
     reached("removed");
     tell("waiting until Kafka has compacted the key away");
     work.forget(&key).await?;
     reached("forgotten");
     receipt.gone_from_disk_by = work.gone_by().await?;
-    Ok(receipt)
+    receipt.is_complete = true;
+    Ok(())
 }
 
 impl Work {

@@ -31,6 +31,10 @@ const REASON_CHARS_MAX: usize = 500;
 /// The registry's own code, in the body of a 404:
 /// <https://docs.confluent.io/platform/current/schema-registry/develop/api.html#schemas>.
 const SCHEMA_NOT_FOUND: u32 = 40403;
+/// What the converter puts in place of the code of an answer that has none: whoever gave it is no registry.
+const NO_CODE: u32 = 0;
+/// How the converter begins what it says of an answer that is no success.
+const WITH_STATUS: &str = "HTTP request to schema registry failed with status ";
 
 /// Which changes of a subject's schema are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -233,7 +237,9 @@ impl Registry {
         if response.status() == StatusCode::NOT_FOUND {
             // A proxy, or another program at this address, has no codes.
             let said = response.json::<RawError>().await;
-            return said.map(|_| None).map_err(|_| self.unusable("its answer is a 404 of no registry"));
+            return said
+                .map(|_| None)
+                .map_err(|_| self.unusable("its answer is a 404 of no registry"));
         }
         let answer = self.answer(response, "a schema's id").await?;
         let id = answer.get("id").and_then(Value::as_u64);
@@ -265,7 +271,11 @@ impl Registry {
             .send()
             .await
             .map_err(|error| self.away(&error))?;
-        Ok(response.status().is_success())
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(false);
+        }
+        self.answer(response, "the versions of a subject").await?;
+        Ok(true)
     }
 
     async fn set_compatibility(&self, subject: &Subject) -> Result<(), RegistryError> {
@@ -308,15 +318,26 @@ impl Registry {
         }
     }
 
+    /// Only the registry itself says that a schema breaks its rules. What is in its way, or that it is ill, is no verdict.
     fn not_posted(&self, subject: &Subject, error: &SRCError) -> RegistryError {
         let reason = error.to_string();
-        if error.retriable {
-            return self.unusable(&reason);
-        }
-        RegistryError::Incompatible {
-            subject: subject.name.clone(),
-            compatibility: subject.compatibility.name(),
-            reason,
+        let is_its_own = said(error).is_some_and(|said| said.error_code != NO_CODE);
+        match status(error) {
+            Some(StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY) if is_its_own => {
+                RegistryError::Incompatible {
+                    subject: subject.name.clone(),
+                    compatibility: subject.compatibility.name(),
+                    reason,
+                }
+            }
+            Some(status) if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
+                RegistryError::Refused {
+                    status: status.as_u16(),
+                    doing: "registering a schema".to_owned(),
+                    reason,
+                }
+            }
+            _ => self.unusable(&reason),
         }
     }
 
@@ -335,8 +356,18 @@ impl Registry {
 /// Whether it is the registry that says that it has no such schema. Any other refusal, of a proxy before it, or of a registry
 /// that is ill, says nothing about the record that was to be read: for that one to be set aside would be wrong.
 fn says_unknown(error: &SRCError) -> bool {
-    let said = error.source().and_then(|source| source.downcast_ref::<RawError>());
-    said.is_some_and(|said| said.error_code == SCHEMA_NOT_FOUND)
+    said(error).is_some_and(|said| said.error_code == SCHEMA_NOT_FOUND)
+}
+
+/// The body of an answer that was no success.
+fn said(error: &SRCError) -> Option<&RawError> {
+    error.source()?.downcast_ref()
+}
+
+/// The status of that answer, which the converter tells in its text alone.
+fn status(error: &SRCError) -> Option<StatusCode> {
+    let status = error.error.strip_prefix(WITH_STATUS)?;
+    status.split(' ').next()?.parse().ok()
 }
 
 /// A client that shows who this process is, and trusts whom it is to.
@@ -512,5 +543,48 @@ impl RecordReader {
         // Ids are never given to another schema, so each is made ready once.
         let writer = codec.written_by(schema.ok_or(ReadError::UnknownSchema { id })?)?;
         Ok(Arc::clone(others.entry(id).or_insert(Arc::new(writer))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schema_registry_converter::error::SRCError;
+    use schema_registry_converter::schema_registry_common::RawError;
+    use serde_json::json;
+
+    use super::{Compatibility, Registry, RegistryError, Subject, WITH_STATUS};
+    use crate::sim::nowhere;
+
+    /// What becomes of an answer to a schema that was posted.
+    fn answered(status: &str, error_code: u32) -> RegistryError {
+        let body = json!({"error_code": error_code, "message": "so it is"});
+        let body: RawError = serde_json::from_value(body).unwrap();
+        let error = SRCError::non_retryable_with_cause(body, &format!("{WITH_STATUS}{status}"));
+        let subject = Subject {
+            name: "coats-value".to_owned(),
+            schema: json!({}),
+            compatibility: Compatibility::FullTransitive,
+        };
+        Registry::new(&nowhere()).unwrap().not_posted(&subject, &error)
+    }
+
+    #[test]
+    fn only_the_registry_says_that_a_schema_is_not_compatible() {
+        for (status, code) in [("409 Conflict", 409), ("422 Unprocessable Entity", 42201)] {
+            let error = answered(status, code);
+            assert!(matches!(error, RegistryError::Incompatible { .. }), "{error}");
+            // By a proxy, or by another program at this address.
+            let error = answered(status, 0);
+            assert!(matches!(error, RegistryError::Refused { .. }), "{error}");
+        }
+        let error = answered("403 Forbidden", 403);
+        assert!(
+            matches!(error, RegistryError::Refused { status: 403, .. }),
+            "{error}"
+        );
+        for status in ["500 Internal Server Error", "429 Too Many Requests", ""] {
+            let error = answered(status, 50001);
+            assert!(matches!(error, RegistryError::Unavailable { .. }), "{error}");
+        }
     }
 }

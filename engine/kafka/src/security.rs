@@ -3,6 +3,7 @@
 
 pub(crate) mod token;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use clap::Args;
 use rdkafka::ClientConfig;
+
+use crate::settings::KafkaSettingsError;
 
 /// Certificates and passwords of the connections to Kafka and to the registry.
 #[derive(Debug, Clone, Default, Args)]
@@ -21,62 +24,46 @@ pub struct SecuritySettings {
     #[arg(long, env = "FOLDLINE_KAFKA_CA", value_name = "FILE")]
     pub kafka_ca: Option<PathBuf>,
     /// The certificate by which brokers know this process: a PEM file.
-    #[arg(
-        long,
-        env = "FOLDLINE_KAFKA_CERT",
-        value_name = "FILE",
-        requires = "kafka_key"
-    )]
+    #[arg(long, env = "FOLDLINE_KAFKA_CERT", value_name = "FILE")]
     pub kafka_cert: Option<PathBuf>,
     /// The private key of that certificate: a PEM file.
-    #[arg(
-        long,
-        env = "FOLDLINE_KAFKA_KEY",
-        value_name = "FILE",
-        requires = "kafka_cert"
-    )]
+    #[arg(long, env = "FOLDLINE_KAFKA_KEY", value_name = "FILE")]
     pub kafka_key: Option<PathBuf>,
     /// How brokers check the password: SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN.
-    #[arg(long, env = "FOLDLINE_KAFKA_MECHANISM", value_name = "NAME", value_parser = mechanism, requires_all = ["kafka_username", "kafka_protocol"])]
+    #[arg(long, env = "FOLDLINE_KAFKA_MECHANISM", value_name = "NAME", value_parser = mechanism)]
     pub kafka_mechanism: Option<String>,
     /// The name that brokers know this process by.
-    #[arg(
-        long,
-        env = "FOLDLINE_KAFKA_USERNAME",
-        value_name = "TEXT",
-        requires = "kafka_password_file"
-    )]
+    #[arg(long, env = "FOLDLINE_KAFKA_USERNAME", value_name = "TEXT")]
     pub kafka_username: Option<String>,
     /// A file with the password for it.
-    #[arg(long, env = "FOLDLINE_KAFKA_PASSWORD_FILE", value_name = "FILE", value_parser = Secret::in_file, requires = "kafka_mechanism")]
+    #[arg(long, env = "FOLDLINE_KAFKA_PASSWORD_FILE", value_name = "FILE", value_parser = Secret::in_file)]
     pub kafka_password_file: Option<Secret>,
     /// A file with a bearer token by which brokers know this process (OAUTHBEARER), instead of a name and a password. It
     /// is read again before the token expires: whoever issues tokens keeps it fresh.
-    #[arg(long, env = "FOLDLINE_KAFKA_TOKEN_FILE", value_name = "FILE", value_parser = token_file, requires = "kafka_protocol", conflicts_with = "kafka_mechanism")]
+    #[arg(long, env = "FOLDLINE_KAFKA_TOKEN_FILE", value_name = "FILE", value_parser = token_file)]
     pub kafka_token_file: Option<PathBuf>,
 
     /// The authorities that vouch for the registry, beside those that the machine knows: a PEM file.
     #[arg(long, env = "FOLDLINE_REGISTRY_CA", value_name = "FILE")]
     pub registry_ca: Option<PathBuf>,
     /// The name that the registry knows this process by (basic authentication).
-    #[arg(
-        long,
-        env = "FOLDLINE_REGISTRY_USERNAME",
-        value_name = "TEXT",
-        requires = "registry_password_file"
-    )]
+    #[arg(long, env = "FOLDLINE_REGISTRY_USERNAME", value_name = "TEXT")]
     pub registry_username: Option<String>,
     /// A file with the password for it.
-    #[arg(long, env = "FOLDLINE_REGISTRY_PASSWORD_FILE", value_name = "FILE", value_parser = Secret::in_file, requires = "registry_username")]
+    #[arg(long, env = "FOLDLINE_REGISTRY_PASSWORD_FILE", value_name = "FILE", value_parser = Secret::in_file)]
     pub registry_password_file: Option<Secret>,
     /// A file with a bearer token for the registry.
-    #[arg(long, env = "FOLDLINE_REGISTRY_TOKEN_FILE", value_name = "FILE", value_parser = Secret::in_file, conflicts_with = "registry_username")]
+    #[arg(long, env = "FOLDLINE_REGISTRY_TOKEN_FILE", value_name = "FILE", value_parser = Secret::in_file)]
     pub registry_token_file: Option<Secret>,
 }
 
 /// What must not be seen: it is not in what `Debug` writes.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret {
+    text: String,
+    /// Where it was read: by that another process is told the same.
+    file: PathBuf,
+}
 
 impl Secret {
     /// Reads it from a file, in which a line may end behind it.
@@ -84,12 +71,15 @@ impl Secret {
         let text = std::fs::read_to_string(file).map_err(|error| format!("cannot read {file}: {error}"))?;
         match text.trim_end_matches(['\r', '\n']) {
             "" => Err(format!("{file} is empty")),
-            secret => Ok(Self(secret.to_owned())),
+            secret => Ok(Self {
+                text: secret.to_owned(),
+                file: file.into(),
+            }),
         }
     }
 
     pub(crate) fn expose(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
@@ -135,18 +125,91 @@ fn with_tls(name: &str) -> Result<String, String> {
 }
 
 /// Refuses a secret among librdkafka's settings: they are arguments, and are shown.
-pub(crate) fn check_property(key: &str) -> Result<(), String> {
+pub(crate) fn check_property(key: &str) -> Result<(), KafkaSettingsError> {
     let instead = match key {
         "sasl.password" => "give it in a file: --kafka-password-file",
-        "ssl.key.password" | "ssl.keystore.password" | "ssl.key.pem" | "sasl.oauthbearer.client.secret" => {
+        "ssl.key.password"
+        | "ssl.keystore.password"
+        | "ssl.key.pem"
+        | "sasl.oauthbearer.client.secret"
+        | "sasl.oauthbearer.client.credentials.client.secret"
+        | "sasl.oauthbearer.assertion.private.key.passphrase"
+        | "sasl.oauthbearer.assertion.private.key.pem" => {
             "it is a secret, and would be seen: use --kafka-key with a file that only this process can read"
         }
         _ => return Ok(()),
     };
-    Err(format!("{key} cannot be set so; {instead}"))
+    Err(KafkaSettingsError::SecretProperty {
+        key: key.to_owned(),
+        instead,
+    })
 }
 
 impl SecuritySettings {
+    /// Finds half an identity, and two in one place. clap would look at what stands on the command line and in the environment
+    /// alone: it takes what stands in the file for what nobody has given.
+    pub(crate) fn check(&self) -> Result<(), KafkaSettingsError> {
+        let protocol = ("kafka-protocol", self.kafka_protocol.is_some());
+        let cert = ("kafka-cert", self.kafka_cert.is_some());
+        let key = ("kafka-key", self.kafka_key.is_some());
+        let mechanism = ("kafka-mechanism", self.kafka_mechanism.is_some());
+        let username = ("kafka-username", self.kafka_username.is_some());
+        let password = ("kafka-password-file", self.kafka_password_file.is_some());
+        let token = ("kafka-token-file", self.kafka_token_file.is_some());
+        let name_there = ("registry-username", self.registry_username.is_some());
+        let password_there = ("registry-password-file", self.registry_password_file.is_some());
+        let token_there = ("registry-token-file", self.registry_token_file.is_some());
+        let needs = [
+            (cert, key),
+            (key, cert),
+            (mechanism, username),
+            (mechanism, protocol),
+            (username, password),
+            (password, mechanism),
+            (token, protocol),
+            (name_there, password_there),
+            (password_there, name_there),
+        ];
+        for ((given, is_given), (missing, is_there)) in needs {
+            if is_given && !is_there {
+                return Err(KafkaSettingsError::Missing { given, missing });
+            }
+        }
+        for ((one, has_one), (other, has_other)) in [(token, mechanism), (token_there, name_there)] {
+            if has_one && has_other {
+                return Err(KafkaSettingsError::Exclusive { one, other });
+            }
+        }
+        Ok(())
+    }
+
+    /// The arguments by which another process is told the same. Of a secret they name the file.
+    pub(crate) fn arguments(&self) -> Vec<OsString> {
+        let text = |text: &Option<String>| text.as_ref().map(OsString::from);
+        let file = |file: &Option<PathBuf>| file.as_ref().map(OsString::from);
+        let secret = |secret: &Option<Secret>| secret.as_ref().map(|secret| OsString::from(&secret.file));
+        let given = [
+            ("kafka-protocol", text(&self.kafka_protocol)),
+            ("kafka-ca", file(&self.kafka_ca)),
+            ("kafka-cert", file(&self.kafka_cert)),
+            ("kafka-key", file(&self.kafka_key)),
+            ("kafka-mechanism", text(&self.kafka_mechanism)),
+            ("kafka-username", text(&self.kafka_username)),
+            ("kafka-password-file", secret(&self.kafka_password_file)),
+            ("kafka-token-file", file(&self.kafka_token_file)),
+            ("registry-ca", file(&self.registry_ca)),
+            ("registry-username", text(&self.registry_username)),
+            ("registry-password-file", secret(&self.registry_password_file)),
+            ("registry-token-file", secret(&self.registry_token_file)),
+        ];
+        let argument = |(name, value): (&str, Option<OsString>)| {
+            let mut argument = OsString::from(format!("--{name}="));
+            argument.push(value?);
+            Some(argument)
+        };
+        given.into_iter().filter_map(argument).collect()
+    }
+
     /// Sets what every client of Kafka needs.
     pub(crate) fn apply(&self, config: &mut ClientConfig) {
         let file = |path: &Option<PathBuf>| path.as_deref().map(|path: &Path| path.display().to_string());
@@ -252,6 +315,7 @@ mod tests {
             (vec!["--kafka-username=ada"], "--kafka-password-file"),
             (vec!["--kafka-password-file", path], "--kafka-mechanism"),
             (vec!["--kafka-cert=a.pem"], "--kafka-key"),
+            (vec!["--kafka-key=a.pem"], "--kafka-key needs --kafka-cert"),
             (vec!["--registry-username=ada"], "--registry-password-file"),
             (vec!["--kafka-password-file", "/nowhere"], "cannot read /nowhere"),
             (vec!["--kafka-protocol=tls"], "must be plaintext"),
@@ -265,11 +329,83 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_no_argument() {
-        let error = parsed(&["--kafka", "sasl.password=kestrel-canary"]).unwrap_err();
-        assert!(error.contains("--kafka-password-file"), "{error}");
-        let error = parsed(&["--schema-registry", "http://ada:kestrel@127.0.0.1/apis"]).unwrap_err();
-        assert!(error.contains("--registry-password-file"), "{error}");
+    fn who_shows_two_identities_is_refused() {
+        let (password, token) = (file("x"), file("y"));
+        let both = [
+            "--registry-username=ada",
+            "--registry-password-file",
+            password.path().to_str().unwrap(),
+            "--registry-token-file",
+            token.path().to_str().unwrap(),
+        ];
+        let error = parsed(&both).unwrap_err();
+        let said = "--registry-token-file and --registry-username exclude each other";
+        assert!(error.contains(said), "{error}");
+        assert!(parsed(&both[..3]).is_ok() && parsed(&both[3..]).is_ok());
+    }
+
+    #[test]
+    fn a_secret_is_no_argument_and_is_not_told_when_it_is_refused() {
+        for (setting, value, said) in [
+            ("--kafka", "sasl.password=kestrel-canary", "--kafka-password-file"),
+            (
+                "--kafka",
+                "sasl.password = kestrel-canary",
+                "--kafka-password-file",
+            ),
+            (
+                "--kafka",
+                "ssl.key.pem=kestrel-canary",
+                "ssl.key.pem cannot be set",
+            ),
+            (
+                "--kafka",
+                "sasl.oauthbearer.client.credentials.client.secret=kestrel-canary",
+                "client.secret cannot be set",
+            ),
+            // The semicolon was part of the password.
+            ("--kafka", "linger.ms=1;kestrel-canary", "KEY=VALUE"),
+            (
+                "--schema-registry",
+                "http://ada:kestrel-canary@127.0.0.1/apis",
+                "--registry-password-file",
+            ),
+            (
+                "--schema-registry",
+                "http://ada:kestrel/canary@127.0.0.1/apis",
+                "--registry-password-file",
+            ),
+        ] {
+            let error = parsed(&[setting, value]).unwrap_err();
+            assert!(error.contains(said), "{error}");
+            assert!(!error.contains("kestrel") && !error.contains("canary"), "{error}");
+        }
+    }
+
+    #[test]
+    fn another_process_is_told_the_same_without_a_secret() {
+        let (password, own) = (file("kestrel-canary"), file("kestrel-canary"));
+        let args = [
+            "--bootstrap-servers=a:1,b:2".to_owned(),
+            "--schema-registry=http://127.0.0.1:1".to_owned(),
+            "--topic-prefix=".to_owned(),
+            "--kafka=linger.ms=1".to_owned(),
+            "--kafka=debug=all".to_owned(),
+            "--kafka-protocol=sasl_plaintext".to_owned(),
+            "--kafka-ca=ca.pem".to_owned(),
+            "--kafka-cert=own.pem".to_owned(),
+            "--kafka-key=own.key".to_owned(),
+            "--kafka-mechanism=PLAIN".to_owned(),
+            "--kafka-username=ada".to_owned(),
+            format!("--kafka-password-file={}", password.path().display()),
+            "--registry-ca=ca.pem".to_owned(),
+            "--registry-username=ada".to_owned(),
+            format!("--registry-password-file={}", own.path().display()),
+        ];
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let told = parsed(&args).unwrap().arguments();
+        let told: Vec<&str> = told.iter().map(|argument| argument.to_str().unwrap()).collect();
+        assert_eq!(told, args);
     }
 
     #[test]

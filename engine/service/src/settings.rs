@@ -2,6 +2,10 @@
 //!
 //! clap knows the keys, their defaults, their environment variables and their `--help`. The file's values are
 //! put in as clap's defaults, so that there is one list of keys and one way to check a value.
+//!
+//! So `requires` and `conflicts_with` must not stand between settings: clap takes what is in the file for what nobody has
+//! given, refuses what the file and the environment say together, and misses what the file says alone. Whoever has the
+//! settings looks at what goes together.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

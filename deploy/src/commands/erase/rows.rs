@@ -20,23 +20,35 @@ pub(super) struct QueryApi {
     #[arg(long, value_name = "URL")]
     query_api: Option<String>,
     /// A file with a token of somebody who may read all rows.
-    #[arg(long, requires = "query_api", value_name = "FILE")]
+    #[arg(long, value_name = "FILE")]
     query_token: Option<PathBuf>,
 }
 
 impl QueryApi {
+    /// Finds what would only be found when the person is erased.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        if self.query_token.is_some() && self.query_api.is_none() {
+            bail!("--query-token needs --query-api");
+        }
+        self.token().map(drop)
+    }
+
+    fn token(&self) -> anyhow::Result<Option<String>> {
+        let Some(file) = &self.query_token else {
+            return Ok(None);
+        };
+        let token = fs::read_to_string(file);
+        token
+            .map(Some)
+            .with_context(|| format!("cannot read {}", file.display()))
+    }
+
     /// Returns when all are shown as erased: whether anybody was asked.
     pub(super) async fn shows_as_erased(&self, rows: &[String]) -> anyhow::Result<bool> {
         let Some(api) = &self.query_api else {
             return Ok(false);
         };
-        let token = match &self.query_token {
-            None => None,
-            Some(file) => {
-                let token = fs::read_to_string(file);
-                Some(token.with_context(|| format!("cannot read {}", file.display()))?)
-            }
-        };
+        let token = self.token()?;
         let http = Client::builder().timeout(REQUEST_MAX).build()?;
         let asked_at = Instant::now();
         for row in rows {

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use clap::Args;
 use foldline_core::Domains;
 use foldline_kafka::KafkaSettings;
@@ -72,24 +73,25 @@ fn build(options: &RebuildOptions, site: &Site, handle: &Handle) -> anyhow::Resu
     let bar = Bar::new();
     let (mut report, builder) = rebuild(site, handle, &wanted, |progress| bar.tell(progress))?;
     bar.clear();
-    if let Some(program) = &options.compare_with {
-        let of_both = trace::compare(options, program, site, handle, &mut report.differences);
-        of_both.map_err(|error| error.context("the folds of both programs were not compared"))?;
-    }
-    // The report comes before the switch: what cannot be switched to has been compared all the same.
+    let compared = match &options.compare_with {
+        Some(program) => trace::compare(options, program, site, handle, &mut report.differences),
+        None => Ok(()),
+    };
+    // The report comes before whatever fails: what cannot be switched to has been compared all the same.
     if !options.json {
         report::print(&report);
     }
-    if options.switch {
-        serve(builder, site)?;
-        report.switched = true;
-    }
+    let ended = match compared {
+        Ok(()) if options.switch => serve(builder, site).map_err(anyhow::Error::from),
+        compared => compared.context("the folds of both programs were not compared"),
+    };
+    report.switched = options.switch && ended.is_ok();
     if options.json {
         println!("{}", serde_json::to_string(&report)?);
-    } else {
+    } else if ended.is_ok() {
         say_what_is_served(&report);
     }
-    Ok(())
+    ended
 }
 
 fn serve(builder: Builder, site: &Site) -> Result<(), BuildError> {

@@ -110,23 +110,69 @@ pub(super) fn compare(
 
 /// What the other program makes of the rows.
 fn trace_of(options: &RebuildOptions, program: &Path, ids: &[AggregateId]) -> anyhow::Result<Vec<RowTrace>> {
-    let mut command = Command::new(program);
-    command.args(["views", "trace", "--json"]);
-    command.args(["--bootstrap-servers", &options.kafka.bootstrap_servers]);
-    command.args(["--schema-registry", &options.kafka.schema_registry]);
-    command.args(["--topic-prefix", &options.kafka.topic_prefix]);
-    for (key, value) in &options.kafka.kafka_properties {
-        command.args(["--kafka", &format!("{key}={value}")]);
-    }
-    command.arg("--data-dir").arg(&options.place.data_dir);
-    command
-        .arg(options.name())
-        .args(ids.iter().map(AggregateId::as_str));
-    let output = command.stderr(Stdio::inherit()).output();
+    let output = asking(options, program, ids).stderr(Stdio::inherit()).output();
     let output = output.with_context(|| format!("cannot run {}", program.display()))?;
     if !output.status.success() {
         bail!("{} views trace: {}", program.display(), output.status);
     }
     let read = serde_json::from_slice(&output.stdout);
     read.with_context(|| format!("{} views trace says something else than rows", program.display()))
+}
+
+fn asking(options: &RebuildOptions, program: &Path, ids: &[AggregateId]) -> Command {
+    let mut command = Command::new(program);
+    // What is in our file is among the arguments, and the file may have keys that only `rebuild` knows.
+    command.env_remove("FOLDLINE_CONFIG");
+    command.args(["views", "trace", "--json"]);
+    command.args(options.kafka.arguments());
+    command.arg("--data-dir").arg(&options.place.data_dir);
+    // An id may begin with a hyphen.
+    command.args(["--", options.name()]);
+    command.args(ids.iter().map(AggregateId::as_str));
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser;
+    use foldline_core::AggregateId;
+
+    use super::asking;
+    use crate::commands::views::rebuild::RebuildOptions;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        options: RebuildOptions,
+    }
+
+    #[test]
+    fn the_other_program_is_told_who_we_are_to_kafka_and_takes_no_id_for_an_option() {
+        let folder = tempfile::tempdir().unwrap();
+        let password = folder.path().join("password");
+        std::fs::write(&password, "kestrel-canary").unwrap();
+        let password = format!("--kafka-password-file={}", password.display());
+        let identity = [
+            "--kafka-protocol=sasl_plaintext",
+            "--kafka-mechanism=PLAIN",
+            "--kafka-username=ada",
+            &password,
+        ];
+        let given = ["rebuild", "menu"].into_iter().chain(identity);
+        let options = Program::parse_from(given).options;
+        let ids = ["-x", "y"].map(|id| id.parse::<AggregateId>().unwrap());
+        let command = asking(&options, Path::new("older"), &ids);
+        let told: Vec<&str> = command
+            .get_args()
+            .map(|argument| argument.to_str().unwrap())
+            .collect();
+        assert!(
+            identity.iter().all(|argument| told.contains(argument)),
+            "{told:?}"
+        );
+        assert!(told.ends_with(&["--", "menu", "-x", "y"]), "{told:?}");
+        assert!(!told.concat().contains("canary"), "{told:?}");
+    }
 }

@@ -20,6 +20,8 @@ pub struct Receipt {
     pub erased_at: String,
     /// Whether that had been done before.
     pub was_erased: bool,
+    /// Whether all was done. If not, this has what was done by then, and says nothing of the rest.
+    pub is_complete: bool,
     /// Records that hold values which nobody can read any more: they stay, because the log is never changed.
     pub sealed: Vec<Offsets>,
     /// Records that hold personal values in the clear, from before their fields were marked. These could NOT be erased.
@@ -82,6 +84,7 @@ impl Receipt {
             key_topic: key.topic.clone(),
             erased_at: key.at.to_string(),
             was_erased: key.was_erased,
+            is_complete: false,
             sealed: Vec::new(),
             in_the_clear: Vec::new(),
             removed: Vec::new(),

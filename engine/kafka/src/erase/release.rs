@@ -20,9 +20,12 @@ use crate::{RecordReader, Registry};
 pub(crate) type Holds = BTreeMap<AggregateId, (String, String)>;
 
 impl Work {
-    /// Gives up what the person's aggregates hold, and waits until that is decided.
-    pub(super) async fn release(self: &Arc<Self>, found: &Found) -> Result<Vec<Released>, EraseError> {
-        let mut released = Vec::new();
+    /// Gives up what the person's aggregates hold, and waits until that is decided. Adds what is given up by then.
+    pub(super) async fn release(
+        self: &Arc<Self>,
+        found: &Found,
+        released: &mut Vec<Released>,
+    ) -> Result<(), EraseError> {
         for kind in &self.types {
             let info = kind.info();
             let holders = found.aggregates.get(&info.qualified_name());
@@ -36,7 +39,7 @@ impl Work {
                 released.extend(self.release_all(claims, &holders).await?);
             }
         }
-        Ok(released)
+        Ok(())
     }
 
     async fn release_all(

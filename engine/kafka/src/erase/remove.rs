@@ -18,20 +18,22 @@ use crate::security::token;
 const ROLL: [(&str, &str); 2] = [("segment.ms", "1"), ("segment.ms", "2")];
 
 impl Work {
-    /// Removes all there is by now of both. Where an erasure that was killed has removed all before, the file may still be
-    /// the one that Kafka writes to: so each partition goes on in a new file that ever had something.
-    pub(super) async fn remove(self: &Arc<Self>) -> Result<Vec<Removed>, EraseError> {
+    /// Removes all there is by now of both, and notes it. Where an erasure that was killed has removed all before, the file may
+    /// still be the one that Kafka writes to: so each partition goes on in a new file that ever had something.
+    pub(super) async fn remove(self: &Arc<Self>, removed: &mut Vec<Removed>) -> Result<(), EraseError> {
         let ends = blocking(self, Self::removable).await?;
         let mut ranges = blocking(self, move |work| work.with_first(ends)).await?;
         ranges.retain(|range| range.to > 0);
-        let removed: Vec<Removed> = ranges
+        let there: Vec<Removed> = ranges
             .iter()
             .filter(|range| range.from < range.to)
             .cloned()
             .collect();
-        if !removed.is_empty() {
-            self.delete_records(&removed).await?;
+        if !there.is_empty() {
+            self.delete_records(&there).await?;
         }
+        // Before anything else can fail: the next run would not know of them.
+        removed.extend(there);
         reached("records-removed");
         let mut topics: Vec<String> = ranges.iter().map(|range| range.topic.clone()).collect();
         topics.dedup();
@@ -45,8 +47,7 @@ impl Work {
         for (topic, own) in own {
             restored = restored.and(self.set_all(&topic, &own).await);
         }
-        rolled.and(restored)?;
-        Ok(removed)
+        rolled.and(restored)
     }
 
     /// Makes Kafka go on in new files. A broker applies one change of settings after the other: so who shows the second of
