@@ -76,7 +76,7 @@ pub use registry::{
 pub use result_log::{ResultBatch, ResultLog, ResultRecord};
 pub use scan::{Scan, ScanError, ScannedRecord};
 pub use security::{Secret, SecuritySettings};
-pub use settings::KafkaSettings;
+pub use settings::{KafkaSettings, KafkaSettingsError};
 pub use snapshots::{CurrentSnapshots, DamagedSnapshot, SnapshotsError, read_snapshots};
 pub use status::{CommandStatus, StatusError};
 pub use store::StoreError;
