@@ -1,4 +1,4 @@
-//! A commit that does not come back: librdkafka waits for the group's coordinator as long as that one is away.
+//! A commit that does not come back.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::PROGRAM;
 
-/// Far less than librdkafka waits for an answer before it asks again, a minute.
+/// librdkafka gives such a request up with the transaction, after 10 s; what it does not give up, nobody can bring about at will.
 const AGAIN_WITHIN: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
