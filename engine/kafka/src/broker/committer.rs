@@ -11,9 +11,9 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::turns::Shared;
 use crate::producer::TransactionError;
 
-/// A commit takes milliseconds. One that has not come back by then may never do: by the source of librdkafka 2.12 a transaction's
-/// offsets wait for the connection of the group's coordinator (`rd_kafka_coord_req_fsm`) without a limit, and that of a broker
-/// that was killed never comes. The same as the group's session: who is silent for longer is given up there as well.
+/// A commit takes milliseconds. One that has not come back by then may never do: librdkafka 2.12 has a transaction's offsets wait for
+/// the connection of the group's coordinator without a limit (its issue 5456), and that of a broker that was killed never comes
+/// (5511). The same as the group's session: who is silent for longer is given up there as well.
 const COMMIT_MAX: Duration = Duration::from_secs(6);
 
 /// A transaction whose records are sent.
