@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 #[tokio::test(flavor = "multi_thread")]
 async fn services_with_a_fifth_of_a_processor_answer_all_and_keep_what_they_promise() {
     let Some(share) = Share::of(PERCENT) else {
-        return skip::because("a part of a processor, because only root can set it");
+        return skip::for_want_of("control groups for processors, or not for us");
     };
     let mut chance = Chance::of_this_run("starved");
     let system = System::start("starved", PROGRAM).await;

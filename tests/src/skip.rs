@@ -7,3 +7,8 @@ pub fn because(what_and_why: &str) {
     assert!(!must_not, "nothing may be skipped here: {what_and_why}");
     println!("SKIPPED: {what_and_why}");
 }
+
+/// The same of what a kernel gives or does not give: nobody can install that, so it is said, and is no failure anywhere.
+pub fn for_want_of(what_the_kernel_has_not: &str) {
+    println!("SKIPPED: this kernel has no {what_the_kernel_has_not}");
+}
