@@ -131,6 +131,12 @@ pub(crate) trait Member: Send {
     /// Starts anew under the same name: what was open is settled when this returns, and what is still under way of it
     /// is refused.
     fn renew(&mut self) -> Result<(), KafkaError>;
+
+    /// Whether it has lost its place in the group and cannot say yet whether to another process, whom to fence would be
+    /// wrong. [`take`](Self::take) finds out.
+    fn is_in_doubt(&self) -> bool {
+        false
+    }
 }
 
 /// Topics and partitions that came and went.

@@ -10,6 +10,13 @@ use serde_json::{Value, json};
 
 use crate::PROGRAM;
 
+/// Those of commands, and of claims.
+const GROUPS: usize = 2;
+/// In all partitions, most likely.
+const COMMANDS: usize = 16;
+/// Longer than a session and a request.
+const FREEZE_MAX: Duration = Duration::from_secs(60);
+
 fn item(description: &str) -> Value {
     json!({"description": description, "price": {"amount": 1, "currency": "EUR"}})
 }
@@ -91,4 +98,33 @@ async fn without_kafka_writes_are_503_and_reads_go_on_until_it_is_back() {
         .await;
         assert_reads_go_on(&read, &path).await;
     }
+}
+
+/// The handler has lost its place in its group when the broker wakes up, and finds itself there under an id that it has never
+/// been told: the answer to its request to join was lost with the connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_broker_was_frozen_for_longer_than_a_session_the_command_handler_goes_on_by_itself() {
+    let (stack, kafka) = stack::own("frozen-stack", |_| ()).await;
+    let system = System::start_on(kafka, "kafka-frozen", PROGRAM).await;
+    let write = system.write();
+    let has_logged = async |what: &str| {
+        eventually(what, FREEZE_MAX, async || {
+            let log = system.log_of(Service::CommandHandler);
+            (log.matches(what).count() >= GROUPS).then_some(())
+        })
+        .await;
+    };
+    stack.broker().pause();
+    has_logged("session timed out").await;
+    has_logged("Timed out HeartbeatRequest").await;
+    stack.broker().resume();
+    for number in 0..COMMANDS {
+        taken_again(&write, &format!("{number} afterwards")).await;
+    }
+    assert!(system.has_ended(Service::CommandHandler).await.is_none());
+    let log = system.log_of(Service::CommandHandler);
+    println!(
+        "met itself {} times",
+        log.matches("somebody has our name").count()
+    );
 }

@@ -25,13 +25,24 @@ use crate::seldom::Seldom;
 
 pub(super) const REQUEST_MAX: Duration = Duration::from_secs(10);
 
+/// The group gives a member up that it has not heard of for its session, 6 s, and tells so a moment later: who is there for longer
+/// is alive.
+const ALIVE_AFTER: Duration = Duration::from_secs(9);
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// A member that the group does not know any more, and it is not known yet for whose sake.
+struct Fenced {
+    by: KafkaError,
+    /// Who has our name there, and since when it has been seen.
+    stranger: Option<(String, Instant)>,
+}
+
 pub(super) struct KafkaMember {
     kafka: KafkaSettings,
     group: String,
     name: String,
     topics: Vec<String>,
-    /// Fenced, and it is not known yet by whom.
-    fenced: Option<KafkaError>,
+    fenced: Option<Fenced>,
     consumer: BaseConsumer<Group>,
     producers: Turns,
     committer: Committer,
@@ -62,7 +73,10 @@ impl KafkaMember {
     /// When librdkafka has not heard of the group's coordinator for a session, as while another broker takes its place, it
     /// forgets its id. The heartbeats that it sends until it has joined again, which waits for [`take`](Member::take), come
     /// without one, and are answered as if another process had taken our name; it then does nothing any more.
-    fn join_again(&mut self, fenced: KafkaError) -> Result<(), KafkaError> {
+    ///
+    /// Who has our name with an id that we do not know may be another process, or ourselves: the answer to a request to join
+    /// is lost with its connection, as where a broker was frozen. Another process is heard of, and stays.
+    fn join_again(&mut self, mut fenced: Fenced) -> Result<(), KafkaError> {
         let members = asking(&self.kafka, &self.group).and_then(|asking| Members::of(&asking, &self.group));
         let members = match members {
             Ok(members) => members,
@@ -73,8 +87,14 @@ impl KafkaMember {
             }
         };
         let current = members.id_of(&self.name);
-        if current.is_some() && current != self.consumer.context().id().as_deref() {
-            return Err(fenced);
+        let stranger = current.filter(|id| Some(*id) != self.consumer.context().id().as_deref());
+        if let Some(stranger) = stranger {
+            if fenced.has_seen_for_long(stranger) {
+                return Err(fenced.by);
+            }
+            self.fenced = Some(fenced);
+            std::thread::sleep(LOOK_AGAIN);
+            return Ok(());
         }
         tracing::warn!(
             "the group was not heard of for too long, and its membership forgotten; joining again"
@@ -93,6 +113,20 @@ impl KafkaMember {
     }
 }
 
+impl Fenced {
+    /// Notes who has our name. Whether it was there for so long that it must be alive.
+    fn has_seen_for_long(&mut self, stranger: &str) -> bool {
+        match &self.stranger {
+            Some((seen, since)) if seen == stranger => since.elapsed() > ALIVE_AFTER,
+            _ => {
+                tracing::warn!("somebody has our name in the group; looking whether they are alive");
+                self.stranger = Some((stranger.to_owned(), Instant::now()));
+                false
+            }
+        }
+    }
+}
+
 impl Member for KafkaMember {
     fn take(
         &mut self,
@@ -102,6 +136,7 @@ impl Member for KafkaMember {
         if let Some(fenced) = self.fenced.take() {
             return self.join_again(fenced);
         }
+        let fenced = |by| Fenced { by, stranger: None };
         let mut next = self.consumer.poll(at_most);
         while let Some(polled) = next {
             match polled {
@@ -110,7 +145,7 @@ impl Member for KafkaMember {
                         break;
                     }
                 }
-                Err(error) if is_fenced(&error) => return self.join_again(error),
+                Err(error) if is_fenced(&error) => return self.join_again(fenced(error)),
                 Err(error) => tracing::warn!(%error, "taking commands"),
             }
             next = self.consumer.poll(Duration::ZERO);
@@ -215,6 +250,10 @@ impl Member for KafkaMember {
 
     fn renew(&mut self) -> Result<(), KafkaError> {
         self.producers.renew()
+    }
+
+    fn is_in_doubt(&self) -> bool {
+        self.fenced.is_some()
     }
 }
 

@@ -301,7 +301,7 @@ impl Worker {
     /// up, because this process slept; only the group knows better: whoever takes our name takes our membership.
     fn unless_replaced(&mut self) -> Result<(), WorkerError> {
         let asked_at = self.shared.runtime.now();
-        while self.shared.runtime.now() - asked_at < GROUP_ANSWERS_WITHIN
+        while (self.shared.runtime.now() - asked_at < GROUP_ANSWERS_WITHIN || self.member.is_in_doubt())
             && !self.shared.is_stopped.load(Ordering::SeqCst)
         {
             // What comes is dropped: who leads its partition afterwards reads it again.
