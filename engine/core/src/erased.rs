@@ -1,5 +1,6 @@
 //! An aggregate type without its types: what the engine runs.
 
+mod fingerprint;
 mod typed;
 
 use std::any::Any;

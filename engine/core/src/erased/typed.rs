@@ -7,19 +7,19 @@ use schemars::generate::SchemaSettings;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::fingerprint::fingerprint;
 use super::{
     AggregateInfo, AggregateType, AnyCommand, AnyEvent, CommandType, DecodedCommand, DecodedEvent, State,
 };
 use crate::codec::PAYLOADS_MAX;
 use crate::form::Forms;
-use crate::id::uuid_of;
 use crate::personal::{as_new, holds_personal, is_marked};
 use crate::records::{command_fields, event_fields};
 use crate::schema::{SchemaError, Variant, variants_of};
 use crate::upcast::{OldPayload, Revisions, Upcaster, upcast};
 use crate::{
     Aggregate, AggregateId, CommandMeta, Context, DecodeError, DomainError, EncodeError, EventMeta,
-    FormErrors, Payload, RecordCodec, Refusal, Rejection, Unique, Writer,
+    FormErrors, RecordCodec, Refusal, Rejection, Unique, Writer,
 };
 
 pub(crate) struct Typed<A: Aggregate> {
@@ -421,33 +421,6 @@ fn check_length(items: &[Value]) -> Result<(), FormErrors> {
     ))
 }
 
-/// Equal commands have equal fingerprints, whoever sent them, when and why, and whichever version of the code looks at them: a
-/// field that was added as an `Option`, and is not set, is not there, and in which order fields are declared does not
-/// matter. Else a command that is sent again after a deployment would be taken for another one.
-fn fingerprint<P: Payload>(meta: &CommandMeta, commands: &[P]) -> serde_json::Result<Uuid> {
-    let mut asked = Vec::with_capacity(256);
-    for command in commands {
-        let mut said = serde_json::to_value(command)?;
-        leave_out_nulls(&mut said);
-        said.sort_all_objects();
-        serde_json::to_writer(&mut asked, &said)?;
-    }
-    asked.extend_from_slice(meta.aggregate_id.as_str().as_bytes());
-    asked.extend_from_slice(&meta.expected_sequence.unwrap_or(-1).to_be_bytes());
-    Ok(uuid_of(&Uuid::NAMESPACE_OID, &asked))
-}
-
-fn leave_out_nulls(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.retain(|_, field| !field.is_null());
-            fields.values_mut().for_each(leave_out_nulls);
-        }
-        Value::Array(items) => items.iter_mut().for_each(leave_out_nulls),
-        _ => {}
-    }
-}
-
 /// The form of the states, and which fold made them. Not the form of the events: a new event type would have every
 /// state folded anew.
 fn shape_of<A: Aggregate>() -> Uuid {
@@ -458,54 +431,4 @@ fn shape_of<A: Aggregate>() -> Uuid {
 fn root_schema_for<T: JsonSchema>() -> Value {
     let schemas = SchemaSettings::draft2020_12().into_generator();
     schemas.into_root_schema_for::<T>().to_value()
-}
-
-#[cfg(test)]
-mod tests {
-    use schemars::JsonSchema;
-    use serde::{Deserialize, Serialize};
-    use uuid::Uuid;
-
-    use super::fingerprint;
-    use crate::{CommandMeta, Payload, Timestamp};
-
-    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-    enum Before {
-        Order { item: String, notes: Vec<Option<i32>> },
-    }
-
-    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-    enum Today {
-        Order {
-            table: Option<i32>,
-            notes: Vec<Option<i32>>,
-            item: String,
-        },
-    }
-
-    fn of(command: impl Payload) -> Uuid {
-        let meta = CommandMeta::new(Uuid::nil(), "a".parse().unwrap(), Timestamp(1));
-        fingerprint(&meta, &[command]).unwrap()
-    }
-
-    #[test]
-    fn a_command_is_the_same_before_and_after_it_has_an_optional_field_more() {
-        let (item, notes) = ("tea".to_owned(), vec![Some(1), None]);
-        let today = |table, notes| Today::Order {
-            table,
-            notes,
-            item: item.clone(),
-        };
-        let before = of(Before::Order {
-            item: item.clone(),
-            notes: notes.clone(),
-        });
-        assert_eq!(before, of(today(None, notes.clone())));
-        assert_ne!(before, of(today(Some(7), notes)));
-        assert_ne!(
-            before,
-            of(today(None, vec![Some(1)])),
-            "what a list has is no field"
-        );
-    }
 }
