@@ -8,13 +8,14 @@ use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::member::SESSION;
 use super::turns::Shared;
 use crate::producer::TransactionError;
 
 /// A commit takes milliseconds. One that has not come back by then may never do: librdkafka 2.12 has a transaction's offsets wait for
 /// the connection of the group's coordinator without a limit (its issue 5456), and that of a broker that was killed never comes
-/// (5511). The same as the group's session: who is silent for longer is given up there as well.
-const COMMIT_MAX: Duration = Duration::from_secs(6);
+/// (5511). Who is silent for longer is given up by the group as well.
+const COMMIT_MAX: Duration = SESSION;
 
 /// A transaction whose records are sent.
 pub(super) struct Sent {

@@ -25,9 +25,12 @@ use crate::seldom::Seldom;
 
 pub(super) const REQUEST_MAX: Duration = Duration::from_secs(10);
 
-/// The group gives a member up that it has not heard of for its session, 6 s, and tells so a moment later: who is there for longer
+/// So long after a kill nobody leads. It is the least that a broker allows by default.
+pub(super) const SESSION: Duration = Duration::from_secs(6);
+
+/// The group gives a member up that it has not heard of for its session, and tells so a moment later: who is there for longer
 /// is alive.
-const ALIVE_AFTER: Duration = Duration::from_secs(9);
+const ALIVE_AFTER: Duration = SESSION.saturating_add(Duration::from_secs(3));
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// A member that the group does not know any more, and it is not known yet for whose sake.
@@ -329,8 +332,7 @@ fn consumer(
     changes: Changes,
 ) -> Result<BaseConsumer<Group>, KafkaError> {
     let mut config: ClientConfig = kafka.tuned(&[
-        // So long after a kill nobody leads. It is the least that a broker allows by default.
-        ("session.timeout.ms", "6000"),
+        ("session.timeout.ms", &SESSION.as_millis().to_string()),
         FETCH,
         AHEAD,
     ]);

@@ -107,35 +107,40 @@ fn command(row: &rusqlite::Row<'_>, id: AggregateId) -> rusqlite::Result<History
 pub(super) fn of_aggregate(
     connection: &Connection,
     place: &str,
-    (aggregate, id): (&str, &AggregateId),
+    aggregate: (&str, &AggregateId),
     after: i64,
     limit: usize,
 ) -> Result<Vec<HistoryCommand>, StoreError> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let condition = "aggregate = ?1 AND id = ?2 AND command_offset > ?3 ORDER BY command_offset LIMIT ?4";
-    read(
-        connection,
-        place,
-        condition,
-        params![aggregate, id.as_str(), after, limit],
-    )
+    those_of(connection, place, aggregate, "TRUE", after, limit)
 }
 
 /// Those of them that were refused.
 pub(super) fn refused_by(
     connection: &Connection,
     place: &str,
+    aggregate: (&str, &AggregateId),
+    after: i64,
+    limit: usize,
+) -> Result<Vec<HistoryCommand>, StoreError> {
+    those_of(connection, place, aggregate, "refusal IS NOT NULL", after, limit)
+}
+
+fn those_of(
+    connection: &Connection,
+    place: &str,
     (aggregate, id): (&str, &AggregateId),
+    which: &str,
     after: i64,
     limit: usize,
 ) -> Result<Vec<HistoryCommand>, StoreError> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let condition = "aggregate = ?1 AND id = ?2 AND command_offset > ?3 AND refusal IS NOT NULL
-         ORDER BY command_offset LIMIT ?4";
+    let condition = format!(
+        "aggregate = ?1 AND id = ?2 AND command_offset > ?3 AND {which} ORDER BY command_offset LIMIT ?4"
+    );
     read(
         connection,
         place,
-        condition,
+        &condition,
         params![aggregate, id.as_str(), after, limit],
     )
 }
