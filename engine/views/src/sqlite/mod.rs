@@ -9,6 +9,7 @@ mod generations;
 mod guard;
 mod history;
 mod list;
+mod parked;
 mod reader;
 mod schema;
 mod upgrade;

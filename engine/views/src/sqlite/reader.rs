@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::columns::table;
 use super::history::Growing;
-use super::{commands, connect, database, feed, generations, history, list, schema};
+use super::{commands, connect, database, feed, generations, history, list, parked, schema};
 use crate::{
     CheckpointKey, Conversation, FeedPage, FeedQuery, Generation, HistoryCommand, HistoryEvent, ListQuery,
     Page, Parked, ParkedEntry, Position, Row, Snapshot, StoreError, StoredRow, Version, ViewReader,
@@ -231,29 +231,11 @@ impl Snapshot for SqliteSnapshot<'_> {
     }
 
     fn parked_of(&self, view: &str, generation: i64) -> Result<Vec<Parked>, StoreError> {
-        parked_of(&self.transaction, self.place, view, generation)
+        parked::of(&self.transaction, self.place, view, generation)
     }
 
     fn parked(&self) -> Result<Vec<ParkedEntry>, StoreError> {
-        let mut statement = self
-            .transaction
-            .prepare_cached(
-                "SELECT p.projection, p.aggregate, p.id, p.reason, p.partition, p.at_offset, p.parked_at, p.retry,
-                 p.dropped FROM parked p LEFT JOIN served s ON s.view = p.projection
-                 WHERE p.generation = ifnull(s.generation, 0) ORDER BY p.parked_at, p.projection, p.aggregate, p.id",
-            )
-            .map_err(database)?;
-        let mut rows = statement.query([]).map_err(database)?;
-        let mut entries = Vec::new();
-        while let Some(row) = rows.next().map_err(database)? {
-            entries.push(ParkedEntry {
-                parked: parked(row, self.place)?,
-                parked_at: Timestamp(row.get(6).map_err(database)?),
-                is_to_be_retried: row.get(7).map_err(database)?,
-                dropped: row.get(8).map_err(database)?,
-            });
-        }
-        Ok(entries)
+        parked::entries(&self.transaction, self.place)
     }
 
     fn positions(&self, projection: &str) -> Result<Vec<(CheckpointKey, Position)>, StoreError> {
@@ -460,40 +442,6 @@ fn collected(
         })
         .map_err(database)?;
     rows.collect::<Result<_, _>>().map_err(database)
-}
-
-/// Everything that is parked, as [`parked`] reads it.
-pub(super) const PARKED: &str = "SELECT projection, aggregate, id, reason, partition, at_offset FROM parked";
-
-/// What is parked for one generation.
-pub(super) fn parked_of(
-    connection: &Connection,
-    place: &str,
-    projection: &str,
-    generation: i64,
-) -> Result<Vec<Parked>, StoreError> {
-    let sql = format!("{PARKED} WHERE projection = ?1 AND generation = ?2");
-    let mut statement = connection.prepare_cached(&sql).map_err(database)?;
-    let mut rows = statement
-        .query(params![projection, generation])
-        .map_err(database)?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next().map_err(database)? {
-        found.push(parked(row, place)?);
-    }
-    Ok(found)
-}
-
-/// A row of [`PARKED`].
-pub(super) fn parked(row: &rusqlite::Row<'_>, place: &str) -> Result<Parked, StoreError> {
-    Ok(Parked {
-        projection: row.get(0).map_err(database)?,
-        aggregate: row.get(1).map_err(database)?,
-        id: id(row, 2, place)?,
-        reason: row.get(3).map_err(database)?,
-        partition: row.get(4).map_err(database)?,
-        offset: row.get(5).map_err(database)?,
-    })
 }
 
 /// A row of `SELECT id, doc, sequence, version, {generation} ...`.

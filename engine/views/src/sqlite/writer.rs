@@ -9,7 +9,7 @@ use super::columns::table;
 use super::generations::Targets;
 use super::guard::Guard;
 use super::schema::NOW;
-use super::{commands, database, history, reader};
+use super::{commands, database, history, parked, reader};
 use crate::{
     Batch, CheckpointKey, CheckpointMove, CommitError, HISTORY, NewRow, Parked, ParkedKey, Position, Row,
     RowChange, StoreError, ViewWriter,
@@ -43,7 +43,7 @@ impl<C: Borrow<Connection>> SqliteWriter<C> {
         let mut parked = Vec::new();
         let sql = format!(
             "{} WHERE projection = ?1 AND generation = ?2{condition}",
-            reader::PARKED
+            parked::ALL
         );
         let mut statement = self.file().prepare_cached(&sql).map_err(database)?;
         for (projection, generation) in self.targets.iter() {
@@ -51,7 +51,7 @@ impl<C: Borrow<Connection>> SqliteWriter<C> {
                 .query(params![projection, generation])
                 .map_err(database)?;
             while let Some(row) = rows.next().map_err(database)? {
-                parked.push(reader::parked(row, &self.place)?);
+                parked.push(parked::read(row, &self.place)?);
             }
         }
         Ok(parked)
@@ -107,7 +107,7 @@ impl<C: Borrow<Connection> + Send> ViewWriter for SqliteWriter<C> {
     fn parked(&mut self) -> Result<Vec<Parked>, StoreError> {
         let mut parked = self.parked_where("")?;
         if self.targets.of(HISTORY).is_err() {
-            parked.extend(reader::parked_of(self.file(), &self.place, HISTORY, 0)?);
+            parked.extend(parked::of(self.file(), &self.place, HISTORY, 0)?);
         }
         Ok(parked)
     }
