@@ -20,6 +20,12 @@ const IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~')
     .remove(b',');
 
+/// What a page ends with.
+const END: &str = "]}";
+
+/// What a row's link takes in a page, and somewhat more.
+const LINK_ROOM: usize = 96;
+
 /// Where a page stands among the others.
 pub(super) struct PageLinks {
     this: String,
@@ -45,13 +51,34 @@ impl PageLinks {
 
     /// The page: links, then the items, each of them JSON.
     pub(super) fn body(&self, items: &[String]) -> String {
+        let room = items.iter().map(String::len).sum();
+        self.body_of(items, room, |body, item| body.push_str(item))
+    }
+
+    /// The same of rows, each of which leads to itself.
+    pub(super) fn body_of_rows(&self, view: &ViewResource, rows: &[Row]) -> String {
+        // A page is as long as its rows: made one by one and then joined, each would be copied, and asked memory for, twice.
+        let room = rows.iter().map(|row| row.doc.len() + LINK_ROOM).sum();
+        self.body_of(rows, room, |body, row| push_in_list(body, view, row))
+    }
+
+    /// `room` is about how many bytes all items have.
+    fn body_of<T>(&self, items: &[T], room: usize, push: impl Fn(&mut String, &T)) -> String {
         let next = self.next.clone().map_or(Value::Null, Value::String);
-        let links = format!(
+        let mut body = format!(
             "{{\"self\":{},\"first\":{},\"next\":{next},\"items\":[",
             Value::String(self.this.clone()),
             Value::String(self.first.clone()),
         );
-        [links.as_str(), &items.join(","), "]}"].concat()
+        body.reserve(room + items.len() + END.len());
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 {
+                body.push(',');
+            }
+            push(&mut body, item);
+        }
+        body.push_str(END);
+        body
     }
 
     /// The same links, as a header (RFC 8288).
@@ -105,21 +132,40 @@ pub(super) fn with_member(doc: &str, name: &str, value: &Value) -> String {
 }
 
 /// The row that a list has: it leads to itself. Neither paths nor ids need escapes in JSON.
-pub(super) fn in_list(view: &ViewResource, row: &Row) -> String {
-    let link = format!("{{\"self\":\"{}/{}\"}}", view.info.path, row.id);
-    with_text(&row.doc, "links", &link)
+fn push_in_list(body: &mut String, view: &ViewResource, row: &Row) {
+    let Some((open, comma)) = opened(&row.doc) else {
+        return body.push_str(&row.doc);
+    };
+    let id = row.id.as_str();
+    for part in [
+        open,
+        comma,
+        "\"links\":{\"self\":\"",
+        view.info.path,
+        "/",
+        id,
+        "\"}}",
+    ] {
+        body.push_str(part);
+    }
 }
 
 /// `value` is JSON; `name` needs no escapes in it.
 fn with_text(doc: &str, name: &str, value: &str) -> String {
-    let (open, comma) = match doc.trim_end().strip_suffix('}') {
-        Some(empty) if empty.trim() == "{" => ("{", ""),
-        Some(open) if open.starts_with('{') => (open, ","),
-        // A view whose rows are no objects has no place for it.
-        _ => return doc.to_owned(),
-    };
-    // Of a page, each row comes through here: `format!` does not know how long it will be, and copies it as it grows.
-    [open, comma, "\"", name, "\":", value, "}"].concat()
+    match opened(doc) {
+        Some((open, comma)) => [open, comma, "\"", name, "\":", value, "}"].concat(),
+        None => doc.to_owned(),
+    }
+}
+
+/// An object but for its end, and what stands before one more member; `None` of what has no place for one: a view's rows need
+/// not be objects.
+fn opened(doc: &str) -> Option<(&str, &'static str)> {
+    match doc.trim_end().strip_suffix('}') {
+        Some(empty) if empty.trim() == "{" => Some(("{", "")),
+        Some(open) if open.starts_with('{') => Some((open, ",")),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use http::request::Parts;
 
 use super::Resource;
 use super::accept::Format;
-use super::body::{PageLinks, in_list, row_links, with_member};
+use super::body::{PageLinks, row_links, with_member};
 use super::call::Call;
 use super::export::{PAGE, Page, Pages, export};
 use super::failure::Failure;
@@ -39,8 +39,8 @@ pub(super) async fn list(
 
     let next = page.next.map(|place| cursor::encode(request.fingerprint, &place));
     let links = PageLinks::new(&call.path, &call.params, "cursor", next);
-    let items: Vec<String> = page.rows.iter().map(|row| in_list(&view, row)).collect();
-    Ok(links.add_to(call.respond(&token, None, links.body(&items)).await?))
+    let body = links.body_of_rows(&view, &page.rows);
+    Ok(links.add_to(call.respond(&token, None, body).await?))
 }
 
 async fn table(api: &Arc<Api>, view: &Arc<ViewResource>, call: Call) -> Result<Response, Failure> {

@@ -32,7 +32,7 @@ impl<'a> Sealed<'a> {
         let rest = text.strip_prefix(BEGIN)?;
         let (key, rest) = rest.split_at_checked(KeyId::LENGTH)?;
         let rest = rest.strip_prefix('.')?;
-        let end = rest.bytes().position(|letter| !is_base64(letter));
+        let end = rest.bytes().position(|letter| !is_base64url(letter));
         let end = end.unwrap_or(rest.len());
         let (data, rest) = rest.split_at(end);
         let key = key.parse().ok()?;
@@ -92,6 +92,15 @@ fn push_escaped(json: &mut String, text: &str) {
 }
 
 /// Not of a byte within a letter that is longer, so what begins with one can be split off.
-fn is_base64(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
+pub(super) fn is_base64url(byte: u8) -> bool {
+    // Compared one range after the other, the letters of a page cost as much as to decode them.
+    const LETTERS: [bool; 256] = {
+        let (mut letters, mut byte) = ([false; 256], 0_u8);
+        while byte < 128 {
+            letters[byte as usize] = byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+            byte += 1;
+        }
+        letters
+    };
+    LETTERS[usize::from(byte)]
 }

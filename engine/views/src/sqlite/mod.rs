@@ -146,6 +146,7 @@ pub(crate) fn breaks_a_rule(error: &(dyn Error + Send + Sync + 'static)) -> bool
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::time::{Duration, Instant};
 
     use crate::conformance::toy::event;
     use crate::conformance::{Fixture, view_store_suite};
@@ -174,10 +175,18 @@ mod tests {
         for file in fs::read_dir(folder.path()).unwrap() {
             fs::remove_file(file.unwrap().path()).unwrap();
         }
-        assert!(matches!(reader.snapshot().err(), Some(StoreError::NotThere(_))));
+        until(|| matches!(reader.snapshot().err(), Some(StoreError::NotThere(_))));
         let _writer = store.writer(&domains, "after").unwrap();
-        assert_eq!(reader.snapshot().unwrap().cluster_id().unwrap(), "after");
+        until(|| reader.snapshot().unwrap().cluster_id().unwrap() == "after");
         assert_ne!(reader.snapshot().unwrap().version(), before);
+    }
+
+    /// A reader looks from time to time.
+    fn until(mut is_so: impl FnMut() -> bool) {
+        let began_at = Instant::now();
+        while !is_so() {
+            assert!(began_at.elapsed() < Duration::from_secs(10));
+        }
     }
 
     /// That it does not pass, and what is to be removed.

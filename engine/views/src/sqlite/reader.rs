@@ -4,6 +4,7 @@ use std::fs;
 use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use foldline_core::{AggregateId, Domains, Sequence, Timestamp};
 use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, ToSql, params};
@@ -20,12 +21,17 @@ use crate::{
 /// What each reader keeps of the file in memory, in KiB: some pages of a list. What is not there, the kernel mostly has.
 const READER_CACHE_KIB: i64 = 1024;
 
+/// How long the file at the path is taken for the one that it was. A snapshot is then at most so much older than it need be; to
+/// look each time would take as long as to find a row.
+const LOOK_EACH: Duration = Duration::from_millis(1);
+
 /// Reads the file that stands at the path, also when another one is put there.
 pub(super) struct SqliteReader {
     connection: Connection,
     path: PathBuf,
     place: String,
     file: FileId,
+    looked_at: Instant,
     /// How often the file was another one.
     opened: u64,
     /// What is served, in the version that was read last.
@@ -41,7 +47,8 @@ type FileId = (u64, u64);
 impl SqliteReader {
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         let place = path.display().to_string();
-        // Asked before it is opened: if it is replaced in between, the next snapshot sees that.
+        // Asked before it is opened: if it is replaced in between, a later snapshot sees that.
+        let looked_at = Instant::now();
         let file = file_id(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = connect(path, flags).map_err(database)?;
@@ -61,14 +68,17 @@ impl SqliteReader {
             path: path.to_owned(),
             place,
             file,
+            looked_at,
             opened: 0,
             served: (None, OnceCell::new()),
         })
     }
-}
 
-impl ViewReader for SqliteReader {
-    fn snapshot(&mut self) -> Result<Box<dyn Snapshot + '_>, StoreError> {
+    fn look_for_another_file(&mut self) -> Result<(), StoreError> {
+        let now = Instant::now();
+        if now - self.looked_at < LOOK_EACH {
+            return Ok(());
+        }
         if file_id(&self.path)? != self.file {
             let opened = self.opened + 1;
             *self = Self {
@@ -76,6 +86,14 @@ impl ViewReader for SqliteReader {
                 ..Self::open(&self.path)?
             };
         }
+        self.looked_at = now;
+        Ok(())
+    }
+}
+
+impl ViewReader for SqliteReader {
+    fn snapshot(&mut self) -> Result<Box<dyn Snapshot + '_>, StoreError> {
+        self.look_for_another_file()?;
         let transaction = Reading::begin(&self.connection).map_err(database)?;
         let version = Version {
             opened: self.opened,
