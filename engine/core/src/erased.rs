@@ -147,8 +147,11 @@ pub trait AggregateType: Send + Sync {
     fn decode_state(&self, bytes: &[u8]) -> Option<State>;
     /// The state as JSON.
     fn state_json(&self, state: &State) -> Value;
-    /// Reads [`state_json`](Self::state_json); `None` if it is of another shape.
-    fn state_from_json(&self, json: Value) -> Option<State>;
+    /// The state as JSON text, which snapshots hold; `None` if JSON cannot hold it, so that it would be another one when it is
+    /// read again.
+    fn state_text(&self, state: &State) -> Option<String>;
+    /// Reads [`state_text`](Self::state_text); `None` if it is of another shape.
+    fn state_from_text(&self, text: &str) -> Option<State>;
     /// Whether two states are equal.
     fn is_same_state(&self, state: &State, other: &State) -> bool;
     /// The JSON Schema of [`state_json`](Self::state_json), complete in itself.

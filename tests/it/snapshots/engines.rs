@@ -10,7 +10,7 @@ use foldline_tests::check::Topics;
 use foldline_tests::folded;
 use foldline_tests::producer::meta;
 use foldline_tests::stack;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -145,8 +145,7 @@ pub async fn assert_checkpoints_hold(kafka: &KafkaSettings, domains: &Domains) -
     for (current, (aggregate, folded)) in all.iter().zip(&folded) {
         assert!(current.damaged.is_empty(), "{:?}", current.damaged);
         for (id, snapshot) in &current.aggregates {
-            let json: Value = serde_json::from_str(&snapshot.state).unwrap();
-            let state = aggregate.state_from_json(json).unwrap();
+            let state = aggregate.state_from_text(&snapshot.state).unwrap();
             let expected = folded[id].state(snapshot.sequence);
             assert!(aggregate.is_same_state(&state, expected), "{snapshot:?}");
             assert_eq!(

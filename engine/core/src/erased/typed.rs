@@ -197,8 +197,15 @@ impl<A: Aggregate> AggregateType for Typed<A> {
         serde_json::to_value(Self::state(state)).unwrap_or_default()
     }
 
-    fn state_from_json(&self, json: Value) -> Option<State> {
-        let state: A = serde_json::from_value(json).ok()?;
+    fn state_text(&self, state: &State) -> Option<String> {
+        let state = Self::state(state);
+        let text = serde_json::to_string(state).ok()?;
+        let read: A = serde_json::from_str(&text).ok()?;
+        (read == *state).then_some(text)
+    }
+
+    fn state_from_text(&self, text: &str) -> Option<State> {
+        let state: A = serde_json::from_str(text).ok()?;
         Some(Box::new(state))
     }
 

@@ -337,8 +337,7 @@ fn known(installed: &Installed, snapshot: &AggregateSnapshot) -> Result<Known, (
     if snapshot.shape != installed.aggregate.state_shape() {
         return Err(("shape", "its state has another shape"));
     }
-    let json = serde_json::from_str(&snapshot.state).ok();
-    let state = json.and_then(|json| installed.aggregate.state_from_json(json));
+    let state = installed.aggregate.state_from_text(&snapshot.state);
     Ok(Known {
         state: state.ok_or(("state", "its state cannot be read"))?,
         sequence: snapshot.sequence,
