@@ -248,6 +248,12 @@ impl Follower {
         self.catch_up(&behind)
     }
 
+    /// Whether a worker of this process leads the partition, as far as can be said at once.
+    pub(crate) fn is_led_here(&self, slice: Slice) -> bool {
+        let hands = self.hands.try_lock();
+        hands.is_ok_and(|hands| hands.led.contains_key(&slice))
+    }
+
     /// Whether what this process knows reaches up to the checkpoints at least: before that, no partition can be led.
     pub(crate) fn is_restored(&self) -> bool {
         self.is_restored.load(Ordering::SeqCst)

@@ -15,12 +15,15 @@ use foldline_core::{
 
 use super::BatchError;
 use super::decide::{Deciding, Key};
+use crate::broker::Isolation;
 use crate::catalog::{Catalog, Installed, Slice};
 use crate::fold::TOO_EARLY;
 use crate::store::{Known, Log, Store, StoreError};
 
 /// How long a batch waits until what the senders of its commands have seen is known here: all others wait with it.
 const TOKEN_WAIT_MAX: Duration = Duration::from_secs(1);
+/// After that it is worth to ask Kafka whether there is anything to wait for. What another process has just committed is here before.
+const SOON: Duration = Duration::from_millis(50);
 
 impl Deciding<'_> {
     /// What the engine itself refuses.
@@ -59,11 +62,14 @@ impl Deciding<'_> {
         self.found.borrow_mut().clear();
         let has_waited = self.waited.get();
         let started_at = self.shared.runtime.now();
-        while !self.has_reached(&token)? {
-            self.waited
-                .set(has_waited + (self.shared.runtime.now() - started_at));
+        while let Some((slice, command_offset)) = self.not_reached(&token)? {
+            let waits = self.shared.runtime.now() - started_at;
+            self.waited.set(has_waited + waits);
             let is_stopped = self.shared.is_stopped.load(Ordering::SeqCst);
-            if is_stopped || self.waited.get() > TOKEN_WAIT_MAX {
+            if is_stopped
+                || self.waited.get() > TOKEN_WAIT_MAX
+                || !self.may_be_reached(slice, command_offset, waits)
+            {
                 let detail =
                     "what its consistency token has seen is not known here yet; send it again".to_owned();
                 return Ok(Some(Refusal::engine(TOO_EARLY, RefusalKind::State, detail)));
@@ -73,7 +79,8 @@ impl Deciding<'_> {
         Ok(None)
     }
 
-    fn has_reached(&self, token: &Token) -> Result<bool, StoreError> {
+    /// What the token has seen and is not known here.
+    fn not_reached(&self, token: &Token) -> Result<Option<(Slice, i64)>, StoreError> {
         for (name, partition, command_offset) in token.positions() {
             let Some(installed) = self.shared.catalog.by_name(name) else {
                 continue;
@@ -82,10 +89,40 @@ impl Deciding<'_> {
             // Every command has a result, and not every one has events.
             let position = self.shared.store.position(installed, slice, Log::Results)?;
             if position.command_offset < command_offset {
-                return Ok(false);
+                return Ok(Some((slice, command_offset)));
             }
         }
-        Ok(true)
+        Ok(None)
+    }
+
+    /// Whether to wait can help. Tokens are not signed: one that is made up would hold up each batch of its worker for as long as a
+    /// batch may wait.
+    fn may_be_reached(&self, slice: Slice, command_offset: i64, waits: Duration) -> bool {
+        // What was answered here was known here before.
+        if self.shared.follower.is_led_here(slice) {
+            return false;
+        }
+        if waits < SOON {
+            return true;
+        }
+        let ask = || {
+            let place = self.shared.catalog.commands(slice);
+            let ends = self.shared.broker.watermarks(Isolation::ReadUncommitted)?;
+            ends.highs(&[place])
+        };
+        let mut ends = self.command_ends.borrow_mut();
+        let end = match ends.get(&slice) {
+            Some(end) => *end,
+            // If Kafka does not say, there may be something.
+            None => *ends.entry(slice).or_insert(
+                ask()
+                    .ok()
+                    .and_then(|ends| ends.first().copied())
+                    .unwrap_or(i64::MAX),
+            ),
+        };
+        // All tokens of the batch were given out before it was taken: nobody has seen what is behind the end.
+        command_offset < end
     }
 
     /// The domain's decision. A no that rests on other aggregates is asked for again on their newest states:

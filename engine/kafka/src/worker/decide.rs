@@ -160,6 +160,8 @@ pub(super) struct Deciding<'a> {
     pub(super) is_refreshed: bool,
     /// How long was waited in this batch for what tokens have seen.
     pub(super) waited: Cell<Duration>,
+    /// Where command partitions ended that were asked for since the batch was taken.
+    pub(super) command_ends: RefCell<HashMap<Slice, i64>>,
     pub(super) now: Timestamp,
 }
 
@@ -194,6 +196,7 @@ impl<'a> Deciding<'a> {
             new_keys: NewKeys::default(),
             is_refreshed: false,
             waited: Cell::default(),
+            command_ends: RefCell::default(),
             now: now(),
         }
     }

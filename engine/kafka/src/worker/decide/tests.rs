@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use foldline_core::{AnyCommand, CommandMeta, CommandResult, Domains, RefusalKind, Timestamp};
+use foldline_core::{AnyCommand, CommandMeta, CommandResult, Domains, RefusalKind, Timestamp, Token};
 use foldline_domains::counter::{self, Counter, CounterCommand};
+use lru::LruCache;
 use uuid::Uuid;
 
 use super::super::intake::Taken;
 use super::super::records::RECORD_BYTES_MAX;
 use super::super::{Post, Shared, Worker};
-use super::Decision;
+use super::{Deciding, Decision};
 use crate::Registry;
 use crate::broker::Broker;
 use crate::catalog::{Catalog, Slice};
+use crate::fold::TOO_EARLY;
 use crate::follower::Follower;
 use crate::gateway::{Pending, Sender};
 use crate::lookout::Lookout;
@@ -132,6 +134,23 @@ fn ask(process: &Shared, id: Uuid, command: CounterCommand) -> Pending {
     submitted.unwrap().unwrap()
 }
 
+/// How long a command waits in a process that is to have seen so much of the counter's partition, before it is refused.
+fn waits(process: &Shared, command_offset: i64) -> Duration {
+    let installed = &process.catalog.types()[0];
+    let id = "7".parse().unwrap();
+    let mut seen = Token::new(&process.catalog.cluster_id);
+    seen.see(&installed.name, installed.slice_of(&id).partition, command_offset);
+    let meta = CommandMeta {
+        consistency_token: Some(seen.to_string()),
+        ..CommandMeta::new(ID, id, Timestamp(0))
+    };
+    let mut cache = LruCache::new(NonZeroUsize::MIN);
+    let began_at = process.runtime.now();
+    let refused = Deciding::new(process, &mut cache, None).not_now(installed, &meta, 1);
+    assert_eq!(refused.unwrap().unwrap().code, TOO_EARLY);
+    process.runtime.now() - began_at
+}
+
 fn by(by: i32) -> CounterCommand {
     CounterCommand::IncrementCounter { by }
 }
@@ -193,5 +212,17 @@ async fn a_command_whose_event_no_record_has_room_for_is_refused_when_it_is_deci
         let behind = bench.ask(Uuid::from_u128(2), by(1));
         bench.decide(2);
         assert_eq!([asked, behind].map(said), ["refused", "accepted"]);
+    });
+}
+
+#[tokio::test]
+async fn only_what_a_token_can_have_seen_is_waited_for() {
+    bench(|bench| {
+        let undecided = bench.ask(ID, by(1));
+        // Who decides knows all that it has answered. Who follows may hear of the command, and of none behind it.
+        assert_eq!(waits(&bench.deciding, 1), Duration::ZERO);
+        assert!(waits(&bench.following, 1) > Duration::from_secs(1));
+        assert!(waits(&bench.following, 2) < Duration::from_millis(100));
+        drop(undecided);
     });
 }
