@@ -8,6 +8,7 @@ mod audit;
 mod bad_input;
 mod brokers;
 mod chain;
+mod clocks;
 mod consistency;
 mod contracts;
 mod disks;

@@ -9,6 +9,7 @@ pub mod check;
 pub mod cli;
 pub mod client;
 pub mod cloakroom;
+pub mod clock;
 pub mod copied;
 pub mod dev;
 pub mod disk;

@@ -1,4 +1,4 @@
-//! A part of a processor, for some processes: a control group. For root, and where the kernel has the controller.
+//! A part of the machine, for some processes: a control group. For root, and where the kernel has the controller.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,6 +7,13 @@ use crate::stack;
 
 const PERIOD_US: u32 = 100_000;
 
+/// What is written where, in the one hierarchy of version 2 of control groups, or in the controller's own of version 1.
+struct Limit {
+    controller: &'static str,
+    unified: (&'static str, String),
+    legacy: (&'static str, String),
+}
+
 /// Dropping it gives its processes all of the machine again.
 pub struct Share {
     folder: PathBuf,
@@ -14,20 +21,40 @@ pub struct Share {
 
 impl Share {
     /// So many percent of one processor, for all processes of it together; `None` if that cannot be done here.
-    pub fn of(percent: u32) -> Option<Self> {
+    pub fn of_a_processor(percent: u32) -> Option<Self> {
         let quota = percent * PERIOD_US / 100;
+        Self::make(&Limit {
+            controller: "cpu",
+            unified: ("cpu.max", format!("{quota} {PERIOD_US}")),
+            legacy: ("cpu.cfs_quota_us", quota.to_string()),
+        })
+    }
+
+    /// So much memory beside what a process has when it is put there: the kernel kills it once it wants more. `None` if
+    /// that cannot be done here.
+    pub fn of_memory(mib: u64) -> Option<Self> {
+        let bytes = (mib << 20).to_string();
+        Self::make(&Limit {
+            controller: "memory",
+            unified: ("memory.max", bytes.clone()),
+            legacy: ("memory.limit_in_bytes", bytes),
+        })
+    }
+
+    fn make(limit: &Limit) -> Option<Self> {
         let root = Path::new("/sys/fs/cgroup");
         let name = format!("foldline-{}-{}", std::process::id(), stack::unique_name("share"));
-        let (parent, file, limit) = if root.join("cgroup.controllers").exists() {
-            fs::write(root.join("cgroup.subtree_control"), "+cpu").ok()?;
-            (root.to_owned(), "cpu.max", format!("{quota} {PERIOD_US}"))
+        let controller = limit.controller;
+        let (parent, (file, value)) = if root.join("cgroup.controllers").exists() {
+            fs::write(root.join("cgroup.subtree_control"), format!("+{controller}")).ok()?;
+            (root.to_owned(), &limit.unified)
         } else {
-            (root.join("cpu"), "cpu.cfs_quota_us", quota.to_string())
+            (root.join(controller), &limit.legacy)
         };
         let folder = parent.join(name);
         fs::create_dir(&folder).ok()?;
         let share = Self { folder };
-        fs::write(share.folder.join(file), limit).ok()?;
+        fs::write(share.folder.join(file), value).ok()?;
         Some(share)
     }
 
