@@ -1,6 +1,7 @@
 //! A clock of its own for one service, which can be set while it runs: a library between the service and the kernel's clock.
 //!
-//! Waits are as they were: they go by the time since the machine started, or ask the kernel themselves.
+//! Waits are as long as they were: Rust's go by the time since the machine started, and librdkafka's, which have an end by the
+//! wall clock, are given the kernel's.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,16 +14,20 @@ use crate::system::Service;
 /// Adds the number in a file to the seconds of the wall clock.
 const LIBRARY: &str = r#"
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <threads.h>
 #include <time.h>
 #include <unistd.h>
 
 static volatile int64_t *ahead;
+/* By how much this thread was told too much when it last asked. */
+static _Thread_local int64_t told;
 
 __attribute__((constructor)) static void find_it(void) {
     int file = open(getenv("SECONDS_AHEAD"), O_RDONLY);
@@ -33,8 +38,10 @@ __attribute__((constructor)) static void find_it(void) {
 
 int clock_gettime(clockid_t which, struct timespec *now) {
     int failed = (int)syscall(SYS_clock_gettime, which, now);
-    if (!failed && ahead && which == CLOCK_REALTIME) now->tv_sec += *ahead;
-    return failed;
+    if (failed || !ahead || which != CLOCK_REALTIME) return failed;
+    told = *ahead;
+    now->tv_sec += told;
+    return 0;
 }
 
 int gettimeofday(struct timeval *now, void *zone) {
@@ -44,6 +51,15 @@ int gettimeofday(struct timeval *now, void *zone) {
     now->tv_sec = exact.tv_sec;
     now->tv_usec = exact.tv_nsec / 1000;
     return 0;
+}
+
+/* The end was made of the time that this thread was told. */
+int cnd_timedwait(cnd_t *condition, mtx_t *mutex, const struct timespec *until) {
+    static int (*wait)(cnd_t *, mtx_t *, const struct timespec *);
+    struct timespec end = *until;
+    if (!wait) wait = (int (*)(cnd_t *, mtx_t *, const struct timespec *))dlsym(RTLD_NEXT, "cnd_timedwait");
+    end.tv_sec -= told;
+    return wait(condition, mutex, &end);
 }
 "#;
 
@@ -65,6 +81,7 @@ impl Clock {
             .arg(&source)
             .arg("-o")
             .arg(&library)
+            .arg("-ldl")
             .output()
             .expect("librdkafka was compiled with this compiler");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
