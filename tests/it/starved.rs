@@ -24,13 +24,13 @@ const EVENING: restaurant::Size = restaurant::Size {
     customers: 20,
     orders: 60,
 };
-/// What a service may want beside what it has once it is up.
-const MORE_MIB: u64 = 4;
+/// What a service may want beside what it has once it is up. Each command adds less than a kilobyte to what it keeps.
+const MORE_MIB: u64 = 1;
 const NIGHT: restaurant::Size = restaurant::Size {
     clients: 16,
     menu: 5,
     customers: 40,
-    orders: 400,
+    orders: 600,
 };
 /// It is slow, which is not what is asked here.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -65,7 +65,7 @@ async fn a_service_that_is_killed_for_want_of_memory_goes_on_when_it_is_started_
     let mut night = chance.fork();
     let run = restaurant::run(&load, NIGHT, &mut night);
     let starve = async {
-        for service in [Service::Projector, Service::CommandHandler] {
+        for service in [Service::CommandHandler, Service::Projector] {
             share.take(system.pid(service));
             let ended = timeout(PATIENCE, system.ended(service)).await;
             let ended = ended.expect("it wants more");
