@@ -10,9 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fjall::{
-    CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, OwnedWriteBatch,
-};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch};
 use foldline_core::personal::Seal;
 use foldline_core::{AggregateId, CommandResult, EventHash, Sequence, State};
 use serde::{Deserialize, Serialize};
@@ -22,7 +20,7 @@ use crate::catalog::{Catalog, Installed, Slice};
 use crate::kept::{self, Place};
 
 /// Raised when the layout of keys or values changes: an older folder is then discarded.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 4;
 
 /// What a keyspace gathers in memory, each version of a state that comes meanwhile, before it is written into a table. With
 /// fjall's 64 MB a command handler had 617 MB after 200,000 orders, and with these 383.
@@ -170,8 +168,9 @@ impl Store {
     fn open_as_it_is(folder: &Path, cluster_id: &str) -> Result<Self, StoreError> {
         let opened = || {
             let database = Database::builder(folder).open()?;
+            let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES_MAX);
             let keyspace = |name: &str| database.keyspace(name, options);
-            let (states, results) = (keyspace("states")?, database.keyspace("results", outcomes)?);
+            let (states, results) = (keyspace("states")?, keyspace("results")?);
             let (unread, positions, meta) = (keyspace("unread")?, keyspace("positions")?, keyspace("meta")?);
             Ok(Self {
                 folder: folder.to_owned(),
@@ -424,20 +423,6 @@ impl Changes {
     pub(crate) fn apply(self) -> Result<(), StoreError> {
         self.batch.commit().map_err(|source| self.store.error(source))
     }
-}
-
-fn options() -> KeyspaceCreateOptions {
-    KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES_MAX)
-}
-
-/// Outcomes are written once, by the million, and seldom read: in files apart from their keys, so that they are not copied again
-/// each time that tables of keys are merged. What is looked for with each command, and nearly never there, is a key.
-fn outcomes() -> KeyspaceCreateOptions {
-    let apart = KvSeparationOptions::default()
-        .separation_threshold(1)
-        // Each would be compressed by itself, and is too short for it.
-        .compression(CompressionType::None);
-    options().with_kv_separation(Some(apart))
 }
 
 fn prefix(installed: &Installed, slice: Slice) -> Vec<u8> {
