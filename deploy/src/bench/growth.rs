@@ -102,10 +102,14 @@ impl Growth {
     pub(crate) fn goals(&self) -> Vec<Goal> {
         let (first, last) = (self.rounds.first(), self.rounds.last());
         let memory = MEMORY_GOALS.map(|(service, most)| {
-            let used = last.and_then(|round| round.memory_mb.get(service.name()));
+            // Of all rounds: what the kernel has as the most of a process becomes less where it takes memory back by itself.
+            let used = self
+                .rounds
+                .iter()
+                .filter_map(|round| round.memory_mb.get(service.name()));
             // Exact up to 2^53.
             #[allow(clippy::cast_precision_loss)]
-            let used = used.map(|(_, most)| *most as f64);
+            let used = used.map(|(_, most)| *most).max().map(|most| most as f64);
             let of = format!("MB at most, {}", service.name());
             Goal::new(of, Bound::AtMost(most), used)
         });
@@ -143,7 +147,7 @@ mod tests {
             memory_mb: Memory::from([("command-handler", (1, mb))]),
         };
         let growth = Growth {
-            rounds: vec![round(100.0, 10), round(90.0, 401)],
+            rounds: vec![round(100.0, 10), round(95.0, 401), round(90.0, 399)],
             start_seconds: 3.1,
             restore_seconds: 20.0,
         };
