@@ -26,6 +26,10 @@ const FORMAT: u32 = 4;
 /// fjall's 64 MB a command handler had 617 MB after 200,000 orders, and with these 383.
 const MEMTABLE_BYTES_MAX: u64 = 16 << 20;
 
+/// Journals are kept for the sake of positions, which are too few to fill a table, when all else that they hold is in one. Each
+/// start decodes them from end to end: fjall has 512 MB of them.
+const JOURNALS_BYTES_MAX: u64 = 128 << 20;
+
 /// How long a predecessor may take to let go of the folder.
 const PREDECESSOR_MAX: Duration = Duration::from_secs(10);
 
@@ -167,7 +171,9 @@ impl Store {
 
     fn open_as_it_is(folder: &Path, cluster_id: &str) -> Result<Self, StoreError> {
         let opened = || {
-            let database = Database::builder(folder).open()?;
+            let database = Database::builder(folder)
+                .max_journaling_size(JOURNALS_BYTES_MAX)
+                .open()?;
             let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES_MAX);
             let keyspace = |name: &str| database.keyspace(name, options);
             let (states, results) = (keyspace("states")?, keyspace("results")?);
