@@ -134,8 +134,9 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         let catalog = Arc::new(load_catalog(kafka, domains).await?);
         let posts = posts(&catalog, settings, &kafka.topic_prefix);
-        let keys = read_keys(kafka, &catalog.keys, &posts).await;
-        let store = open_store(settings, &catalog).await?;
+        // Side by side: a start is an outage, and each takes a good part of a second.
+        let keys = async { Ok(read_keys(kafka, &catalog.keys, &posts).await) };
+        let (keys, store) = tokio::try_join!(keys, open_store(settings, &catalog))?;
         let waiters = Arc::new(Waiters::new(settings.waiting_max));
         let broker: Arc<dyn Broker> = Arc::new(KafkaBroker::new(kafka));
         let runtime: Arc<dyn Runtime> = Arc::new(Threads::current());
