@@ -27,7 +27,7 @@ const FORMAT: u32 = 4;
 const MEMTABLE_BYTES_MAX: u64 = 16 << 20;
 
 /// Journals are kept for the sake of positions, which are too few to fill a table, when all else that they hold is in one. Each
-/// start decodes them from end to end: fjall has 512 MB of them.
+/// start decodes them from end to end. fjall's default is 512 MB.
 const JOURNALS_BYTES_MAX: u64 = 128 << 20;
 
 /// How long a predecessor may take to let go of the folder.
