@@ -4,7 +4,7 @@
 //! wall clock, are given the kernel's.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -99,22 +99,19 @@ impl Clock {
             .truncate(false)
             .open(&self.ahead)
             .expect("a file");
-        std::os::unix::fs::FileExt::write_all_at(&file, &seconds_ahead.to_ne_bytes(), 0)
+        file.write_all_at(&seconds_ahead.to_ne_bytes(), 0)
             .expect("eight bytes");
     }
 
     /// Runs this program by it, when it is to be that service.
     pub fn is_seen_by(&self, service: Service, program: &str) -> PathBuf {
-        let path = stack::folder().join(stack::unique_name("sees-a-clock"));
-        let script = format!(
+        let text = format!(
             "#!/bin/sh\nif [ \"$1\" = {} ]; then export LD_PRELOAD={} SECONDS_AHEAD={}; fi\nexec {program} \"$@\"\n",
             service.name(),
             self.library.display(),
             self.ahead.display(),
         );
-        fs::write(&path, script).expect("a script");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it can be run");
-        path
+        stack::script("sees-a-clock", &text)
     }
 }
 

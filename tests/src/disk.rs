@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -70,14 +69,11 @@ impl Disk {
 
     /// Runs this program where the disk is seen.
     pub fn sees_it(&self, program: &str) -> PathBuf {
-        let path = stack::folder().join(stack::unique_name("sees-a-disk"));
-        let script = format!(
+        let text = format!(
             "#!/bin/sh\nexec nsenter --mount=/proc/{}/ns/mnt {program} \"$@\"\n",
             self.holder.id()
         );
-        fs::write(&path, script).expect("a script");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it can be run");
-        path
+        stack::script("sees-a-disk", &text)
     }
 
     /// Where we see what is on it.

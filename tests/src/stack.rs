@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -69,6 +70,14 @@ pub fn folder() -> PathBuf {
         fs::create_dir_all(&own).expect("a folder under target");
     }
     own
+}
+
+/// A program of the shell, in place of another one.
+pub fn script(name: &str, text: &str) -> PathBuf {
+    let path = folder().join(unique_name(name));
+    fs::write(&path, text).expect("a script");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it can be run");
+    path
 }
 
 /// A name that no other test has.

@@ -111,16 +111,11 @@ impl Deciding<'_> {
             ends.highs(&[place])
         };
         let mut ends = self.command_ends.borrow_mut();
-        let end = match ends.get(&slice) {
-            Some(end) => *end,
+        let end = *ends.entry(slice).or_insert_with(|| {
+            let end = ask().ok().and_then(|ends| ends.first().copied());
             // If Kafka does not say, there may be something.
-            None => *ends.entry(slice).or_insert(
-                ask()
-                    .ok()
-                    .and_then(|ends| ends.first().copied())
-                    .unwrap_or(i64::MAX),
-            ),
-        };
+            end.unwrap_or(i64::MAX)
+        });
         // All tokens of the batch were given out before it was taken: nobody has seen what is behind the end.
         command_offset < end
     }

@@ -34,9 +34,6 @@ impl Worker {
         if records.is_empty() {
             return Ok(());
         }
-        // Partition by partition, in each as they were: librdkafka sends what has gathered of one as soon as it can, and would
-        // else begin with a request for the first record of each.
-        records.sort_by_key(|record| record.number);
         let offsets = self.offsets(&batch)?;
         self.member.begin()?;
         reached("begun");
