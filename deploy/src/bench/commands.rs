@@ -33,12 +33,16 @@ pub(crate) async fn measure(bench: &Bench, floor: &Roundtrip, clients: usize) ->
         rounds.ours(sample.figures(), cpu);
         rounds.floor(floor.measure(clients, bench.plan.length).await?);
     }
-    let row = rounds.row(what, "commands", FLOOR);
+    let row = Row {
+        clients: Some(clients),
+        ..rounds.row(what, "commands", FLOOR)
+    };
     Ok(match clients {
         1 => row.aims(&[
             (Measure::P50PerFloor, Bound::AtMost(1.3)),
             (Measure::P99PerP50, Bound::AtMost(3.0)),
         ]),
-        _ => row.aims(&[(Measure::RatePerFloor, Bound::AtLeast(0.75))]),
+        256 => row.aims(&[(Measure::RatePerFloor, Bound::AtLeast(0.75))]),
+        _ => row,
     })
 }

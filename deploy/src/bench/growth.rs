@@ -12,7 +12,7 @@ use super::goals::{Bound, Goal};
 use super::http::{closed_loop, get};
 use super::preloaded::{self, Loader};
 use super::restaurant::COMMANDS_PER_ORDER;
-use super::system::{Memory, Service};
+use super::system::{Cpu, Memory, Service};
 
 /// What the goals ask of a million orders.
 const MEMORY_GOALS: [(Service, f64); 3] = [
@@ -45,6 +45,10 @@ pub(crate) struct Round {
     pub(crate) events: usize,
     pub(crate) commands_per_second: f64,
     pub(crate) views_per_second: f64,
+    /// CPU seconds of each process for 100,000 commands.
+    pub(crate) commands_cpu: Cpu,
+    /// The same for 100,000 events into the views.
+    pub(crate) views_cpu: Cpu,
     pub(crate) memory_mb: Memory,
 }
 
@@ -75,8 +79,8 @@ pub(crate) async fn measure(
 async fn round(bench: &mut Bench, loader: &Arc<Loader>, number: usize) -> anyhow::Result<Round> {
     bench.system.stop(Service::Projector).await;
     bench.system.stop(Service::CommandHandler).await;
-    let (commands, _) = preloaded::commands(bench, loader).await?;
-    let (views, _) = preloaded::views(bench).await?;
+    let (commands, commands_cpu) = preloaded::commands(bench, loader).await?;
+    let (views, views_cpu) = preloaded::views(bench).await?;
     let reads = bench.system.address(Service::QueryApi);
     closed_loop(reads, READERS, READ, |_| || get("/orders?limit=50")).await?;
     Ok(Round {
@@ -85,6 +89,8 @@ async fn round(bench: &mut Bench, loader: &Arc<Loader>, number: usize) -> anyhow
         events: number * bench.plan.commands,
         commands_per_second: commands.per_second,
         views_per_second: views.per_second,
+        commands_cpu,
+        views_cpu,
         memory_mb: bench.system.memory(),
     })
 }
@@ -135,7 +141,7 @@ impl Growth {
 
 #[cfg(test)]
 mod tests {
-    use super::{Growth, Memory, Round};
+    use super::{Cpu, Growth, Memory, Round};
 
     #[test]
     fn what_it_costs_at_the_end_is_held_against_what_it_cost_at_first() {
@@ -144,6 +150,8 @@ mod tests {
             events: 6,
             commands_per_second,
             views_per_second: 1.0,
+            commands_cpu: Cpu::new(),
+            views_cpu: Cpu::new(),
             memory_mb: Memory::from([("command-handler", (1, mb))]),
         };
         let growth = Growth {

@@ -3,7 +3,8 @@
 //! - `system`: what is measured, as processes of their own. `restaurant`: the work it is given.
 //! - `commands`, `preloaded`, `hot`, `queries`, `visible`, `growth`: a file for each measurement.
 //! - `floor`: what they are compared with. `http`: the client that makes the load.
-//! - `rounds`, `figures`, `goals`: how measurements become figures, and which are to be reached. `machine`, `report`: what is told in the end.
+//! - `rounds`, `figures`, `goals`: how measurements become figures, and which are to be reached.
+//! - `machine`, `report`, `plots`: what is told in the end.
 
 mod commands;
 mod figures;
@@ -13,6 +14,7 @@ mod growth;
 mod hot;
 mod http;
 mod machine;
+mod plots;
 mod preloaded;
 mod progress;
 mod queries;
@@ -45,8 +47,8 @@ use self::restaurant::{COMMANDS_PER_ORDER, Restaurant};
 use self::rounds::Rounds;
 use self::system::{Memory, Service, System};
 
-/// The clients of a busy command handler, who wait for Kafka.
-const MANY_GUESTS: usize = 256;
+/// The clients of a command handler, from an idle one to a busy one, who wait for Kafka.
+const GUESTS: [usize; 5] = [1, 4, 16, 64, 256];
 /// The connections of a busy query API.
 const MANY_READERS: usize = 64;
 /// The floor moves at least so many records, or it is over before it can be timed.
@@ -58,16 +60,19 @@ const UPSERT: &str = "consume the same events -> one SQLite upsert each; no deco
 /// What of `bench` can be chosen.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct BenchOptions {
-    /// About a minute instead of about five: one short round each, and a tenth of the preloaded commands. Rough.
+    /// About a minute instead of about ten: one short round each, and a tenth of the preloaded commands. Rough.
     #[arg(long)]
     quick: bool,
     /// Write the figures, and the machine that they are of, into this file too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Draw the figures into this folder too, as SVG: rate against latency, and cost against history.
+    #[arg(long, value_name = "FOLDER")]
+    plots: Option<PathBuf>,
     /// Measure only this [default: all but `growth`].
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     only: Vec<Part>,
-    /// How many commands are preloaded in each round [default: 200000, with --quick 20000].
+    /// How many commands are preloaded in each round [default: 600000, with --quick 20000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(6_000..=2_000_000))]
     commands: Option<u32>,
     /// How many orders there are in the end of `growth`, in rounds of `--commands`.
@@ -116,7 +121,7 @@ impl Plan {
         let (rounds, warm_up, length, commands) = if options.quick {
             (1, 1, 2, 20_000)
         } else {
-            (3, 2, 4, 200_000)
+            (3, 2, 4, 600_000)
         };
         let commands = options.commands.map_or(commands, |commands| commands as usize);
         Self {
@@ -186,6 +191,9 @@ pub(crate) async fn run(options: BenchOptions, domains: Domains) -> anyhow::Resu
         let json = serde_json::to_string_pretty(&report)? + "\n";
         fs::write(file, json).with_context(|| format!("cannot write {}", file.display()))?;
     }
+    if let Some(folder) = &options.plots {
+        plots::draw(&report, folder)?;
+    }
     Ok(())
 }
 
@@ -247,7 +255,7 @@ async fn measure(options: &BenchOptions, domains: &Domains, doing: &Arc<Doing>) 
 async fn over_http(bench: &Bench, loader: &Loader) -> anyhow::Result<Vec<Row>> {
     let roundtrip = Roundtrip::start(&bench.system.kafka, loader.record_bytes()?).await?;
     let mut rows = Vec::new();
-    for clients in [1, MANY_GUESTS] {
+    for clients in GUESTS {
         rows.push(commands::measure(bench, &roundtrip, clients).await?);
     }
     spawn_blocking(|| roundtrip.stop()).await??;
@@ -340,6 +348,7 @@ mod tests {
         let options = BenchOptions {
             quick: true,
             json: None,
+            plots: None,
             only: vec![],
             commands: None,
             orders: 1_000_000,

@@ -31,6 +31,7 @@ impl Rounds {
         Row {
             what: what.into(),
             unit,
+            clients: None,
             rounds: self.ours.len(),
             ours,
             floor: below.map(|figures| Floor::below(&ours, floor, figures)),
