@@ -4,11 +4,12 @@
 //! - [`Projector`]: the fold of a batch. Pure, and where every promise about the content of views is kept.
 //! - [`catch_up`]: one batch through a store. Rows, history and checkpoints move in one transaction, so each
 //!   event counts once, whatever is killed when.
-//! - `run`: opens the log and the store, and goes on until it is to stop.
+//! - `run`: opens the log and the store, and goes on until it is to stop. `ahead` reads for it.
 //! - [`Builder`]: a generation of a view, built beside the one that is served; `beside` does so for views whose
 //!   declaration has changed.
 //! - [`Comparison`]: two generations, row by row; [`Traced`]: rows, event by event.
 
+mod ahead;
 mod beside;
 mod build;
 mod commands;

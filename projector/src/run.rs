@@ -14,6 +14,7 @@ use foldline_views::{COMMANDS, CheckpointKey, CommitError, Position, SqliteStore
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use crate::ahead::Ahead;
 use crate::beside::{Beside, BesideWatch};
 use crate::build::Site;
 use crate::commands::{self, Commands, CommandsError};
@@ -65,7 +66,7 @@ pub(crate) async fn run(
         };
         let beside = Beside::start(&site, writer.beside(), shutdown);
         let worker = Loop {
-            log,
+            log: Box::new(Ahead::start(log, batch_max(settings))?),
             commands,
             projector,
             batch_max: batch_max(settings),

@@ -68,6 +68,7 @@ pub struct Unreadable {
 }
 
 /// How far a partition has been read.
+#[derive(Clone)]
 pub struct Progress {
     /// The type whose topic it is.
     pub aggregate: Arc<dyn AggregateType>,
