@@ -98,6 +98,7 @@ impl ViewBuilder for SqliteWriter<Connection> {
             is_open: true,
         };
         Ok(Box::new(SqliteWriter {
+            copier: None,
             connection: &mut self.connection,
             place: self.place.clone(),
             targets: self.targets.clone(),

@@ -13,6 +13,7 @@ mod parked;
 mod reader;
 mod schema;
 mod upgrade;
+mod wal;
 mod writer;
 
 use std::error::Error;
@@ -28,6 +29,7 @@ use crate::{Build, OpenError, StoreError, ViewBuilder, ViewDesk, ViewReader, Vie
 use desk::SqliteDesk;
 use guard::Guard;
 use reader::SqliteReader;
+use wal::Copier;
 use writer::SqliteWriter;
 
 /// Views and history in one SQLite file.
@@ -48,7 +50,7 @@ const WRITER_CACHE_KIB: i64 = 48 * 1024;
 
 /// How many pages the log may have before it is copied into the file. A page that many commits touch is then copied
 /// once; more would only make the log long.
-const WAL_PAGES: i64 = 8 * 1024;
+const WAL_PAGES: i32 = 8 * 1024;
 
 impl SqliteStore {
     /// The store in this file. Nothing is opened yet.
@@ -67,8 +69,10 @@ impl ViewStore for SqliteStore {
         let guard = Guard::Served {
             epoch: prepared.epoch,
         };
+        let copier = Copier::start(&connection, self.connect_to_existing()?, WAL_PAGES);
         let mut writer = SqliteWriter::new(connection, &self.path, prepared.targets, guard);
         writer.beside = prepared.beside;
+        writer.copier = Some(copier.map_err(|error| StoreError::Database(error.into()))?);
         Ok(Box::new(writer))
     }
 

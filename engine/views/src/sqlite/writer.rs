@@ -9,6 +9,7 @@ use super::columns::table;
 use super::generations::Targets;
 use super::guard::Guard;
 use super::schema::NOW;
+use super::wal::Copier;
 use super::{commands, database, history, parked, reader};
 use crate::{
     Batch, CheckpointKey, CheckpointMove, CommitError, HISTORY, NewRow, Parked, ParkedKey, Position, Row,
@@ -17,6 +18,8 @@ use crate::{
 
 /// Writes to the file for as long as its guard lets it.
 pub(super) struct SqliteWriter<C: Borrow<Connection>> {
+    /// Dropped first: the last connection that is closed empties the log.
+    pub(super) copier: Option<Copier>,
     pub(super) connection: C,
     pub(super) place: String,
     pub(super) targets: Targets,
@@ -27,6 +30,7 @@ pub(super) struct SqliteWriter<C: Borrow<Connection>> {
 impl<C: Borrow<Connection>> SqliteWriter<C> {
     pub(super) fn new(connection: C, path: &Path, targets: Targets, guard: Guard) -> Self {
         Self {
+            copier: None,
             connection,
             place: path.display().to_string(),
             targets,
@@ -169,6 +173,9 @@ impl<C: Borrow<Connection> + Send> ViewWriter for SqliteWriter<C> {
         self.guard.check(&transaction, &self.targets)?;
         self.apply(batch)?;
         transaction.commit().map_err(database)?;
+        if let Some(copier) = &self.copier {
+            copier.committed(self.file());
+        }
         Ok(())
     }
 }

@@ -1,0 +1,204 @@
+//! The write-ahead log, copied into the file by a thread of its own while commits go on.
+//!
+//! SQLite has it done by whichever commit makes the log too long, which then waits for the disk. The log begins anew only once
+//! all of it is copied, and by the time that the thread has copied what there was, there is more. So that rest, a commit or two,
+//! is copied by the next commit; and without the thread, all of it.
+
+use std::cell::Cell;
+use std::ffi::c_int;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
+
+use rusqlite::Connection;
+use rusqlite::hooks::Wal;
+
+thread_local! {
+    /// How many pages the log had after this thread's last commit: SQLite tells it during the commit, and to a plain function.
+    static PAGES: Cell<c_int> = const { Cell::new(0) };
+}
+
+/// Who copies. The thread ends with it.
+pub(super) struct Copier {
+    pages_max: c_int,
+    stage: Arc<AtomicU8>,
+    ask: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Nothing is asked for.
+const IDLE: u8 = 0;
+/// The thread copies.
+const COPYING: u8 = 1;
+/// What there was when the thread began is copied.
+const REST: u8 = 2;
+
+impl Copier {
+    /// From now on `writer` copies nothing by itself; `copier` is a connection of its own to the same file. The log may have so
+    /// many pages before it is copied.
+    pub(super) fn start(writer: &Connection, copier: Connection, pages_max: c_int) -> io::Result<Self> {
+        // In the place of SQLite's own, which copies.
+        writer.wal_hook(Some(note));
+        let stage = Arc::new(AtomicU8::new(IDLE));
+        let (ask, asked) = channel();
+        let of_thread = Arc::clone(&stage);
+        let thread = thread::Builder::new()
+            .name("wal".to_owned())
+            .spawn(move || copy_when_asked(&copier, &asked, &of_thread))?;
+        Ok(Self {
+            pages_max,
+            stage,
+            ask: Some(ask),
+            thread: Some(thread),
+        })
+    }
+
+    /// `writer` has just committed, on this thread.
+    pub(super) fn committed(&self, writer: &Connection) {
+        if PAGES.get() < self.pages_max {
+            return;
+        }
+        match self.stage.load(Ordering::SeqCst) {
+            COPYING => {}
+            REST => {
+                copy(writer);
+                self.stage.store(IDLE, Ordering::SeqCst);
+            }
+            _ => {
+                self.stage.store(COPYING, Ordering::SeqCst);
+                let asked = self.ask.as_ref().is_some_and(|ask| ask.send(()).is_ok());
+                if !asked {
+                    self.stage.store(REST, Ordering::SeqCst);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Copier {
+    fn drop(&mut self) {
+        self.ask = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of it has been reported by the thread itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn note(_: &Wal, pages: c_int) -> rusqlite::Result<()> {
+    PAGES.set(pages);
+    Ok(())
+}
+
+fn copy_when_asked(connection: &Connection, asked: &Receiver<()>, stage: &AtomicU8) {
+    while asked.recv().is_ok() {
+        copy(connection);
+        stage.store(REST, Ordering::SeqCst);
+    }
+}
+
+/// As much as can be, without waiting for readers or for the writer. What fails now, as on a full disk, is done by a later one.
+fn copy(connection: &Connection) {
+    if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+        tracing::debug!(%error, "the write-ahead log is not copied yet");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::sync::atomic::Ordering;
+    use std::sync::mpsc::channel;
+
+    use rusqlite::Connection;
+
+    use super::{Copier, REST, copy};
+
+    const PAGES: i32 = 20;
+    /// KB of a log that begins anew: some 4,000 are written to it.
+    const SHORT: u64 = 400;
+
+    fn open(path: &Path) -> Connection {
+        let connection = Connection::open(path).unwrap();
+        connection.pragma_update(None, "journal_mode", "wal").unwrap();
+        connection
+    }
+
+    /// Adds two pages or so.
+    fn write(connection: &Connection) {
+        connection
+            .execute("INSERT INTO big VALUES (zeroblob(4096))", [])
+            .unwrap();
+    }
+
+    fn kilobytes(path: &Path) -> u64 {
+        fs::metadata(path).unwrap().len() / 1024
+    }
+
+    #[test]
+    fn a_log_begins_anew_though_more_is_committed_each_time_while_it_is_copied() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, log) = (folder.path().join("a.db"), folder.path().join("a.db-wal"));
+        let writer = open(&file);
+        writer.execute_batch("CREATE TABLE big (bytes)").unwrap();
+        let mut copier = Copier::start(&writer, open(&file), PAGES).unwrap();
+        // The thread is this one.
+        let (ask, asked) = channel();
+        copier.ask = Some(ask);
+        let (thread, reader) = (open(&file), open(&file));
+        for _ in 0..500 {
+            write(&writer);
+            copier.committed(&writer);
+            if asked.try_recv().is_ok() {
+                // What this reader does not see yet is not copied, as if it came later.
+                reader.execute_batch("BEGIN; SELECT * FROM big LIMIT 1").unwrap();
+                write(&writer);
+                copy(&thread);
+                reader.execute_batch("ROLLBACK").unwrap();
+                copier.stage.store(REST, Ordering::SeqCst);
+            }
+        }
+        assert!(kilobytes(&log) < SHORT, "{} KB", kilobytes(&log));
+    }
+
+    #[test]
+    fn nothing_is_lost_while_two_copy() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.db");
+        let writer = open(&file);
+        writer.execute_batch("CREATE TABLE big (bytes)").unwrap();
+        let copier = Copier::start(&writer, open(&file), PAGES).unwrap();
+        for _ in 0..1_000 {
+            write(&writer);
+            copier.committed(&writer);
+        }
+        drop((copier, writer));
+        assert!(kilobytes(&file) > 1_000 * 4, "{} KB", kilobytes(&file));
+        let found = open(&file);
+        let one = |sql| found.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+        assert_eq!(
+            one("SELECT count(*) || '' FROM big WHERE length(bytes) = 4096"),
+            "1000"
+        );
+        assert_eq!(one("PRAGMA integrity_check"), "ok");
+    }
+
+    #[test]
+    fn a_log_is_copied_by_commits_when_the_thread_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, log) = (folder.path().join("a.db"), folder.path().join("a.db-wal"));
+        let writer = open(&file);
+        writer.execute_batch("CREATE TABLE big (bytes)").unwrap();
+        let mut copier = Copier::start(&writer, open(&file), PAGES).unwrap();
+        copier.ask = None;
+        copier.thread.take().unwrap().join().unwrap();
+        for _ in 0..1_000 {
+            write(&writer);
+            copier.committed(&writer);
+        }
+        assert!(kilobytes(&log) < SHORT, "{} KB", kilobytes(&log));
+    }
+}
