@@ -40,7 +40,7 @@ pub struct Keys {
 
 /// Names a subject within its domain, and the record of its key: `customers/8659a0d6`.
 pub fn subject_name(info: &AggregateInfo, id: &AggregateId) -> String {
-    format!("{}/{id}", info.subject)
+    [&info.subject, "/", id.as_str()].concat()
 }
 
 impl Keys {

@@ -17,14 +17,6 @@ impl Installed {
         Some(subject_name(info, &subject))
     }
 
-    /// By what new values of this aggregate are sealed, as far as its key is there.
-    pub(crate) fn seal(&self, state: &State, id: &AggregateId) -> Seal {
-        let (Some(keys), Some(subject)) = (&self.keys, self.subject(state, id)) else {
-            return Seal::Clear;
-        };
-        keys.seal(&subject)
-    }
-
     /// The state as it is kept: nothing personal of it is in the clear, but what its log has so.
     pub(crate) fn encode_state(&self, state: &State, by: Seal) -> Vec<u8> {
         let encode = || self.aggregate.encode_state(state);

@@ -83,10 +83,11 @@ fn changes(shared: &Shared, batch: &[Taken], decided: &Decided) -> Changes {
             changes.result(catalog.get(taken.slice), taken.slice, &made.result);
         }
     }
-    for ((index, id), known) in &decided.states {
-        let by = decided.seals.get(&(*index, id.clone())).cloned();
+    for (key, known) in &decided.states {
+        let (index, id) = key;
         // None where there is nothing to seal.
-        changes.state(&catalog.types()[*index], id, known, by.unwrap_or(Seal::Clear));
+        let by = decided.seals.get(key).cloned().unwrap_or(Seal::Clear);
+        changes.state(&catalog.types()[*index], id, known, by);
     }
     changes
 }

@@ -406,7 +406,7 @@ impl<'a> Deciding<'a> {
         for (taken, decision) in batch.iter().zip(decisions) {
             let Decision::Made(made) = decision else { continue };
             // What a refused command was granted is none of its aggregate's, and given back in any case.
-            if !made.events.is_empty() {
+            if !made.events.is_empty() && !made.released.is_empty() {
                 let key = (taken.slice.index, made.result.aggregate_id.clone());
                 made.released
                     .retain(|value| self.reservations.is_given_up(&key, value));

@@ -52,7 +52,7 @@ fn records_of<'a>(
     time: &str,
     records: &mut Vec<Record<'a>>,
 ) -> Result<(), BatchError> {
-    let id = made.result.aggregate_id.clone();
+    let id = &made.result.aggregate_id;
     let key = || Some(id.as_str().as_bytes().to_vec());
     let trace = taken.traceparent.as_deref();
     for event in &mut made.events {

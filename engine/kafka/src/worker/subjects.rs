@@ -75,13 +75,16 @@ impl Deciding<'_> {
         let Some(keys) = installed.keys.as_ref().filter(|_| !command.meta.dry_run) else {
             return Seal::Clear;
         };
-        let by = match (installed.seal(after, &key.1), installed.subject(after, &key.1)) {
-            (Seal::Clear, Some(subject)) if installed.aggregate.info().is_subject() => {
-                Seal::By(self.new_keys.of(keys, subject))
-            }
-            // Their own aggregate may have got it in this very batch.
-            (Seal::Clear, Some(subject)) => self.new_keys.made(keys, subject).map_or(Seal::Clear, Seal::By),
-            (seal, _) => seal,
+        let by = match installed.subject(after, &key.1) {
+            None => Seal::Clear,
+            Some(subject) => match keys.seal(&subject) {
+                Seal::Clear if installed.aggregate.info().is_subject() => {
+                    Seal::By(self.new_keys.of(keys, subject))
+                }
+                // Their own aggregate may have got it in this very batch.
+                Seal::Clear => self.new_keys.made(keys, subject).map_or(Seal::Clear, Seal::By),
+                seal => seal,
+            },
         };
         self.seals.insert(key.clone(), by.clone());
         by
