@@ -85,8 +85,12 @@ fn latency(area: &Area<'_>, rows: &[&Row]) -> Drawn {
     ];
     let points = || lines.iter().flat_map(|line| &line.points);
     let mut chart = ChartBuilder::on(area)
-        .caption("HTTP commands, committed: rate and latency", (FONT, 18))
+        .caption(
+            "HTTP commands, committed: rate and latency, by the number of clients",
+            (FONT, 18),
+        )
         .margin(14)
+        .margin_right(30)
         .x_label_area_size(40)
         .y_label_area_size(56)
         .build_cartesian_2d(
