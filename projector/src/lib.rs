@@ -75,11 +75,12 @@ pub struct Settings {
     )]
     pub listen: SocketAddr,
 
-    /// How many events are folded and written at once, at most. Fewer are as soon as no more are there.
+    /// How many events are folded and written at once, at most; as many more are read meanwhile. Fewer are as soon as no more
+    /// are there.
     #[arg(
         long,
         env = "FOLDLINE_PROJECTOR_BATCH_MAX",
-        default_value_t = 5000,
+        default_value_t = 2500,
         value_name = "EVENTS",
         value_parser = clap::value_parser!(u32).range(1..=1_000_000)
     )]
