@@ -305,20 +305,27 @@ mod tests {
 
     #[test]
     fn the_thread_ends_with_it() {
-        struct Told(Toy, mpsc::Sender<()>);
+        struct Told {
+            log: Toy,
+            _ended: mpsc::Sender<()>,
+        }
         impl Events for Told {
             fn poll(&mut self, max: usize, wait: Duration) -> Result<Vec<LogRecord>, EventLogError> {
-                self.0.poll(max, wait)
+                self.log.poll(max, wait)
             }
             fn has_caught_up(&mut self) -> bool {
-                self.0.has_caught_up()
+                self.log.has_caught_up()
             }
             fn progress(&self) -> Vec<Progress> {
-                self.0.progress()
+                self.log.progress()
             }
         }
         let (sender, ended) = mpsc::channel();
-        drop(Ahead::start(Box::new(Told(Toy::new(nothing).0, sender)), 7).unwrap());
+        let told = Told {
+            log: Toy::new(nothing).0,
+            _ended: sender,
+        };
+        drop(Ahead::start(Box::new(told), 7).unwrap());
         // Its sender is gone with the log.
         assert_eq!(ended.try_recv(), Err(mpsc::TryRecvError::Disconnected));
     }
