@@ -60,18 +60,17 @@ impl Copier {
         if PAGES.get() < self.pages_max {
             return;
         }
+        let is_alive = self.thread.as_ref().is_some_and(|thread| !thread.is_finished());
         match self.stage.load(Ordering::SeqCst) {
-            COPYING => {}
-            REST => {
-                copy(writer);
-                self.stage.store(IDLE, Ordering::SeqCst);
+            COPYING if is_alive => {}
+            IDLE if is_alive => {
+                self.stage.store(COPYING, Ordering::SeqCst);
+                // It fails only if the thread has ended just now, which the next commit finds.
+                let _ = self.ask.as_ref().map(|ask| ask.send(()));
             }
             _ => {
-                self.stage.store(COPYING, Ordering::SeqCst);
-                let asked = self.ask.as_ref().is_some_and(|ask| ask.send(()).is_ok());
-                if !asked {
-                    self.stage.store(REST, Ordering::SeqCst);
-                }
+                copy(writer);
+                self.stage.store(IDLE, Ordering::SeqCst);
             }
         }
     }
@@ -115,7 +114,7 @@ mod tests {
 
     use rusqlite::Connection;
 
-    use super::{Copier, REST, copy};
+    use super::{COPYING, Copier, REST, copy};
 
     const PAGES: i32 = 20;
     /// KB of a log that begins anew: some 4,000 are written to it.
@@ -145,9 +144,9 @@ mod tests {
         let writer = open(&file);
         writer.execute_batch("CREATE TABLE big (bytes)").unwrap();
         let mut copier = Copier::start(&writer, open(&file), PAGES).unwrap();
-        // The thread is this one.
+        // This one in the thread's place, which waits.
         let (ask, asked) = channel();
-        copier.ask = Some(ask);
+        let _waits = copier.ask.replace(ask);
         let (thread, reader) = (open(&file), open(&file));
         for _ in 0..500 {
             write(&writer);
@@ -187,12 +186,14 @@ mod tests {
     }
 
     #[test]
-    fn a_log_is_copied_by_commits_when_the_thread_is_gone() {
+    fn a_log_is_copied_by_commits_when_the_thread_has_ended() {
         let folder = tempfile::tempdir().unwrap();
         let (file, log) = (folder.path().join("a.db"), folder.path().join("a.db-wal"));
         let writer = open(&file);
         writer.execute_batch("CREATE TABLE big (bytes)").unwrap();
         let mut copier = Copier::start(&writer, open(&file), PAGES).unwrap();
+        // As if it were copying.
+        copier.stage.store(COPYING, Ordering::SeqCst);
         copier.ask = None;
         copier.thread.take().unwrap().join().unwrap();
         for _ in 0..1_000 {
