@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::broker::{Appender, Broker};
 use crate::catalog::{Catalog, Installed};
 use crate::registry::begin_wire_format;
+use crate::seldom::Seldom;
 use crate::store::StoreError;
 use crate::waiters::{Asked, Waiters};
 use crate::worker::{Rehearsed, Shared, rehearse};
@@ -30,6 +31,7 @@ pub(crate) struct Sender {
     catalog: Arc<Catalog>,
     waiters: Arc<Waiters>,
     appender: Box<dyn Appender>,
+    seldom: Seldom,
 }
 
 /// A command that is in the log and will be decided.
@@ -74,6 +76,7 @@ impl Sender {
             catalog,
             waiters,
             appender: broker.appender()?,
+            seldom: Seldom::default(),
         })
     }
 
@@ -117,8 +120,12 @@ impl Sender {
         let appended = self
             .appender
             .append(place, meta.aggregate_id.as_str(), &value, headers);
-        let appended = appended.await;
-        appended.map_err(|error| SubmitError::Unavailable(error.to_string()))?;
+        appended.await.map_err(|error| {
+            // Its client is told too, and an operator has no other place to look.
+            self.seldom
+                .tell("command producer", &error, "a command was not taken");
+            SubmitError::Unavailable(error.to_string())
+        })?;
         Ok(pending)
     }
 
