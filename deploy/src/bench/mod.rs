@@ -60,7 +60,7 @@ const UPSERT: &str = "consume the same events -> one SQLite upsert each; no deco
 /// What of `bench` can be chosen.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct BenchOptions {
-    /// About a minute instead of about ten: one short round each, and a tenth of the preloaded commands. Rough.
+    /// One short round each, and a thirtieth of the preloaded commands: a minute or two. Rough.
     #[arg(long)]
     quick: bool,
     /// Write the figures, and the machine that they are of, into this file too.

@@ -7,23 +7,20 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use plotters::coord::Shift;
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
 use super::figures::Latency;
 use super::growth::{Growth, Round};
 use super::report::{Report, Row};
-use super::system::Service;
+use super::system::{Cpu, Service};
 
 const SIZE: (u32, u32) = (900, 420);
 const FONT: &str = "sans-serif";
-const OURS: RGBColor = RGBColor(0x1f, 0x5f, 0xa8);
-const FLOOR: RGBColor = RGBColor(0x8a, 0x8a, 0x8a);
-const COLOURS: [RGBColor; 4] = [
-    OURS,
-    RGBColor(0xc4, 0x5a, 0x1c),
-    RGBColor(0x2e, 0x8b, 0x57),
-    FLOOR,
-];
+const BLUE: RGBColor = RGBColor(0x1f, 0x5f, 0xa8);
+const ORANGE: RGBColor = RGBColor(0xc4, 0x5a, 0x1c);
+const GREEN: RGBColor = RGBColor(0x2e, 0x8b, 0x57);
+const GREY: RGBColor = RGBColor(0x8a, 0x8a, 0x8a);
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = Result<(), Box<dyn Error>>;
@@ -78,40 +75,28 @@ fn latency(area: &Area<'_>, rows: &[&Row]) -> Drawn {
         }
     };
     let lines = [
-        line("Foldline, p50", OURS, false, |latency| latency.p50_ms),
-        line("Foldline, p99", OURS, false, |latency| latency.p99_ms),
-        line("floor, p50", FLOOR, true, |latency| latency.p50_ms),
-        line("floor, p99", FLOOR, true, |latency| latency.p99_ms),
+        line("Foldline, p50", BLUE, false, |latency| latency.p50_ms),
+        line("Foldline, p99", BLUE, false, |latency| latency.p99_ms),
+        line("floor, p50", GREY, true, |latency| latency.p50_ms),
+        line("floor, p99", GREY, true, |latency| latency.p99_ms),
     ];
     let points = || lines.iter().flat_map(|line| &line.points);
-    let mut chart = ChartBuilder::on(area)
-        .caption(
-            "HTTP commands, committed: rate and latency, by the number of clients",
-            (FONT, 18),
-        )
-        .margin(14)
-        .margin_right(30)
-        .x_label_area_size(40)
-        .y_label_area_size(56)
-        .build_cartesian_2d(
+    let mut chart = chart(
+        area,
+        "HTTP commands, committed: rate and latency, by the number of clients",
+        (
             decades(points().map(|point| point.0)).log_scale(),
-            decades(points().map(|point| point.1)).log_scale(),
-        )?;
-    chart
-        .configure_mesh()
-        .light_line_style(WHITE.mix(0.0))
-        .x_desc("commands per second")
-        .y_desc("milliseconds")
-        .x_label_formatter(&|value| plain(*value))
-        .y_label_formatter(&|value| plain(*value))
-        .draw()?;
+            "commands per second",
+        ),
+        (decades(points().map(|point| point.1)).log_scale(), "milliseconds"),
+    )?;
     for line in &lines {
         draw_line(&mut chart, line)?;
     }
     let counts = rows.iter().zip(&lines[0].points);
     chart.draw_series(counts.map(|(row, point)| {
         let clients = row.clients.unwrap_or_default().to_string();
-        EmptyElement::at(*point) + Text::new(clients, (7, 2), (FONT, 13).into_font().color(&OURS))
+        EmptyElement::at(*point) + Text::new(clients, (7, 2), (FONT, 13).into_font().color(&BLUE))
     }))?;
     legend(&mut chart)
 }
@@ -127,29 +112,36 @@ fn growth(area: &Area<'_>, growth: &Growth) -> Drawn {
             points: growth.rounds.iter().filter_map(point).collect(),
         }
     };
-    let of_command =
-        |name: &'static str| move |round: &Round| round.commands_cpu.get(name).map(|cpu| cpu * MICROS);
-    let of_event =
-        |name: &'static str| move |round: &Round| round.views_cpu.get(name).map(|cpu| cpu * MICROS);
+    let cost = |name: &str, colour, of: fn(&Round) -> &Cpu, process: &str| {
+        over(name, colour, &|round| {
+            of(round).get(process).map(|cpu| cpu * MICROS)
+        })
+    };
+    let (handler, projector) = (Service::CommandHandler.name(), Service::Projector.name());
     let costs = [
-        over(
+        cost(
             "a command: command-handler",
-            COLOURS[0],
-            &of_command(Service::CommandHandler.name()),
+            BLUE,
+            |round| &round.commands_cpu,
+            handler,
         ),
-        over("a command: Kafka", COLOURS[3], &of_command("Kafka")),
-        over(
+        cost("a command: Kafka", GREY, |round| &round.commands_cpu, "Kafka"),
+        cost(
             "an event into the views: projector",
-            COLOURS[1],
-            &of_event(Service::Projector.name()),
+            ORANGE,
+            |round| &round.views_cpu,
+            projector,
         ),
     ];
-    let memory = Service::ALL.into_iter().zip(COLOURS).map(|(service, colour)| {
-        // Exact up to 2^53.
-        #[allow(clippy::cast_precision_loss)]
-        let most = move |round: &Round| round.memory_mb.get(service.name()).map(|(_, most)| *most as f64);
-        over(service.name(), colour, &most)
-    });
+    let memory = Service::ALL
+        .into_iter()
+        .zip([BLUE, ORANGE, GREEN])
+        .map(|(service, colour)| {
+            // Exact up to 2^53.
+            #[allow(clippy::cast_precision_loss)]
+            let most = move |round: &Round| round.memory_mb.get(service.name()).map(|(_, most)| *most as f64);
+            over(service.name(), colour, &most)
+        });
     let (left, right) = area.split_horizontally(SIZE.0 / 2);
     linear(
         &left,
@@ -170,25 +162,45 @@ const MICROS: f64 = 10.0;
 fn linear(area: &Area<'_>, (caption, unit): (&str, &str), lines: &[Line]) -> Drawn {
     let points = || lines.iter().flat_map(|line| &line.points);
     let most = |of: fn(&(f64, f64)) -> f64| points().map(of).fold(1.0, f64::max) * 1.3;
-    let mut chart = ChartBuilder::on(area)
-        .caption(caption, (FONT, 18))
-        .margin(14)
-        .x_label_area_size(40)
-        .y_label_area_size(56)
-        .build_cartesian_2d(0.0..most(|point| point.0), 0.0..most(|point| point.1))?;
-    chart
-        .configure_mesh()
-        .disable_x_mesh()
-        .light_line_style(WHITE.mix(0.0))
-        .x_desc("million events")
-        .y_desc(unit)
-        .x_label_formatter(&|value| plain(*value))
-        .y_label_formatter(&|value| plain(*value))
-        .draw()?;
+    let mut chart = chart(
+        area,
+        caption,
+        (0.0..most(|point| point.0), "million events"),
+        (0.0..most(|point| point.1), unit),
+    )?;
     for line in lines {
         draw_line(&mut chart, line)?;
     }
     legend(&mut chart)
+}
+
+/// Axes that have a range and a name each, and nothing else yet.
+fn chart<'a, X, Y>(
+    area: &Area<'a>,
+    caption: &str,
+    (x, x_name): (X, &str),
+    (y, y_name): (Y, &str),
+) -> Result<Chart<'a, 'a, X::CoordDescType, Y::CoordDescType>, Box<dyn Error>>
+where
+    X: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
+    Y: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
+{
+    let mut chart = ChartBuilder::on(area)
+        .caption(caption, (FONT, 18))
+        .margin(14)
+        .margin_right(30)
+        .x_label_area_size(40)
+        .y_label_area_size(56)
+        .build_cartesian_2d(x, y)?;
+    chart
+        .configure_mesh()
+        .light_line_style(WHITE.mix(0.0))
+        .x_desc(x_name)
+        .y_desc(y_name)
+        .x_label_formatter(&|value| plain(*value))
+        .y_label_formatter(&|value| plain(*value))
+        .draw()?;
+    Ok(chart)
 }
 
 fn draw_line<X, Y>(chart: &mut Chart<'_, '_, X, Y>, line: &Line) -> Drawn

@@ -29,7 +29,7 @@ pub(crate) struct Row {
     /// What, and of what so many a second.
     pub(crate) what: String,
     pub(crate) unit: &'static str,
-    /// How many did it beside each other, each waiting for its answer. `None` where nobody waits.
+    /// Of commands over HTTP, how many clients sent them, each waiting for its answer.
     pub(crate) clients: Option<usize>,
     /// The median of so many rounds.
     pub(crate) rounds: usize,

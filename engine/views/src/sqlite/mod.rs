@@ -69,7 +69,11 @@ impl ViewStore for SqliteStore {
         let guard = Guard::Served {
             epoch: prepared.epoch,
         };
-        let copier = Copier::start(&connection, self.connect_to_existing()?, WAL_PAGES);
+        let copier = Copier::start(
+            &connection,
+            self.connect_to_write(OpenFlags::default())?,
+            WAL_PAGES,
+        );
         let mut writer = SqliteWriter::new(connection, &self.path, prepared.targets, guard);
         writer.beside = prepared.beside;
         writer.copier = Some(copier.map_err(|error| StoreError::Database(error.into()))?);

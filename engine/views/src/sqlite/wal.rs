@@ -108,11 +108,12 @@ fn copy(connection: &Connection) {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
     use std::sync::atomic::Ordering;
     use std::sync::mpsc::channel;
 
     use rusqlite::Connection;
+    use tempfile::TempDir;
 
     use super::{COPYING, Copier, REST, copy};
 
@@ -124,6 +125,14 @@ mod tests {
         let connection = Connection::open(path).unwrap();
         connection.pragma_update(None, "journal_mode", "wal").unwrap();
         connection
+    }
+
+    fn database() -> (TempDir, PathBuf, Connection) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.db");
+        let writer = open(&file);
+        writer.execute_batch("CREATE TABLE big (bytes)").unwrap();
+        (folder, file, writer)
     }
 
     /// Adds two pages or so.
@@ -139,10 +148,8 @@ mod tests {
 
     #[test]
     fn a_log_begins_anew_though_more_is_committed_each_time_while_it_is_copied() {
-        let folder = tempfile::tempdir().unwrap();
-        let (file, log) = (folder.path().join("a.db"), folder.path().join("a.db-wal"));
-        let writer = open(&file);
-        writer.execute_batch("CREATE TABLE big (bytes)").unwrap();
+        let (folder, file, writer) = database();
+        let log = folder.path().join("a.db-wal");
         let mut copier = Copier::start(&writer, open(&file), PAGES).unwrap();
         // This one in the thread's place, which waits.
         let (ask, asked) = channel();
@@ -165,10 +172,7 @@ mod tests {
 
     #[test]
     fn nothing_is_lost_while_two_copy() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("a.db");
-        let writer = open(&file);
-        writer.execute_batch("CREATE TABLE big (bytes)").unwrap();
+        let (_folder, file, writer) = database();
         let copier = Copier::start(&writer, open(&file), PAGES).unwrap();
         for _ in 0..1_000 {
             write(&writer);
@@ -187,10 +191,8 @@ mod tests {
 
     #[test]
     fn a_log_is_copied_by_commits_when_the_thread_has_ended() {
-        let folder = tempfile::tempdir().unwrap();
-        let (file, log) = (folder.path().join("a.db"), folder.path().join("a.db-wal"));
-        let writer = open(&file);
-        writer.execute_batch("CREATE TABLE big (bytes)").unwrap();
+        let (folder, file, writer) = database();
+        let log = folder.path().join("a.db-wal");
         let mut copier = Copier::start(&writer, open(&file), PAGES).unwrap();
         // As if it were copying.
         copier.stage.store(COPYING, Ordering::SeqCst);
