@@ -48,7 +48,10 @@ pub(crate) async fn prepare(
     }
     let log = site.home.join("broker.log");
     let mut command = java(site, programs, &files, &log);
-    command.arg(format!("-Xmx{}m", site.options.heap_mb)).args(GC);
+    command
+        .args(site.classes.flag())
+        .arg(format!("-Xmx{}m", site.options.heap_mb))
+        .args(GC);
     command
         .arg(site.home.temporary()?)
         .args(&site.options.broker_java);
@@ -103,7 +106,7 @@ async fn format(site: &Site, programs: &Programs, files: &Files, cluster_id: &st
     let log = site.home.join("format.log");
     let mut command = java(site, programs, files, &log);
     // Half a second of work: compiling it well would take longer than the work.
-    command.args([
+    command.args(site.classes.flag_to_read()).args([
         "-XX:TieredStopAtLevel=1",
         "-XX:+UseSerialGC",
         "kafka.tools.StorageTool",
@@ -135,7 +138,7 @@ async fn format(site: &Site, programs: &Programs, files: &Files, cluster_id: &st
 
 /// Java on Kafka's classes; more flags, the main class and its arguments are to follow.
 fn java(site: &Site, programs: &Programs, files: &Files, log: &Path) -> Command {
-    let mut command = Command::new(&site.java);
+    let mut command = Command::new(&site.java.program);
     command
         .arg("-cp")
         .arg(programs.kafka_class_path())

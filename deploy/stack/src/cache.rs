@@ -60,6 +60,16 @@ impl Programs {
         Ok(programs)
     }
 
+    /// Where they lie, with what is made of them.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The cache itself.
+    pub(crate) fn cache(&self) -> &Path {
+        self.folder.parent().expect("it was made by a join")
+    }
+
     /// Every jar of Kafka, as a class path.
     pub(crate) fn kafka_class_path(&self) -> PathBuf {
         self.folder.join("kafka/*")
@@ -73,8 +83,8 @@ impl Programs {
     }
 }
 
-/// Two processes that start for the first time together: one fetches, the other one waits.
-async fn lock(cache: &Path, progress: &dyn Progress) -> Result<File, StackError> {
+/// Two processes that start for the first time together: one fetches or prepares, the other one waits.
+pub(crate) async fn lock(cache: &Path, progress: &dyn Progress) -> Result<File, StackError> {
     let doing = || format!("lock the cache {}", cache.display());
     let file = File::create(cache.join("lock")).map_err(StackError::io(doing()))?;
     match file.try_lock() {
@@ -125,7 +135,7 @@ async fn fetch(maven: &Path, tools: &Tools, folder: &Path) -> Result<(), StackEr
 }
 
 /// A hash that is the same in every build, which the standard library's is not promised to be.
-fn fnv1a(bytes: &[u8]) -> u64 {
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })

@@ -18,6 +18,7 @@
 mod broker;
 mod cache;
 mod child;
+mod classes;
 mod cluster;
 mod data;
 mod error;

@@ -24,7 +24,7 @@ pub struct StackOptions {
     /// Lines for every broker's `server.properties`, stronger than ours. In values, `@port@` and `@controller_port@` are
     /// the ports that were found.
     pub broker_config: Vec<(String, String)>,
-    /// More arguments for the broker's Java, `-Dname=value`.
+    /// More arguments for the broker's Java: `-Dname=value`, `-XX:TieredStopAtLevel=1`.
     pub broker_java: Vec<String>,
     /// How long each program may take until it answers.
     pub start_max: Duration,
@@ -86,6 +86,8 @@ pub enum Step {
     WaitingForFetch,
     /// The programs are not in the cache yet.
     Fetching,
+    /// What Java makes of the programs' classes is being kept, for faster starts.
+    Recording,
     /// A program of ours, left over from a run that was killed, is being stopped.
     StoppingLeftover {
         /// Its process id.
@@ -113,11 +115,14 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::WaitingForFetch => {
-                f.write_str("waiting for another process that fetches the same programs")
+                f.write_str("waiting for another process that fetches or prepares the same programs")
             }
             Self::Fetching => write!(
                 f,
                 "fetching Apache Kafka {KAFKA_VERSION} and Apicurio Registry {REGISTRY_VERSION} (once, 150 MB)"
+            ),
+            Self::Recording => f.write_str(
+                "recording what Java makes of both (once for each Java): later starts take half as long",
             ),
             Self::StoppingLeftover { pid } => {
                 write!(f, "stopping process {pid}, left over from an earlier run")

@@ -1,14 +1,20 @@
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use tokio::time::timeout;
 
 use crate::cache::Programs;
+use crate::classes::ClassData;
 use crate::cluster::Cluster;
 use crate::data::Home;
 use crate::port::number_of;
 use crate::process::{Launch, Process};
+use crate::tools::Java;
 use crate::{Port, Progress, StackError, StackOptions, Step, broker, registry};
+
+/// How long Java may take to write down what it has made of the classes: 2 s on an idle machine.
+const WRITE_MAX: Duration = Duration::from_mins(2);
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +34,7 @@ impl Kind {
         }
     }
 
-    fn folder(self) -> &'static str {
+    pub(crate) fn folder(self) -> &'static str {
         match self {
             Self::Broker => "broker",
             Self::Registry => "registry",
@@ -61,7 +67,9 @@ impl Kind {
 #[derive(Debug)]
 pub(crate) struct Site {
     pub(crate) home: Home,
-    pub(crate) java: PathBuf,
+    pub(crate) java: Java,
+    /// For the start that is being prepared.
+    pub(crate) classes: ClassData,
     pub(crate) port: Port,
     pub(crate) options: StackOptions,
     /// Which of the nodes it is, if it is one of several.
@@ -112,7 +120,7 @@ impl Server {
         Ok(server)
     }
 
-    async fn open_in(
+    pub(crate) async fn open_in(
         kind: Kind,
         folder: &Path,
         options: &StackOptions,
@@ -126,6 +134,7 @@ impl Server {
         let site = Site {
             home,
             java,
+            classes: ClassData::None,
             port: wanted.resolved(number),
             options: options.clone(),
             node: 0,
@@ -147,11 +156,23 @@ impl Server {
         }
         let options = &self.site.options;
         let programs = Programs::provide(&options.cache, &options.tools, progress).await?;
+        let classes = ClassData::of(self.kind, &programs, &self.site.java);
+        self.start_with(&programs, classes, progress).await
+    }
+
+    /// As [`start`](Self::start), of programs that are there.
+    pub(crate) async fn start_with(
+        &mut self,
+        programs: &Programs,
+        classes: ClassData,
+        progress: &dyn Progress,
+    ) -> Result<(), StackError> {
+        self.site.classes = classes;
         let started_at = Instant::now();
         let reserved = self.site.port.reserve(self.kind.name())?;
         let launch = match self.kind {
-            Kind::Broker => broker::prepare(&self.site, &programs, progress).await?,
-            Kind::Registry => registry::prepare(&self.site, &programs)?,
+            Kind::Broker => broker::prepare(&self.site, programs, progress).await?,
+            Kind::Registry => registry::prepare(&self.site, programs)?,
         };
         progress.step(&Step::Starting {
             name: self.kind.name(),
@@ -183,6 +204,16 @@ impl Server {
         if let Some(process) = self.process.take() {
             process.stop().await;
         }
+    }
+
+    /// As [`stop`](Self::stop), when it has something to write before its end.
+    pub(crate) async fn stop_in_its_time(&mut self) {
+        if let Some(process) = &self.process {
+            process.signal(Signal::TERM);
+            // If it takes longer, it is stopped as any other one.
+            let _ = timeout(WRITE_MAX, process.wait()).await;
+        }
+        self.stop().await;
     }
 
     /// `kill -9`; returns when it is gone.

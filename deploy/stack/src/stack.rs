@@ -2,7 +2,7 @@ use futures_util::future::{select_all, try_join_all};
 
 use crate::cache::Programs;
 use crate::cluster::Cluster;
-use crate::{Kind, Progress, Server, StackError, StackOptions};
+use crate::{Kind, Progress, Server, StackError, StackOptions, classes};
 
 /// Kafka and the registry together. Dropping it kills all.
 #[derive(Debug)]
@@ -26,7 +26,8 @@ impl Stack {
             registry: Server::open(Kind::Registry, &options, progress).await?,
         };
         // Here, because those that start together would fetch twice.
-        Programs::provide(&options.cache, &options.tools, progress).await?;
+        let programs = Programs::provide(&options.cache, &options.tools, progress).await?;
+        classes::make_missing(&options, &programs, progress).await?;
         // Together, because no node answers before half of them are there.
         let brokers = stack.brokers.iter_mut().map(|broker| broker.start(progress));
         tokio::try_join!(try_join_all(brokers), stack.registry.start(progress))?;

@@ -24,6 +24,14 @@ pub struct Tools {
     pub java_home: Option<PathBuf>,
 }
 
+/// A Java that is new enough.
+#[derive(Debug, Clone)]
+pub(crate) struct Java {
+    pub(crate) program: PathBuf,
+    /// What it says of itself: equal for equal ones.
+    pub(crate) version: String,
+}
+
 impl Tools {
     /// As this process's `PATH` and `JAVA_HOME` say.
     pub fn from_env() -> Self {
@@ -36,7 +44,7 @@ impl Tools {
     }
 
     /// The first Java that is new enough.
-    pub(crate) async fn java(&self) -> Result<PathBuf, StackError> {
+    pub(crate) async fn java(&self) -> Result<Java, StackError> {
         let at_home = self
             .java_home
             .iter()
@@ -45,8 +53,13 @@ impl Tools {
         let mut found = Vec::new();
         for java in at_home.chain(self.find("java")) {
             match java_version(&java).await {
-                Ok(version) if version >= JAVA_MIN => return Ok(java),
-                Ok(version) => found.push(format!("{} is version {version}", java.display())),
+                Ok((version, answer)) if version >= JAVA_MIN => {
+                    return Ok(Java {
+                        program: java,
+                        version: answer,
+                    });
+                }
+                Ok((version, _)) => found.push(format!("{} is version {version}", java.display())),
                 Err(answer) => found.push(format!("{} answers {answer:?}", java.display())),
             }
         }
@@ -80,8 +93,8 @@ impl Tools {
     }
 }
 
-/// The major version, or what the program says instead.
-async fn java_version(java: &Path) -> Result<u32, String> {
+/// The major version and all that it says of itself, or what the program says instead.
+async fn java_version(java: &Path) -> Result<(u32, String), String> {
     let output = Command::new(java)
         .arg("-version")
         .kill_on_drop(true)
@@ -90,7 +103,10 @@ async fn java_version(java: &Path) -> Result<u32, String> {
     // Written to stderr since 1995. macOS has a `java` that only says there is none.
     let answer = output.map_err(|error| error.to_string())?.stderr;
     let answer = String::from_utf8_lossy(&answer);
-    parse_java_version(&answer).ok_or_else(|| answer.lines().next().unwrap_or_default().to_owned())
+    match parse_java_version(&answer) {
+        Some(version) => Ok((version, answer.into_owned())),
+        None => Err(answer.lines().next().unwrap_or_default().to_owned()),
+    }
 }
 
 /// `openjdk version "17.0.15" 2025-04-15` is 17, and `java version "1.8.0_392"` is 8.

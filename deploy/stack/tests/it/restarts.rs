@@ -75,6 +75,26 @@ async fn cluster_and_schema_ids_survive_a_stop_and_a_kill() {
     assert!(register(&stack, "third").await > second);
 }
 
+#[tokio::test]
+async fn what_java_made_of_the_classes_is_read_by_later_starts() {
+    let data = tempfile::tempdir().unwrap();
+    let stack = Stack::start(options(data.path()), &show).await.unwrap();
+
+    for (server, output) in [(stack.broker(), "broker.out"), (stack.registry(), "registry.log")] {
+        let maps = std::fs::read_to_string(format!("/proc/{}/maps", server.pid().unwrap()));
+        // Where there is no such file, what Java says must do.
+        if let Ok(maps) = maps {
+            assert!(
+                maps.contains(".jsa\n"),
+                "{:?} maps no file of classes",
+                server.kind()
+            );
+        }
+        let output = std::fs::read_to_string(server.folder().join(output)).unwrap();
+        assert!(!output.contains("[cds"), "{output}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_broker_alone_restarts_on_its_port_pauses_and_ends() {
     let data = tempfile::tempdir().unwrap();
