@@ -39,6 +39,9 @@ pub fn workspace() -> PathBuf {
 /// A machine that runs much else may need so long to start a broker.
 const START_MAX: Duration = Duration::from_secs(300);
 
+/// Java's first compiler alone: a broker that lives for a minute spends most of it in the second one, which pays later.
+const SOON_WARM: &str = "-XX:TieredStopAtLevel=1";
+
 /// The shared broker and registry. The first to ask starts them; they end with this process.
 pub async fn shared() -> &'static Stack {
     STACK
@@ -51,6 +54,7 @@ pub async fn shared() -> &'static Stack {
                 .try_init();
             let mut stack = StackOptions::new(workspace().join(".foldline/cache"), folder().join("stack"));
             stack.start_max = START_MAX;
+            stack.broker_java = vec![SOON_WARM.to_owned()];
             Stack::start(stack, &Quiet)
                 .await
                 .expect("the broker and the registry start")
@@ -96,6 +100,7 @@ pub async fn own(test: &str, configure: impl FnOnce(&mut StackOptions)) -> (Stac
     let data = folder().join(unique_name(test));
     let mut options = StackOptions::new(workspace().join(".foldline/cache"), data);
     options.start_max = START_MAX;
+    options.broker_java = vec![SOON_WARM.to_owned()];
     configure(&mut options);
     let stack = Stack::start(options, &Quiet)
         .await
