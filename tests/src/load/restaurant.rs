@@ -33,29 +33,15 @@ enum Job {
     Order,
 }
 
-struct World {
+/// What an evening stands on.
+pub struct World {
     menu: Vec<Uuid>,
     customers: Vec<Uuid>,
 }
 
 /// Runs the evening to its end: the menu and the customers first, then the orders.
 pub async fn run(load: &Arc<Load>, size: Size, chance: &mut Chance) {
-    let mut ids = |count| (0..count).map(|_| chance.uuid()).collect::<Vec<Uuid>>();
-    let world = Arc::new(World {
-        menu: ids(size.menu),
-        customers: ids(size.customers),
-    });
-    let menu = world.menu.iter().copied().map(Job::AddMenuItem);
-    let customers = world.customers.iter().copied().map(Job::SignUp);
-    work_through(
-        load,
-        &world,
-        size.clients,
-        menu.chain(customers).collect(),
-        chance,
-    )
-    .await;
-
+    let world = open(load, size, chance).await;
     let jobs = (0..size.orders).flat_map(|number| {
         let order = [Some(Job::Order), None, None];
         match number % 10 {
@@ -74,6 +60,32 @@ pub async fn run(load: &Arc<Load>, size: Size, chance: &mut Chance) {
     });
     let jobs: Vec<Job> = jobs.flatten().collect();
     work_through(load, &world, size.clients, jobs, chance).await;
+}
+
+/// The menu, and the customers.
+pub async fn open(load: &Arc<Load>, size: Size, chance: &mut Chance) -> Arc<World> {
+    let mut ids = |count| (0..count).map(|_| chance.uuid()).collect::<Vec<Uuid>>();
+    let world = Arc::new(World {
+        menu: ids(size.menu),
+        customers: ids(size.customers),
+    });
+    let menu = world.menu.iter().copied().map(Job::AddMenuItem);
+    let customers = world.customers.iter().copied().map(Job::SignUp);
+    work_through(
+        load,
+        &world,
+        size.clients,
+        menu.chain(customers).collect(),
+        chance,
+    )
+    .await;
+    world
+}
+
+/// Orders alone, which hold nothing personal.
+pub async fn orders(load: &Arc<Load>, world: &Arc<World>, size: Size, chance: &mut Chance) {
+    let jobs = (0..size.orders).map(|_| Job::Order).collect();
+    work_through(load, world, size.clients, jobs, chance).await;
 }
 
 async fn work_through(
