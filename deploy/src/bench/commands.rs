@@ -1,6 +1,9 @@
 //! Commands over HTTP, each answered when its events are committed.
 
+use std::time::Duration;
+
 use super::Bench;
+use super::figures::Sample;
 use super::floor::Roundtrip;
 use super::goals::{Bound, Measure};
 use super::http::closed_loop;
@@ -12,23 +15,28 @@ use super::system::{Service, cpu_per_100k};
 const FLOOR: &str =
     "record -> a worker that answers it exactly once -> committed answer; no HTTP, no decision";
 
-/// With so many clients, each on a connection of its own.
-pub(crate) async fn measure(bench: &Bench, floor: &Roundtrip, clients: usize) -> anyhow::Result<Row> {
+/// So many clients who order for so long, each on a connection of its own.
+pub(crate) async fn load(bench: &Bench, clients: usize, length: Duration) -> anyhow::Result<Sample> {
     let address = bench.system.address(Service::CommandHandler);
-    let guest = |number| {
+    closed_loop(address, clients, length, |number| {
         let mut guest = Guest::new(&bench.restaurant, number);
         move || guest.next()
-    };
+    })
+    .await
+}
+
+/// With so many clients.
+pub(crate) async fn measure(bench: &Bench, floor: &Roundtrip, clients: usize) -> anyhow::Result<Row> {
     let what = format!("HTTP, {}", bench.clients(clients));
     bench.doing.next(&format!("{what}: warming up"));
-    closed_loop(address, clients, bench.plan.warm_up, guest).await?;
+    load(bench, clients, bench.plan.warm_up).await?;
     floor.measure(clients, bench.plan.warm_up).await?;
 
     let mut rounds = Rounds::default();
     for round in 1..=bench.plan.rounds {
         bench.doing.next(&format!("{what}: round {round}"));
         let before = bench.system.cpu();
-        let sample = closed_loop(address, clients, bench.plan.length, guest).await?;
+        let sample = load(bench, clients, bench.plan.length).await?;
         let cpu = cpu_per_100k(&before, &bench.system.cpu(), sample.count());
         rounds.ours(sample.figures(), cpu);
         rounds.floor(floor.measure(clients, bench.plan.length).await?);

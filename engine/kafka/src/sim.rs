@@ -54,7 +54,7 @@ fn runs(seeds: Range<u64>, bug: Option<Bug>) -> impl Iterator<Item = (u64, Ran)>
 
 #[test]
 fn whatever_fails_every_command_is_decided_once_and_answered_alike() {
-    are_well(number("FOLDLINE_SEEDS", 5_000), FLOOR, |seeds| runs(seeds, None));
+    are_well(number("FOLDLINE_SEEDS", 3_000), FLOOR, |seeds| runs(seeds, None));
 }
 
 #[test]
