@@ -268,7 +268,7 @@ impl System {
             Service::QueryApi => {
                 add("views", path(&self.views_folder().join("views.db")));
                 add("command-api", self.url(Service::CommandHandler));
-                add("read-wait-max", READ_WAIT_MAX.to_owned());
+                add("wait-max", READ_WAIT_MAX.to_owned());
             }
         }
         if service != Service::Projector {
