@@ -1,5 +1,5 @@
-//! What Java makes of the programs' classes, kept in files for the next starts: with them a start takes less than half of
-//! the time and of the processor (class data sharing, <https://openjdk.org/jeps/350>).
+//! What Java makes of the programs' classes, kept in files for the next starts: they need not be
+//! read and checked again, which is much of a start (class data sharing, <https://openjdk.org/jeps/350>).
 //!
 //! There is one for each program and each Java, made by a run that serves nobody. Java looks by itself whether one is its
 //! own and of the same jars, and goes on without if it is not.

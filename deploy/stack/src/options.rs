@@ -121,9 +121,9 @@ impl fmt::Display for Step {
                 f,
                 "fetching Apache Kafka {KAFKA_VERSION} and Apicurio Registry {REGISTRY_VERSION} (once, 150 MB)"
             ),
-            Self::Recording => f.write_str(
-                "recording what Java makes of both (once for each Java): later starts take half as long",
-            ),
+            Self::Recording => {
+                f.write_str("recording what Java makes of both (once for each Java), for faster starts")
+            }
             Self::StoppingLeftover { pid } => {
                 write!(f, "stopping process {pid}, left over from an earlier run")
             }

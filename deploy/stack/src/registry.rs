@@ -11,7 +11,7 @@ use crate::{StackError, probe};
 pub(crate) const API: &str = "/apis/ccompat/v7";
 
 /// A small program that is asked a few hundred times: what counts is that it starts soon and stays small.
-/// With Java's second compiler it takes half as long again to start.
+/// With Java's second compiler it takes 2.2 s to start, without 1.5 s (both without the file of its classes).
 const JVM: [&str; 3] = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
 pub(crate) async fn answers(port: u16) -> bool {

@@ -13,7 +13,7 @@ use crate::process::{Launch, Process};
 use crate::tools::Java;
 use crate::{Port, Progress, StackError, StackOptions, Step, broker, registry};
 
-/// How long Java may take to write down what it has made of the classes: 2 s on an idle machine.
+/// How long Java may take to write down what it has made of the classes.
 const WRITE_MAX: Duration = Duration::from_mins(2);
 
 /// Which of the two.
