@@ -1,5 +1,7 @@
 //! A transactional producer that commits in milliseconds, and knows when it can no longer be trusted.
 
+mod polled;
+
 use std::collections::HashMap;
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,10 +14,11 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message};
-use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::util::Timeout;
 
+use self::polled::PolledProducer;
 use crate::KafkaSettings;
 use crate::failpoints::reached;
 use crate::security::token;
@@ -35,7 +38,7 @@ pub(crate) struct TransactionalProducer {
     config: rdkafka::ClientConfig,
     /// Whether it is renewed when a connection has broken. Only one test says no: that of why it must be.
     is_careful: bool,
-    producer: ThreadedProducer<Deliveries>,
+    producer: PolledProducer<Deliveries>,
     state: Arc<State>,
 }
 
@@ -155,7 +158,7 @@ impl TransactionalProducer {
 
     fn create(config: rdkafka::ClientConfig, is_careful: bool) -> Result<Self, KafkaError> {
         let state = Arc::new(State::default());
-        let producer: ThreadedProducer<_> = config.create_with_context(Deliveries(Arc::clone(&state)))?;
+        let producer = PolledProducer::new(&config, Deliveries(Arc::clone(&state)))?;
         producer.init_transactions(INIT_MAX)?;
         // Whatever broke before this call has been answered by it.
         state.is_troubled.store(false, Ordering::SeqCst);
