@@ -184,7 +184,7 @@ impl EventLog {
         }
         while records.len() < max_records {
             let wait = match records.is_empty() {
-                true => deadline.saturating_duration_since(Instant::now()),
+                true => in_milliseconds(deadline.saturating_duration_since(Instant::now())),
                 false => Duration::ZERO,
             };
             let error = match self.consumer.poll(wait) {
@@ -305,6 +305,13 @@ impl EventLog {
         });
         cut.unwrap_or(EventLogError::Client(error))
     }
+}
+
+/// Rounded up. librdkafka waits in whole milliseconds, and rdkafka asks for what is left of one without a pause: a reader of
+/// which nothing is asked would have a hundredth of a core.
+fn in_milliseconds(wait: Duration) -> Duration {
+    let whole = wait.as_micros().div_ceil(1000);
+    Duration::from_millis(u64::try_from(whole).unwrap_or(u64::MAX))
 }
 
 fn traceparent(message: &impl Message) -> Option<String> {

@@ -189,21 +189,12 @@ impl TransactionalProducer {
     }
 
     /// Adds a record. `number` is that of [`delivered`](Self::delivered).
-    pub(crate) fn send(&self, mut record: BaseRecord<'_, [u8], [u8], usize>) -> Result<(), TransactionError> {
+    pub(crate) fn send(&self, record: BaseRecord<'_, [u8], [u8], usize>) -> Result<(), TransactionError> {
         self.state.lock().outstanding += 1;
-        loop {
-            match self.producer.send(record) {
-                Ok(()) => return Ok(()),
-                Err((error, again)) if is_full(&error) => {
-                    record = again;
-                    self.producer.poll(Duration::from_millis(1));
-                }
-                Err((error, _)) => {
-                    self.state.lock().outstanding -= 1;
-                    return Err(self.abort(error));
-                }
-            }
-        }
+        self.producer.send(record).map_err(|error| {
+            self.state.lock().outstanding -= 1;
+            self.abort(error)
+        })
     }
 
     /// Commits the records together with the consumer's offsets.
@@ -303,10 +294,6 @@ fn retried(at_most: Duration, mut call: impl FnMut() -> Result<(), KafkaError>) 
             other => return other,
         }
     }
-}
-
-fn is_full(error: &KafkaError) -> bool {
-    matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull))
 }
 
 fn requires_abort(error: &KafkaError) -> bool {

@@ -10,12 +10,15 @@ use rdkafka::ClientConfig;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode;
 
 /// How long a look for reports takes while some are due. rdkafka rounds what is left of it down to milliseconds, and asks
 /// without a pause once that is none: each look ends with up to a millisecond of a whole core.
 const BUSY: Duration = Duration::from_millis(250);
 /// How often a look is taken while nothing is due: at errors, and at a token that has to be made anew.
 const IDLE: Duration = Duration::from_millis(100);
+/// How long reports make room for a record.
+const FULL: Duration = Duration::from_millis(1);
 
 /// In place of rdkafka's `ThreadedProducer`, which looks for 100 ms again and again, whether or not anything was sent: that
 /// is 0.9 % of a core for each producer that does nothing (`docs/performance.md`).
@@ -51,15 +54,28 @@ impl<C: ProducerContext + 'static> PolledProducer<C> {
         })
     }
 
-    /// As [`BaseProducer::send`].
-    pub(crate) fn send<'a>(
+    /// Waits while librdkafka's queue is full.
+    pub(crate) fn send(
         &self,
-        record: BaseRecord<'a, [u8], [u8], C::DeliveryOpaque>,
-    ) -> Result<(), (KafkaError, BaseRecord<'a, [u8], [u8], C::DeliveryOpaque>)> {
-        let sent = self.producer.send(record);
-        self.watch.wake();
-        sent
+        mut record: BaseRecord<'_, [u8], [u8], C::DeliveryOpaque>,
+    ) -> Result<(), KafkaError> {
+        loop {
+            let sent = self.producer.send(record);
+            self.watch.wake();
+            match sent {
+                Ok(()) => return Ok(()),
+                Err((error, again)) if is_full(&error) => {
+                    record = again;
+                    self.producer.poll(FULL);
+                }
+                Err((error, _)) => return Err(error),
+            }
+        }
     }
+}
+
+fn is_full(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull))
 }
 
 impl Watch {
