@@ -93,11 +93,12 @@ impl Token {
         }
     }
 
-    /// Whether everything that `other` has seen is seen here too.
+    /// Whether everything that `other` has seen is seen here too. Who was refused where no command had made an event yet has
+    /// seen that partition to before its first command, -1: that is nothing, which to wait for would be to wait for an event.
     pub fn covers(&self, other: &Self) -> bool {
         other.positions().all(|(aggregate, partition, offset)| {
             let key = (aggregate.to_owned(), partition);
-            self.seen.get(&key).is_some_and(|seen| *seen >= offset)
+            offset < 0 || self.seen.get(&key).is_some_and(|seen| *seen >= offset)
         })
     }
 
@@ -171,6 +172,13 @@ mod tests {
         fn no_text_makes_the_parser_panic(text in ".{0,40}") {
             let _ = text.parse::<Token>();
         }
+    }
+
+    #[test]
+    fn what_lies_before_all_commands_is_covered_by_who_has_seen_nothing() {
+        let nothing = Token::new("here");
+        assert!(nothing.covers(&Token::at("here", "orders", 1, -1)));
+        assert!(!nothing.covers(&Token::at("here", "orders", 1, 0)));
     }
 
     #[test]
