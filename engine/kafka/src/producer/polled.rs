@@ -21,7 +21,7 @@ const IDLE: Duration = Duration::from_millis(100);
 const FULL: Duration = Duration::from_millis(1);
 
 /// In place of rdkafka's `ThreadedProducer`, which looks for 100 ms again and again, whether or not anything was sent: that
-/// is 0.9 % of a core for each producer that does nothing (`docs/performance.md`).
+/// is 0.85 % of a core for each producer that does nothing (`docs/performance.md`).
 pub(crate) struct PolledProducer<C: ProducerContext + 'static> {
     producer: Arc<BaseProducer<C>>,
     watch: Arc<Watch>,
