@@ -22,12 +22,11 @@ const ROUNDS: usize = 4;
 const CHANGES: i64 = 8;
 
 async fn send(write: &Client, path: &str, body: &Value, token: Option<&str>) -> Answer {
-    let request = write.request(Method::POST, path).json(body);
-    // The one that begins anew takes its partitions when the machine lets it.
-    let request = request.header("Prefer", "wait=60");
-    let request = token.into_iter().fold(request, |request, token| {
-        request.header("Consistency-Token", token)
-    });
+    let request = token
+        .into_iter()
+        .fold(write.posting(path, body), |request, token| {
+            request.header("Consistency-Token", token)
+        });
     write.send(request).await
 }
 

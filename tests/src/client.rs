@@ -111,10 +111,16 @@ impl Client {
         .await
     }
 
-    /// POST of a JSON body. Waits for the outcome as long as a busy machine may take, longer than the usual 10 s.
+    /// POST of a JSON body.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
-        let request = self.request(Method::POST, path).header("Prefer", "wait=60");
-        self.send(request.json(body)).await
+        self.send(self.posting(path, body)).await
+    }
+
+    /// The request of [`post`](Self::post), to add headers to. It waits for the outcome as long as a busy machine may take, in
+    /// which a handler may just have begun anew: longer than the usual 10 s.
+    pub fn posting(&self, path: &str, body: &Value) -> RequestBuilder {
+        let request = self.request(Method::POST, path).json(body);
+        request.header("Prefer", "wait=60")
     }
 
     /// Sends a request. Panics if there is no answer.
