@@ -12,6 +12,12 @@ use crate::PROGRAM;
 
 const ROUNDS: usize = 10;
 
+/// All events of these rounds: one of each command, one of each email's claim, and one more of each email that
+/// was given up. The last of these are decided after everybody has an answer.
+fn events_of(rounds: usize) -> u64 {
+    (stack::PARTITIONS as usize * (3 * rounds + rounds + (rounds - 1))) as u64
+}
+
 /// A command in each partition of three types, so that each of two handlers has some. All are answered.
 async fn ask_everywhere(write: &Client, rounds: std::ops::Range<usize>) {
     for round in rounds {
@@ -64,7 +70,11 @@ async fn a_standby_takes_over_with_what_it_has() {
     let second = Handler::launch(&kafka, "1", PROGRAM).await;
     second.wait_until_ready().await;
     ask_everywhere(&first.write(), 0..ROUNDS).await;
-    let (_, decided) = known(&first).await;
+    let decided = eventually("all is decided", Duration::from_secs(60), || async {
+        let (by_first, by_second) = (known(&first).await.1, known(&second).await.1);
+        (by_first + by_second == events_of(ROUNDS)).then_some(by_first)
+    })
+    .await;
     assert!(decided > 0, "the first one leads nothing");
     let (folded, _) = eventually("it has followed", Duration::from_secs(30), || async {
         let known = known(&second).await;
