@@ -12,11 +12,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use futures_util::StreamExt;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -149,14 +149,12 @@ impl Auth {
 
     /// Puts routes behind it: who does not say who they are gets 401, and the others are known as a [`Caller`].
     pub fn guard(&self, routes: Router) -> Router {
-        let auth = self.clone();
+        let Some(verifier) = self.0.clone() else {
+            return routes.layer(Extension(Caller::anyone()));
+        };
         routes.layer(from_fn(move |mut request: Request, next: Next| {
-            let auth = auth.clone();
+            let verifier = Arc::clone(&verifier);
             async move {
-                let Some(verifier) = &auth.0 else {
-                    request.extensions_mut().insert(Caller::anyone());
-                    return next.run(request).await;
-                };
                 match verifier.verify(bearer(request.headers())).await {
                     Ok(known) => {
                         request.extensions_mut().insert(known.caller);

@@ -18,6 +18,7 @@
 mod auth;
 mod documents;
 mod duration;
+mod exchange;
 mod health;
 mod http;
 pub mod openapi;

@@ -1,10 +1,8 @@
 //! Trace context (W3C): every request has one, and what it causes carries it on.
 
-use axum::extract::Request;
-use axum::middleware::Next;
-use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
+use uuid::fmt::Simple;
 
 /// The header, here and on Kafka.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -16,24 +14,14 @@ pub fn trace_id(headers: &HeaderMap) -> Option<&str> {
     values.next().is_none().then(|| id_in(value)).flatten()
 }
 
-/// Gives a trace to a request that comes without one, and tells it to the client.
-pub(crate) async fn traced(mut request: Request, next: Next) -> Response {
-    if trace_id(request.headers()).is_none() {
-        request.headers_mut().insert(TRACEPARENT, new());
-    }
-    let value = request.headers().get(TRACEPARENT).cloned();
-    let mut response = next.run(request).await;
-    if let Some(value) = value {
-        response.headers_mut().insert(TRACEPARENT, value);
-    }
-    response
-}
-
-/// Nobody collects it, so it says that it is not sampled.
-fn new() -> HeaderValue {
-    let span = Uuid::new_v4().simple().to_string();
-    let text = format!("00-{}-{}-00", Uuid::new_v4().simple(), &span[..16]);
-    HeaderValue::try_from(text).expect("hexadecimal digits")
+/// Of a new trace. Nobody collects it, so it says that it is not sampled.
+pub(crate) fn new_traceparent() -> HeaderValue {
+    let mut text = *b"00-................................-................-00";
+    Uuid::new_v4().simple().encode_lower(&mut text[3..35]);
+    let mut span = [0; Simple::LENGTH];
+    Uuid::new_v4().simple().encode_lower(&mut span);
+    text[36..52].copy_from_slice(&span[..16]);
+    HeaderValue::from_bytes(&text).expect("hexadecimal digits")
 }
 
 /// The trace in a `traceparent`, as it lies in a Kafka header.
@@ -57,7 +45,7 @@ fn id_in(value: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{id_in, new};
+    use super::{id_in, new_traceparent};
 
     #[test]
     fn only_a_trace_context_as_w3c_has_it_is_taken_over() {
@@ -75,6 +63,6 @@ mod tests {
         ] {
             assert_eq!(id_in(&bad), None, "{bad}");
         }
-        assert!(id_in(new().to_str().unwrap()).is_some());
+        assert!(id_in(new_traceparent().to_str().unwrap()).is_some());
     }
 }

@@ -9,6 +9,7 @@ use futures_util::stream;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
+use tracing::{Instrument, Span};
 
 use super::accept::Format;
 use super::call::{CONSISTENCY_TOKEN, set};
@@ -104,12 +105,17 @@ pub(super) async fn export<P: Pages>(
         table,
         _place: place,
     };
-    let pages = stream::try_unfold((Some(head), export), |(head, mut export)| async move {
-        if let Some(head) = head.filter(|head| !head.is_empty()) {
-            return Ok(Some((head, (None, export))));
-        }
-        let page = export.page().await?;
-        Ok::<_, io::Error>(page.map(|page| (page, (None, export))))
+    // It is written when the request's own span has ended.
+    let span = Span::current();
+    let pages = stream::try_unfold((Some(head), export), move |(head, mut export)| {
+        let page = async move {
+            if let Some(head) = head.filter(|head| !head.is_empty()) {
+                return Ok(Some((head, (None, export))));
+            }
+            let page = export.page().await?;
+            Ok::<_, io::Error>(page.map(|page| (page, (None, export))))
+        };
+        page.instrument(span.clone())
     });
     Ok((headers, Body::from_stream(pages)).into_response())
 }

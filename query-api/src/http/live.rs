@@ -9,6 +9,7 @@ use futures_util::stream;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
 use http::{HeaderName, HeaderValue};
 use tokio::time::{Instant, sleep_until};
+use tracing::{Instrument, Span};
 
 use super::accept::Format;
 use super::call::{CONSISTENCY_TOKEN, set};
@@ -84,9 +85,13 @@ pub(super) fn follow<F: Followed>(
         held: None,
     };
     // Nothing is read before it is asked for: what the client does not take is not in memory.
-    let pages = stream::unfold(live, |mut live| async {
-        let page = live.next().await?;
-        Some((Ok::<_, std::convert::Infallible>(Bytes::from(page)), live))
+    let span = Span::current();
+    let pages = stream::unfold(live, move |mut live| {
+        let page = async {
+            let page = live.next().await?;
+            Some((Ok::<_, std::convert::Infallible>(Bytes::from(page)), live))
+        };
+        page.instrument(span.clone())
     });
     let kind = Format::EventStream.media_type();
     let mut response = ([(CONTENT_TYPE, kind)], Body::from_stream(pages)).into_response();
