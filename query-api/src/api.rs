@@ -7,6 +7,7 @@ use foldline_views::{HISTORY, HistoryEvent, ID, Snapshot, StoreError, ViewStore}
 
 use crate::columns::{self, Column};
 use crate::consistency::{Asked, Consistent, ReadError, Scope, Shown};
+use crate::links::RowLinks;
 use crate::opened::{Opened, Openers};
 use crate::past::{PastLists, PastOptions, PastView};
 use crate::readers::Readers;
@@ -58,6 +59,8 @@ pub(crate) struct ViewResource {
     pub(crate) is_fold: bool,
     /// Where the commands of the aggregate that a row is about are, if there is one: `{here}/{id}/commands`.
     pub(crate) commands: Option<String>,
+    /// What each of its rows leads to.
+    pub(crate) links: RowLinks,
     /// The aggregate that a row is a fold of, by its qualified name, if it is one.
     pub(crate) subject: Option<String>,
     /// What a row is as a line of a table.
@@ -187,6 +190,8 @@ impl ViewResource {
         }
         let qualified = |source: &&str| format!("{}.{source}", info.domain);
         let is_fold = subject.is_some_and(|subject| info.sources == [subject.name.as_str()]);
+        let commands =
+            subject.map(|subject| format!("{}{}", command_api.trim_end_matches('/'), subject.path));
         Self {
             fields,
             scope: Scope {
@@ -201,7 +206,8 @@ impl ViewResource {
                 aggregates: past.sources.clone(),
             },
             past: Arc::new(past),
-            commands: subject.map(|subject| format!("{}{}", command_api.trim_end_matches('/'), subject.path)),
+            links: RowLinks::new(info, commands.as_deref()),
+            commands,
             info: info.clone(),
         }
     }

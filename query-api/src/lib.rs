@@ -21,6 +21,7 @@ mod cursor;
 mod entries;
 mod http;
 mod known;
+mod links;
 mod opened;
 mod params;
 mod past;

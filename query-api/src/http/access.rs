@@ -6,9 +6,9 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{RawPathParams, Request};
+use axum::extract::{FromRequestParts, RawPathParams, Request};
 use axum::middleware::{Next, from_fn};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use foldline_core::{AggregateId, DecodedEvent};
 use foldline_service::{Action, Caller, Reach};
 use foldline_views::{FieldValue, Filter, HISTORY, ListQuery, Snapshot, StoreError, Test};
@@ -25,29 +25,17 @@ pub(super) fn name_of(view: &ViewResource) -> String {
     format!("{}.{}", view.info.domain, view.info.name)
 }
 
-/// Which rows of the view the caller may read.
-fn reach_of(view: &ViewResource, caller: &Caller) -> Result<Reach, Failure> {
-    let name = name_of(view);
-    something(caller.reads(&name), name, Action::Read)
-}
-
-fn something(reach: Reach, what: String, action: Action) -> Result<Reach, Failure> {
-    if reach.is_something() {
-        Ok(reach)
-    } else {
-        Err(Failure::Forbidden { what, action })
-    }
-}
-
 /// Leaves out of a list what the caller may not read.
 pub(super) fn restrict(view: &ViewResource, caller: &Caller, query: &mut ListQuery) -> Result<(), Failure> {
-    let Reach::Own(subject) = reach_of(view, caller)? else {
-        return Ok(());
-    };
     // A view without owners has nothing for who may read own rows only.
     let none = || Failure::Forbidden {
         what: name_of(view),
         action: Action::Read,
+    };
+    let subject = match caller.reads(&name_of(view)) {
+        Reach::All => return Ok(()),
+        Reach::Own(subject) => subject,
+        Reach::Nothing => return Err(none()),
     };
     let (name, value) = view.past.view.owned(&subject).ok_or_else(none)?;
     let field = view
@@ -72,20 +60,33 @@ pub(super) enum Guarded {
 /// Puts routes with an `{id}` behind a look at whose it is.
 pub(super) fn guarded(api: &Arc<Api>, of: Guarded, routes: Router) -> Router {
     let api = Arc::clone(api);
-    routes.route_layer(from_fn(
-        move |path: RawPathParams, request: Request, next: Next| {
-            let (api, of) = (Arc::clone(&api), of.clone());
-            async move {
-                let id = path.iter().find(|(name, _)| *name == "id");
-                let id = id.map(|(_, id)| id.to_owned()).unwrap_or_default();
-                let (request, body) = request.into_parts();
-                match check(&api, &of, &id, &request).await {
-                    Ok(()) => next.run(Request::from_parts(request, body)).await,
-                    Err(failure) => failure.into_response(),
-                }
+    routes.route_layer(from_fn(move |request: Request, next: Next| {
+        let (api, of) = (Arc::clone(&api), of.clone());
+        async move {
+            let (mut request, body) = request.into_parts();
+            match refused(&api, &of, &mut request).await {
+                None => next.run(Request::from_parts(request, body)).await,
+                Some(refused) => refused,
             }
-        },
-    ))
+        }
+    }))
+}
+
+/// The answer to who may not read what the path is about. Most may read all, so the path is read last.
+async fn refused(api: &Arc<Api>, of: &Guarded, request: &mut Parts) -> Option<Response> {
+    let subject = match of.only_of(request) {
+        Ok(Some(subject)) => subject,
+        Ok(None) => return None,
+        Err(failure) => return Some(failure.into_response()),
+    };
+    let path = match RawPathParams::from_request_parts(request, &()).await {
+        Ok(path) => path,
+        Err(rejection) => return Some(rejection.into_response()),
+    };
+    let id = path.iter().find(|(name, _)| *name == "id");
+    let id = id.map(|(_, id)| id).unwrap_or_default();
+    let checked = check_own(api, of, id, subject, request).await;
+    checked.err().map(IntoResponse::into_response)
 }
 
 /// Who is told by which events a row is as it is must be one who may see them: those of the aggregate that it is about, or,
@@ -115,19 +116,22 @@ pub(super) fn explained_by(view: &ViewResource) -> &str {
     of_row.map_or("", String::as_str)
 }
 
-/// Another's is not told from what is not there.
+/// Whether the caller may read it.
 async fn check(api: &Arc<Api>, of: &Guarded, id: &str, request: &Parts) -> Result<(), Failure> {
-    let caller = Caller::of(&request.extensions);
-    let reach = match of {
-        Guarded::Rows(view) => reach_of(view, &caller)?,
-        Guarded::Aggregates(history) => {
-            let reach = caller.reads_history(&history.aggregate);
-            something(reach, history.aggregate.clone(), Action::History)?
-        }
-    };
-    let Reach::Own(subject) = reach else {
-        return Ok(());
-    };
+    match of.only_of(request)? {
+        Some(subject) => check_own(api, of, id, subject, request).await,
+        None => Ok(()),
+    }
+}
+
+/// Whether it is the caller's own. Another's is not told from what is not there.
+async fn check_own(
+    api: &Arc<Api>,
+    of: &Guarded,
+    id: &str,
+    subject: String,
+    request: &Parts,
+) -> Result<(), Failure> {
     let not_found = |seen| Failure::NotFound {
         path: request.uri.path().to_owned(),
         seen,
@@ -151,6 +155,26 @@ async fn check(api: &Arc<Api>, of: &Guarded, id: &str, request: &Parts) -> Resul
 }
 
 impl Guarded {
+    /// The owner whose own the caller may read, and nothing else; `None` if it may read all.
+    fn only_of(&self, request: &Parts) -> Result<Option<String>, Failure> {
+        let caller = Caller::of(&request.extensions);
+        let (reach, what, action) = match self {
+            Self::Rows(view) => {
+                let name = name_of(view);
+                (caller.reads(&name), name, Action::Read)
+            }
+            Self::Aggregates(history) => {
+                let name = history.aggregate.clone();
+                (caller.reads_history(&name), name, Action::History)
+            }
+        };
+        match reach {
+            Reach::Own(subject) => Ok(Some(subject)),
+            Reach::All => Ok(None),
+            Reach::Nothing => Err(Failure::Forbidden { what, action }),
+        }
+    }
+
     /// The history of the aggregate that it is about: it knows whose a row is that is not there any more, too.
     fn history(&self, api: &Api) -> Option<Arc<HistoryResource>> {
         match self {

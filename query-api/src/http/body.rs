@@ -1,11 +1,10 @@
 //! Bodies and links.
 
-use foldline_core::AggregateId;
 use foldline_views::Row;
 use http::HeaderValue;
 use http::header::LINK;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use axum::response::Response;
 
@@ -111,21 +110,6 @@ pub(super) fn query(params: &Params) -> String {
     format!("?{}", pairs.join("&"))
 }
 
-/// Where one can go on from a row. Ids need no escapes.
-pub(super) fn row_links(view: &ViewResource, id: &AggregateId) -> Map<String, Value> {
-    let path = format!("{}/{id}", view.info.path);
-    let mut links = Map::new();
-    links.insert("self".to_owned(), path.clone().into());
-    if let Some(commands) = &view.commands {
-        links.insert("events".to_owned(), format!("{path}/events").into());
-        links.insert("commands".to_owned(), format!("{commands}/{id}/commands").into());
-    }
-    for (list, _) in view.info.lists {
-        links.insert((*list).to_owned(), format!("{path}/{list}").into());
-    }
-    links
-}
-
 /// The row, with one more member, its last. It is text from its store to the client: nothing is parsed.
 pub(super) fn with_member(doc: &str, name: &str, value: &Value) -> String {
     with_text(doc, name, &value.to_string())
@@ -150,8 +134,8 @@ fn push_in_list(body: &mut String, view: &ViewResource, row: &Row) {
     }
 }
 
-/// `value` is JSON; `name` needs no escapes in it.
-fn with_text(doc: &str, name: &str, value: &str) -> String {
+/// The same of a value that is JSON already; `name` needs no escapes in it.
+pub(super) fn with_text(doc: &str, name: &str, value: &str) -> String {
     match opened(doc) {
         Some((open, comma)) => [open, comma, "\"", name, "\":", value, "}"].concat(),
         None => doc.to_owned(),

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::Query;
 use axum::response::{IntoResponse, Response};
 use foldline_service::Caller;
@@ -22,6 +23,9 @@ pub(super) const CONSISTENCY_TOKEN: HeaderName = HeaderName::from_static("consis
 const LAST_EVENT_ID: &str = "last-event-id";
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// How many headers an answer has, with those that [`foldline_service::app`] adds. A map that has to grow makes its table anew.
+const HEADERS_MOST: usize = 12;
 
 /// What every read is asked with.
 pub(super) struct Call {
@@ -129,23 +133,25 @@ impl Call {
             .filter(|_| is_erased)
             .map(|etag| format!("{}-erased\"", etag.trim_end_matches('"')));
         let etag = of_the_erased.as_deref().or(etag);
+        let mut headers = HeaderMap::with_capacity(HEADERS_MOST);
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert(VARY, HeaderValue::from_static("accept"));
+        set(&mut headers, CONSISTENCY_TOKEN, &token.to_string());
+        if let Some(etag) = etag {
+            set(&mut headers, ETAG, etag);
+        }
+        if let Some(preferred) = self.preferred {
+            let applied = format!("wait={}", preferred.as_secs());
+            set(&mut headers, PREFERENCE_APPLIED, &applied);
+        }
         let known = etag.is_some_and(|etag| self.knows(etag));
         let mut response = if known {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
-            ([(CONTENT_TYPE, "application/json")], body).into_response()
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            Response::new(Body::from(body))
         };
-        let headers = response.headers_mut();
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        headers.insert(VARY, HeaderValue::from_static("accept"));
-        set(headers, CONSISTENCY_TOKEN, &token.to_string());
-        if let Some(etag) = etag {
-            set(headers, ETAG, etag);
-        }
-        if let Some(preferred) = self.preferred {
-            let applied = format!("wait={}", preferred.as_secs());
-            set(headers, PREFERENCE_APPLIED, &applied);
-        }
+        *response.headers_mut() = headers;
         response
     }
 

@@ -8,7 +8,7 @@ use http::request::Parts;
 
 use super::Resource;
 use super::accept::Format;
-use super::body::{PageLinks, row_links, with_member};
+use super::body::{PageLinks, with_member, with_text};
 use super::call::Call;
 use super::export::{PAGE, Page, Pages, export};
 use super::failure::Failure;
@@ -117,7 +117,7 @@ fn body_then(view: &ViewResource, row: &Row, call: &Call) -> String {
 
 /// The row, with where one can go on from it.
 pub(super) fn body(view: &ViewResource, row: &Row) -> String {
-    with_member(&row.doc, "links", &row_links(view, &row.id).into())
+    with_text(&row.doc, "links", &view.links.of(&row.id))
 }
 
 /// The row with this id, at the moment that the client asks for.
