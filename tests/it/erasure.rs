@@ -235,14 +235,14 @@ async fn who_is_erased_is_found_nowhere_and_everything_else_is_as_it_was() {
     let email = &guests[ERASED[1]].email;
     let taken = system.write().post("/customers", &json!({"email": email})).await;
     let taken = taken.expect(201);
-
-    // From nothing but the log, everything is the same.
     let token = taken.text("/consistency_token");
     system
         .read()
         .get_after(taken.text("/aggregate"), token)
         .await
         .expect(200);
+
+    // From nothing but the log, everything is the same.
     let before = rows::dump(&system.read(), &VIEWS).await;
     for service in Service::ALL {
         system.stop(service).await;

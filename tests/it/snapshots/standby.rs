@@ -14,9 +14,7 @@ const ROUNDS: usize = 10;
 
 /// All events of these rounds: one of each command, one of each email's claim, and one more of each email that
 /// was given up. The last of these are decided after everybody has an answer.
-fn events_of(rounds: usize) -> u64 {
-    (stack::PARTITIONS as usize * (3 * rounds + rounds + (rounds - 1))) as u64
-}
+const EVENTS: usize = stack::PARTITIONS as usize * (3 * ROUNDS + ROUNDS + (ROUNDS - 1));
 
 /// A command in each partition of three types, so that each of two handlers has some. All are answered.
 async fn ask_everywhere(write: &Client, rounds: std::ops::Range<usize>) {
@@ -72,7 +70,7 @@ async fn a_standby_takes_over_with_what_it_has() {
     ask_everywhere(&first.write(), 0..ROUNDS).await;
     let decided = eventually("all is decided", Duration::from_secs(60), || async {
         let (by_first, by_second) = (known(&first).await.1, known(&second).await.1);
-        (by_first + by_second == events_of(ROUNDS)).then_some(by_first)
+        (by_first + by_second == EVENTS as u64).then_some(by_first)
     })
     .await;
     assert!(decided > 0, "the first one leads nothing");

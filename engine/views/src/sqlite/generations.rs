@@ -66,13 +66,6 @@ pub(super) fn served_number(connection: &Connection, view: &str) -> rusqlite::Re
         .optional()
 }
 
-/// The generation of every view that clients see.
-pub(super) fn served_numbers(connection: &Connection) -> rusqlite::Result<BTreeMap<String, i64>> {
-    let mut statement = connection.prepare_cached("SELECT view, generation FROM served")?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    rows.collect()
-}
-
 /// The generation that clients see.
 pub(super) fn served(connection: &Connection, view: &str) -> rusqlite::Result<Option<Generation>> {
     let all = all(connection)?;

@@ -12,6 +12,7 @@ mod list;
 mod parked;
 mod reader;
 mod schema;
+mod served;
 mod upgrade;
 mod wal;
 mod writer;

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::columns::table;
 use super::history::Growing;
+use super::served::{self, Served, ServedView};
 use super::{commands, connect, database, feed, generations, history, list, parked, schema};
 use crate::{
     CheckpointKey, Conversation, FeedPage, FeedQuery, Generation, HistoryCommand, HistoryEvent, ListQuery,
@@ -36,25 +37,6 @@ pub(super) struct SqliteReader {
     opened: u64,
     /// What is served, in the version that was read last.
     served: (Option<Version>, OnceCell<Served>),
-}
-
-/// Of each view, what clients see.
-type Served = BTreeMap<String, ServedView>;
-
-struct ServedView {
-    generation: i64,
-    /// Finds a row. To write it anew for each would be a quarter of all that finding one takes.
-    find: String,
-}
-
-impl ServedView {
-    fn new(view: &str, generation: i64) -> Self {
-        let table = table(view, generation);
-        let find = format!(
-            "SELECT id, doc, sequence, version, {generation} FROM {table} WHERE id = ?1 AND listed = 1"
-        );
-        Self { generation, find }
-    }
 }
 
 /// Tells a file from the one that stood at its path before.
@@ -180,12 +162,8 @@ impl SqliteSnapshot<'_> {
         match self.served.get() {
             Some(served) => Ok(served),
             None => {
-                let read = generations::served_numbers(&self.transaction).map_err(database)?;
-                let served = read.into_iter().map(|(view, generation)| {
-                    let served = ServedView::new(&view, generation);
-                    (view, served)
-                });
-                Ok(self.served.get_or_init(|| served.collect()))
+                let read = served::read(&self.transaction).map_err(database)?;
+                Ok(self.served.get_or_init(|| read))
             }
         }
     }
