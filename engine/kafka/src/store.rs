@@ -30,6 +30,11 @@ const MEMTABLE_BYTES_MAX: u64 = 16 << 20;
 /// start decodes them from end to end. fjall's default is 512 MB.
 const JOURNALS_BYTES_MAX: u64 = 128 << 20;
 
+/// Threads that merge the store's tables, one of which only writes new ones. That one hands each request to merge on to the
+/// others, through the queue that it reads itself, and without a pause: with fewer than three threads it has a whole core for
+/// as long as a merge takes (fjall 3.1.13; its default is one for each core, of which there may be two).
+const MERGERS: usize = 4;
+
 /// How long a predecessor may take to let go of the folder.
 const PREDECESSOR_MAX: Duration = Duration::from_secs(10);
 
@@ -173,6 +178,7 @@ impl Store {
         let opened = || {
             let database = Database::builder(folder)
                 .max_journaling_size(JOURNALS_BYTES_MAX)
+                .worker_threads(MERGERS)
                 .open()?;
             let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES_MAX);
             let keyspace = |name: &str| database.keyspace(name, options);
