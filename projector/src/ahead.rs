@@ -1,4 +1,5 @@
-//! Events that are read and decoded while those before them are folded and committed: who catches up has work for two threads.
+//! Events that are read, decoded and written down as the history has them, while those before them are folded and committed:
+//! who catches up has work for two threads.
 
 use std::panic::resume_unwind;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -138,6 +139,10 @@ fn read_on(log: &mut dyn Events, shared: &Shared, most: usize) {
             most - read.records.len()
         };
         let polled = log.poll(room, IDLE);
+        for record in polled.iter().flatten() {
+            // Kept with it.
+            let _ = record.text();
+        }
         let has_caught_up = log.has_caught_up();
         let progress = (asked_at.elapsed() >= PROGRESS_MAX).then(|| {
             asked_at = Instant::now();
@@ -246,6 +251,13 @@ mod tests {
             }
             assert_eq!(found, expected);
         }
+    }
+
+    #[test]
+    fn what_is_handed_out_is_written_down_already() {
+        let mut ahead = Ahead::start(Box::new(Toy::new(nothing).0), 100).unwrap();
+        let records = ahead.poll(5, LONG).unwrap();
+        assert!(records.iter().all(|record| record.text.get().is_some()));
     }
 
     #[test]

@@ -54,6 +54,17 @@ pub(crate) fn cpu_seconds(pid: u32) -> Option<f64> {
     ticks(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
+/// CPU seconds of those threads of a JVM that compile and still run. `None` where there is no /proc.
+pub(crate) fn compiler_seconds(pid: u32) -> Option<f64> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
+    let compiles = |stat: &String| JAVA_COMPILERS.iter().any(|name| stat.contains(name));
+    let stats = threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
+    Some(stats.filter(compiles).filter_map(|stat| ticks(&stat)).sum())
+}
+
+/// How the names of their threads begin.
+const JAVA_COMPILERS: [&str; 2] = ["(C1 Compiler", "(C2 Compiler"];
+
 /// The 14th and the 15th field of `/proc/PID/stat`. The 2nd, the name, may itself contain blanks.
 fn ticks(stat: &str) -> Option<f64> {
     let (_, after_name) = stat.rsplit_once(')')?;
@@ -84,7 +95,30 @@ fn field(file: &str, name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::ticks;
+    use std::hint::spin_loop;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    use super::{compiler_seconds, ticks};
+
+    #[test]
+    fn what_java_has_compiled_for_is_told_by_its_threads() {
+        let is_told = Arc::new(AtomicBool::new(false));
+        let until = Arc::clone(&is_told);
+        let compiler = thread::Builder::new().name("C2 CompilerThread0".to_owned());
+        let compiler = compiler.spawn(move || {
+            while !until.load(Ordering::SeqCst) {
+                spin_loop();
+            }
+        });
+        // Where there is no /proc, nobody can tell.
+        while compiler_seconds(std::process::id()).is_some_and(|seconds| seconds == 0.0) {
+            thread::yield_now();
+        }
+        is_told.store(true, Ordering::SeqCst);
+        compiler.unwrap().join().unwrap();
+    }
 
     #[test]
     fn cpu_time_is_found_behind_a_name_with_blanks_and_brackets() {

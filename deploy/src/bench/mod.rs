@@ -23,6 +23,7 @@ mod restaurant;
 mod rounds;
 mod system;
 mod visible;
+mod warm;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,7 @@ use self::report::{Report, Row};
 use self::restaurant::{COMMANDS_PER_ORDER, Restaurant};
 use self::rounds::Rounds;
 use self::system::{Memory, Service, System};
+use self::warm::WarmUp;
 
 /// The clients of a command handler, from an idle one to a busy one, who wait for Kafka.
 const GUESTS: [usize; 5] = [1, 4, 16, 64, 256];
@@ -111,7 +113,7 @@ impl BenchOptions {
 struct Plan {
     rounds: usize,
     /// Before everything, for Kafka; what is measured has the other one.
-    first_warm_up: Duration,
+    first_warm_up: WarmUp,
     warm_up: Duration,
     length: Duration,
     /// Preloaded in each round: a multiple of an order's.
@@ -120,15 +122,18 @@ struct Plan {
 
 impl Plan {
     fn of(options: &BenchOptions) -> Self {
-        let (rounds, first_warm_up, warm_up, length, commands) = if options.quick {
-            (1, 10, 1, 2, 20_000)
+        let (rounds, (first, lengths_max), warm_up, length, commands) = if options.quick {
+            (1, (10, 1), 1, 2, 20_000)
         } else {
-            (3, 30, 2, 4, 600_000)
+            (3, (15, 8), 2, 4, 600_000)
         };
         let commands = options.commands.map_or(commands, |commands| commands as usize);
         Self {
             rounds,
-            first_warm_up: Duration::from_secs(first_warm_up),
+            first_warm_up: WarmUp {
+                length: Duration::from_secs(first),
+                lengths_max,
+            },
             warm_up: Duration::from_secs(warm_up),
             length: Duration::from_secs(length),
             commands: commands.next_multiple_of(COMMANDS_PER_ORDER),
@@ -222,9 +227,7 @@ async fn measure(options: &BenchOptions, domains: &Domains, doing: &Arc<Doing>) 
         doing: Arc::clone(doing),
     };
     let loader = Arc::new(Loader::new(&bench, domains).await?);
-    // Until it has seen enough, the compiler of Kafka's JVM has most of a core: what is measured first would pay for it.
-    doing.next("warming Kafka up");
-    commands::load(&bench, GUESTS[GUESTS.len() - 1], bench.plan.first_warm_up).await?;
+    warm::up(&bench, GUESTS[GUESTS.len() - 1]).await?;
     let mut rows = Vec::new();
     if options.wants(Part::Http) {
         rows.extend(over_http(&bench, &loader).await?);

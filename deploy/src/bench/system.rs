@@ -13,7 +13,7 @@ use foldline_stack::{Child, Port, Stack, StackOptions};
 use tempfile::TempDir;
 
 use super::http::{Connection, get};
-use super::machine::{cpu_seconds, resident_mb};
+use super::machine::{compiler_seconds, cpu_seconds, resident_mb};
 use super::progress::Doing;
 
 const READY_MAX: Duration = Duration::from_secs(60);
@@ -167,6 +167,11 @@ impl System {
         let used = |(name, pid)| cpu_seconds(pid).map(|seconds| (name, seconds));
         let own = ("this program", std::process::id());
         self.processes().chain([own]).filter_map(used).collect()
+    }
+
+    /// CPU seconds that Kafka's JVM has spent on compiling; `None` where nobody can tell.
+    pub(crate) fn compiling(&self) -> Option<f64> {
+        compiler_seconds(self.stack.broker().pid()?)
     }
 
     /// What each process has in memory.

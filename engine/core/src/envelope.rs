@@ -101,17 +101,25 @@ impl EventMeta {
         shown
     }
 
-    /// [`to_json`](Self::to_json) as text, of a payload that is JSON already: for every event of a history, without
-    /// a tree of values in between.
-    pub(crate) fn to_text(&self, payload: &str) -> String {
-        let mut text = serde_json::to_string(&Shown::from(self)).expect("a struct with names for keys");
-        text.truncate(text.len() - 1);
-        text.push_str(",\"payload\":");
-        text.push_str(payload);
-        text.push('}');
-        text
+    /// [`to_json`](Self::to_json) as text, of a payload that is tagged with its event's type: for every event of a history,
+    /// into one buffer, without a tree of values in between.
+    pub(crate) fn to_text(&self, tagged: &impl Serialize) -> String {
+        let mut text = Vec::with_capacity(TEXT_BYTES);
+        serde_json::to_writer(&mut text, &Shown::from(self)).expect("a struct with names for keys");
+        text.pop();
+        text.extend_from_slice(b",\"payload\":");
+        let begins = text.len();
+        serde_json::to_writer(&mut text, tagged).expect("events are structs with names for keys");
+        // {"ItemAddedToOrder":{...}}, of which the inner part is wanted: the last brace then closes the whole. A name has no colon.
+        let tag = text[begins..].iter().position(|byte| *byte == b':');
+        let tag = tag.expect("a struct variant is tagged with its name");
+        text.drain(begins..=begins + tag);
+        String::from_utf8(text).expect("JSON is UTF-8")
     }
 }
+
+/// Most events' text is shorter.
+const TEXT_BYTES: usize = 1024;
 
 /// What the API shows of an event besides its payload.
 #[derive(Serialize)]

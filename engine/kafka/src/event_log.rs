@@ -3,7 +3,7 @@
 mod consumer;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use foldline_core::{AggregateId, AggregateType, DecodedEvent};
@@ -54,6 +54,17 @@ pub struct LogRecord {
     pub traceparent: Option<String>,
     /// The event.
     pub event: Result<DecodedEvent, Unreadable>,
+    /// See [`text`](Self::text); empty until that is asked for.
+    pub text: OnceLock<String>,
+}
+
+impl LogRecord {
+    /// The event as the API shows it; `None` if there is none. It is written by the thread that asks first: whoever reads ahead
+    /// of others has the time for it.
+    pub fn text(&self) -> Option<&str> {
+        let event = self.event.as_ref().ok()?;
+        Some(self.text.get_or_init(|| self.aggregate.event_text(event)))
+    }
 }
 
 /// A record that is no event of ours.
@@ -272,6 +283,7 @@ impl EventLog {
             timestamp: message.timestamp().to_millis(),
             traceparent: traceparent(message),
             event,
+            text: OnceLock::new(),
         })
     }
 

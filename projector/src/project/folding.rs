@@ -126,10 +126,9 @@ impl<'a> Folding<'a> {
             ));
         }
         *last = sequence;
-        let aggregate = &self.projector.aggregates[item.aggregate];
-        let meta = event.meta.clone();
+        let meta = &event.meta;
         self.history.push(HistoryEvent {
-            aggregate: aggregate.qualified.clone(),
+            aggregate: self.projector.aggregates[item.aggregate].qualified.clone(),
             id: item.id.clone(),
             sequence,
             partition: item.record.partition,
@@ -139,10 +138,10 @@ impl<'a> Folding<'a> {
             recorded_at: meta.recorded_at,
             command_id: meta.command_id,
             command_offset: meta.command_offset,
-            json: aggregate.kind.event_text(event),
-            event_type: meta.event_type,
-            correlation_id: meta.correlation_id,
-            actor: meta.actor,
+            json: item.record.text().unwrap_or_default().to_owned(),
+            event_type: meta.event_type.clone(),
+            correlation_id: meta.correlation_id.clone(),
+            actor: meta.actor.clone(),
         });
         Ok(())
     }

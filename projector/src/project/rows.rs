@@ -11,7 +11,7 @@ pub(super) struct Rows<'a> {
     items: &'a [Item],
     stored: HashMap<String, HashMap<AggregateId, Row>>,
     /// By view and id, so that they are written in this order.
-    rows: BTreeMap<(String, AggregateId), RowFold<'a>>,
+    rows: BTreeMap<(&'a str, AggregateId), RowFold<'a>>,
 }
 
 struct RowFold<'a> {
@@ -63,8 +63,8 @@ impl<'a> Rows<'a> {
 
     /// What becomes of the rows, one write each.
     pub(super) fn finish(self) -> Vec<RowChange> {
-        let change = |((view, id), row): ((String, AggregateId), RowFold<'_>)| {
-            let row = row.finish()?;
+        let change = |((view, id), row): ((&str, AggregateId), RowFold<'_>)| {
+            let (view, row) = (view.to_owned(), row.finish()?);
             Some(RowChange { view, id, row })
         };
         self.rows.into_iter().filter_map(change).collect()
@@ -72,7 +72,7 @@ impl<'a> Rows<'a> {
 
     fn row(&mut self, view: &'a dyn ViewType, id: &AggregateId) -> &mut RowFold<'a> {
         let name = view.info().name;
-        self.rows.entry((name.to_owned(), id.clone())).or_insert_with(|| {
+        self.rows.entry((name, id.clone())).or_insert_with(|| {
             let stored = self.stored.get_mut(name).and_then(|rows| rows.remove(id));
             RowFold::new(view, stored)
         })

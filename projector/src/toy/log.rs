@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use foldline_core::{AggregateId, AggregateType, AnyEvent, DecodedEvent, EventMeta, Sequence, Timestamp};
 use foldline_kafka::{LogRecord, Unreadable};
@@ -110,6 +110,7 @@ impl Spec {
                     event,
                 })
                 .ok_or_else(unreadable),
+            text: OnceLock::new(),
             aggregate,
         }
     }

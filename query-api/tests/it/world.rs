@@ -3,7 +3,7 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use foldline_core::{
     AggregateId, AggregateType, Context, DecodedEvent, Domains, EventMeta, References, State, Timestamp,
@@ -58,6 +58,7 @@ impl Entry {
             timestamp: None,
             traceparent: None,
             event: Ok(self.kind.decode_event(&bytes).unwrap()),
+            text: OnceLock::new(),
         }
     }
 }

@@ -371,12 +371,7 @@ impl<A: Aggregate> AggregateType for Typed<A> {
 
     fn event_text(&self, event: &DecodedEvent) -> String {
         let payload = event.event.get::<A>().expect("an event of this aggregate type");
-        // {"ItemAddedToOrder":{...}}, of which the inner part is wanted.
-        let tagged = serde_json::to_string(payload).expect("events are structs with names for keys");
-        let (_, inner) = tagged
-            .split_once(':')
-            .expect("a struct variant is tagged with its name");
-        event.meta.to_text(&inner[..inner.len() - 1])
+        event.meta.to_text(payload)
     }
 
     fn event_json(&self, event: &AnyEvent) -> Value {

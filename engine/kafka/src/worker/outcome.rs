@@ -137,9 +137,12 @@ impl Deciding<'_> {
     }
 }
 
+/// Most values are shorter: one that must grow is copied.
+const VALUE_BYTES: usize = 512;
+
 /// A value in the registry's wire format, up to where its datum begins.
 pub(super) fn begun(schema_id: u32) -> Vec<u8> {
-    let mut value = Vec::with_capacity(256);
+    let mut value = Vec::with_capacity(VALUE_BYTES);
     begin_wire_format(schema_id, &mut value);
     value
 }
