@@ -98,8 +98,8 @@ fn check() -> ExitCode {
 }
 
 /// What the counts depend on beside the code: the compiler, and the instructions that libraries look for when they start. Of
-/// those, valgrind has none that are newer than AVX2, whatever the processor has: one with AVX-512 and one without made counts
-/// that differ by 2 % at most.
+/// those, valgrind has none that are newer than AVX2, whatever the processor has: counts on one with AVX-512 and on one without
+/// differed by 4 % at most.
 fn machine() -> String {
     let rustc = env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     let version = Command::new(rustc).arg("--version").output();
