@@ -5,8 +5,8 @@
 //! `hot_paths.tsv`, and fails if a step has become more than a quarter dearer; `-- --write` keeps the new ones. They are
 //! counted by valgrind's callgrind, of two runs of different lengths, so that what a run begins with drops out.
 //!
-//! Another compiler makes other counts of the same code, and so does a processor without AVX2. The file says of which they are,
-//! and with another nothing is compared.
+//! Another compiler may make other counts of the same code, and so may a processor without AVX2. The file says of which they
+//! are, and with another nothing is compared.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -99,7 +99,7 @@ fn check() -> ExitCode {
 
 /// What the counts depend on beside the code: the compiler, and the instructions that libraries look for when they start. Of
 /// those, valgrind has none that are newer than AVX2, whatever the processor has: counts on one with AVX-512 and on one without
-/// differed by 4 % at most.
+/// differed by 4 % at most, but for a step that was changed in between.
 fn machine() -> String {
     let rustc = env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     let version = Command::new(rustc).arg("--version").output();

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use super::{Bench, commands};
 
-/// Of a core, that the compiler's threads still have. With as many clients as here it had more than half of one in what was
-/// measured first, after half a minute on a slow machine: nearly all of what Kafka's work seemed to cost.
+/// Of a core, that the compiler's threads still have. After half a minute, on a slow machine, they had more than half of one, and
+/// more than the threads that answered requests: what is measured first would pay for it.
 const COMPILING_MAX: f64 = 0.1;
 
 /// For how long Kafka is under load before it is measured.
 #[derive(Clone, Copy)]
 pub(crate) struct WarmUp {
+    /// Between two looks at the compiler.
     pub(crate) length: Duration,
     /// After so many lengths nothing is waited for any more.
     pub(crate) lengths_max: usize,

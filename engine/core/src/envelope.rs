@@ -118,7 +118,7 @@ impl EventMeta {
     }
 }
 
-/// Most events' text is shorter.
+/// Room for a text: that of an item that was added to an order has 802 bytes.
 const TEXT_BYTES: usize = 1024;
 
 /// What the API shows of an event besides its payload.

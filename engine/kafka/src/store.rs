@@ -31,8 +31,8 @@ const MEMTABLE_BYTES_MAX: u64 = 16 << 20;
 const JOURNALS_BYTES_MAX: u64 = 128 << 20;
 
 /// Threads that merge the store's tables, one of which only writes new ones. That one hands each request to merge on to the
-/// others, through the queue that it reads itself, and without a pause: with fewer than three threads it has a whole core for
-/// as long as a merge takes (fjall 3.1.13; its default is one for each core, of which there may be two).
+/// others, through the queue that it reads itself, and without a pause while they are busy. Of two threads, it has a core for as
+/// long as the other one merges (fjall 3.1.13; its default is a thread for each core, four at most).
 const MERGERS: usize = 4;
 
 /// How long a predecessor may take to let go of the folder.

@@ -127,6 +127,7 @@ impl<'a> Folding<'a> {
         }
         *last = sequence;
         let meta = &event.meta;
+        let text = item.record.text().expect("a record with an event has its text");
         self.history.push(HistoryEvent {
             aggregate: self.projector.aggregates[item.aggregate].qualified.clone(),
             id: item.id.clone(),
@@ -138,7 +139,7 @@ impl<'a> Folding<'a> {
             recorded_at: meta.recorded_at,
             command_id: meta.command_id,
             command_offset: meta.command_offset,
-            json: item.record.text().unwrap_or_default().to_owned(),
+            json: text.to_owned(),
             event_type: meta.event_type.clone(),
             correlation_id: meta.correlation_id.clone(),
             actor: meta.actor.clone(),
