@@ -1,19 +1,23 @@
 //! The write-ahead log, copied into the file by a thread of its own while commits go on.
 //!
 //! SQLite has it done by whichever commit makes the log too long, which then waits for the disk. The log begins anew only once
-//! all of it is copied, and by the time that the thread has copied what there was, there is more. So that rest, a commit or two,
-//! is copied by the next commit; and without the thread, all of it.
+//! all of it is copied, and by the time that the thread has copied what there was, there may be more: a commit or two. It is
+//! asked again for those, and is done before the next commit writes to the log, unless that one is small. If it is late each
+//! time, or not there any more, a commit copies.
 
 use std::cell::Cell;
 use std::ffi::c_int;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
 use rusqlite::Connection;
 use rusqlite::hooks::Wal;
+
+/// How often the thread is asked before a commit copies what the thread has left.
+const TRIES_MAX: u32 = 3;
 
 thread_local! {
     /// How many pages the log had after this thread's last commit: SQLite tells it during the commit, and to a plain function.
@@ -23,17 +27,12 @@ thread_local! {
 /// Who copies. The thread ends with it.
 pub(super) struct Copier {
     pages_max: c_int,
-    stage: Arc<AtomicU8>,
+    is_copying: Arc<AtomicBool>,
+    /// How often the thread was asked since the log was short.
+    tries: Cell<u32>,
     ask: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
-
-/// Nothing is asked for.
-const IDLE: u8 = 0;
-/// The thread copies.
-const COPYING: u8 = 1;
-/// What there was when the thread began is copied.
-const REST: u8 = 2;
 
 impl Copier {
     /// From now on `writer` copies nothing by itself; `copier` is a connection of its own to the same file. The log may have so
@@ -41,15 +40,16 @@ impl Copier {
     pub(super) fn start(writer: &Connection, copier: Connection, pages_max: c_int) -> io::Result<Self> {
         // In the place of SQLite's own, which copies.
         writer.wal_hook(Some(note));
-        let stage = Arc::new(AtomicU8::new(IDLE));
+        let is_copying = Arc::new(AtomicBool::new(false));
         let (ask, asked) = channel();
-        let of_thread = Arc::clone(&stage);
+        let of_thread = Arc::clone(&is_copying);
         let thread = thread::Builder::new()
             .name("wal".to_owned())
             .spawn(move || copy_when_asked(&copier, &asked, &of_thread))?;
         Ok(Self {
             pages_max,
-            stage,
+            is_copying,
+            tries: Cell::new(0),
             ask: Some(ask),
             thread: Some(thread),
         })
@@ -58,21 +58,22 @@ impl Copier {
     /// `writer` has just committed, on this thread.
     pub(super) fn committed(&self, writer: &Connection) {
         if PAGES.get() < self.pages_max {
+            self.tries.set(0);
             return;
         }
         let is_alive = self.thread.as_ref().is_some_and(|thread| !thread.is_finished());
-        match self.stage.load(Ordering::SeqCst) {
-            COPYING if is_alive => {}
-            IDLE if is_alive => {
-                self.stage.store(COPYING, Ordering::SeqCst);
-                // It fails only if the thread has ended just now, which the next commit finds.
-                let _ = self.ask.as_ref().map(|ask| ask.send(()));
-            }
-            _ => {
-                copy(writer);
-                self.stage.store(IDLE, Ordering::SeqCst);
-            }
+        if is_alive && self.is_copying.load(Ordering::SeqCst) {
+            return;
         }
+        if is_alive && self.tries.get() < TRIES_MAX {
+            self.tries.set(self.tries.get() + 1);
+            self.is_copying.store(true, Ordering::SeqCst);
+            // It fails only if the thread has ended just now, which the next commit finds.
+            let _ = self.ask.as_ref().map(|ask| ask.send(()));
+            return;
+        }
+        copy(writer);
+        self.tries.set(0);
     }
 }
 
@@ -91,10 +92,10 @@ fn note(_: &Wal, pages: c_int) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn copy_when_asked(connection: &Connection, asked: &Receiver<()>, stage: &AtomicU8) {
+fn copy_when_asked(connection: &Connection, asked: &Receiver<()>, is_copying: &AtomicBool) {
     while asked.recv().is_ok() {
         copy(connection);
-        stage.store(REST, Ordering::SeqCst);
+        is_copying.store(false, Ordering::SeqCst);
     }
 }
 
@@ -115,7 +116,7 @@ mod tests {
     use rusqlite::Connection;
     use tempfile::TempDir;
 
-    use super::{COPYING, Copier, REST, copy};
+    use super::{Copier, copy};
 
     const PAGES: i32 = 20;
     /// KB of a log that begins anew: some 4,000 are written to it.
@@ -164,10 +165,32 @@ mod tests {
                 write(&writer);
                 copy(&thread);
                 reader.execute_batch("ROLLBACK").unwrap();
-                copier.stage.store(REST, Ordering::SeqCst);
+                copier.is_copying.store(false, Ordering::SeqCst);
             }
         }
         assert!(kilobytes(&log) < SHORT, "{} KB", kilobytes(&log));
+    }
+
+    #[test]
+    fn the_rest_is_copied_by_the_thread_too_if_no_commit_comes_between() {
+        let (folder, file, writer) = database();
+        let mut copier = Copier::start(&writer, open(&file), PAGES).unwrap();
+        let (ask, asked) = channel();
+        let _waits = copier.ask.replace(ask);
+        let thread = open(&file);
+        let mut asks = 0;
+        for _ in 0..500 {
+            write(&writer);
+            copier.committed(&writer);
+            if asked.try_recv().is_ok() {
+                asks += 1;
+                copy(&thread);
+                copier.is_copying.store(false, Ordering::SeqCst);
+                assert!(copier.tries.get() <= 1, "the log has begun anew each time");
+            }
+        }
+        assert!(asks > 500 * 2 / PAGES / 2, "{asks}");
+        assert!(kilobytes(&folder.path().join("a.db-wal")) < SHORT);
     }
 
     #[test]
@@ -195,7 +218,7 @@ mod tests {
         let log = folder.path().join("a.db-wal");
         let mut copier = Copier::start(&writer, open(&file), PAGES).unwrap();
         // As if it were copying.
-        copier.stage.store(COPYING, Ordering::SeqCst);
+        copier.is_copying.store(true, Ordering::SeqCst);
         copier.ask = None;
         copier.thread.take().unwrap().join().unwrap();
         for _ in 0..1_000 {

@@ -43,6 +43,17 @@ impl<C: Borrow<Connection>> SqliteWriter<C> {
         self.connection.borrow()
     }
 
+    /// For many reads: each for itself would lock the file, and look for what was committed meanwhile. `None` if a transaction is
+    /// open already.
+    fn at_one_moment(&self) -> Result<Option<Transaction<'_>>, StoreError> {
+        let begin = || Transaction::new_unchecked(self.file(), TransactionBehavior::Deferred);
+        self.file()
+            .is_autocommit()
+            .then(begin)
+            .transpose()
+            .map_err(database)
+    }
+
     fn parked_where(&self, condition: &str) -> Result<Vec<Parked>, StoreError> {
         let mut parked = Vec::new();
         let sql = format!(
@@ -130,6 +141,7 @@ impl<C: Borrow<Connection> + Send> ViewWriter for SqliteWriter<C> {
             "SELECT id, doc, sequence, version, {generation} FROM {} WHERE id = ?1",
             table(view, generation)
         );
+        let _reading = self.at_one_moment()?;
         let mut statement = self.file().prepare_cached(&sql).map_err(database)?;
         let mut found = Vec::with_capacity(ids.len());
         for id in ids {
@@ -146,6 +158,7 @@ impl<C: Borrow<Connection> + Send> ViewWriter for SqliteWriter<C> {
         aggregate: &str,
         ids: &[AggregateId],
     ) -> Result<HashMap<AggregateId, Sequence>, StoreError> {
+        let _reading = self.at_one_moment()?;
         let mut statement = self
             .file()
             .prepare_cached("SELECT max(sequence) FROM history WHERE aggregate = ?1 AND id = ?2")
