@@ -4,7 +4,8 @@
 //! - [`Projector`]: the fold of a batch. Pure, and where every promise about the content of views is kept.
 //! - [`catch_up`]: one batch through a store. Rows, history and checkpoints move in one transaction, so each
 //!   event counts once, whatever is killed when.
-//! - `run`: opens the log and the store, and goes on until it is to stop. `ahead` reads for it.
+//! - `run`: opens the log and the store, and goes on until it is to stop. `ahead` reads for it, and `pipeline` commits a full
+//!   batch while the next one is folded.
 //! - [`Builder`]: a generation of a view, built beside the one that is served; `beside` does so for views whose
 //!   declaration has changed.
 //! - [`Comparison`]: two generations, row by row; [`Traced`]: rows, event by event.
@@ -14,7 +15,9 @@ mod beside;
 mod build;
 mod commands;
 mod compare;
+mod hands;
 mod metrics;
+mod pipeline;
 mod project;
 mod rebuild;
 mod retry;
@@ -75,12 +78,12 @@ pub struct Settings {
     )]
     pub listen: SocketAddr,
 
-    /// How many events are folded and written at once, at most; as many more are read meanwhile. Fewer are as soon as no more
-    /// are there.
+    /// How many events are folded and written at once, at most; as many more are written meanwhile, and as many read. Fewer are
+    /// as soon as no more are there.
     #[arg(
         long,
         env = "FOLDLINE_PROJECTOR_BATCH_MAX",
-        default_value_t = 2500,
+        default_value_t = 1500,
         value_name = "EVENTS",
         value_parser = clap::value_parser!(u32).range(1..=1_000_000)
     )]

@@ -29,7 +29,10 @@ pub(crate) fn describe() {
         "Aggregates that a projection has parked: somebody must act"
     );
     describe_gauge!(PARKED_NOW, "Aggregates that are parked now");
-    describe_histogram!(BATCH_SECONDS, "Time to load, fold and write a batch");
+    describe_histogram!(
+        BATCH_SECONDS,
+        "Time to load, fold and write a batch; a full one waits in it for the one before"
+    );
     describe_histogram!(BATCH_EVENTS, "Events in a batch");
     describe_histogram!(
         DELAY,
@@ -43,7 +46,7 @@ pub(crate) fn describe() {
 }
 
 /// A batch is in the store.
-pub(crate) fn batch(done: &Done, projector: &Projector, took: Duration) {
+pub(crate) fn batch(done: &Done, projector: &Projector) {
     for ((projection, outcome), count) in &done.counts {
         let labels = [
             ("projection", projection.clone()),
@@ -61,7 +64,7 @@ pub(crate) fn batch(done: &Done, projector: &Projector, took: Duration) {
     if !done.parked.is_empty() {
         parked_now(projector);
     }
-    histogram!(BATCH_SECONDS).record(took);
+    histogram!(BATCH_SECONDS).record(done.took);
     // Batches have at most a million events.
     histogram!(BATCH_EVENTS).record(f64::from(u32::try_from(done.events).unwrap_or(u32::MAX)));
     if let Some(recorded_at) = done.recorded_at {

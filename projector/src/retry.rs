@@ -33,15 +33,8 @@ pub(crate) enum RetryError {
     Store(#[from] StoreError),
 }
 
-/// Tries everything again that somebody has asked for; what the history has parked comes first, because views follow it.
-/// What it has not come to when it is to stop stays asked for.
-pub(crate) fn retry_all(
-    site: &Site,
-    handle: &Handle,
-    shutdown: &Shutdown,
-    projector: &mut Projector,
-    writer: &mut dyn ViewWriter,
-) -> Result<(), RetryError> {
+/// What somebody has asked for; what the history has parked comes first, because views follow it.
+pub(crate) fn asked(writer: &mut dyn ViewWriter) -> Result<Vec<Parked>, StoreError> {
     let mut asked = writer.retries()?;
     asked.sort_by_key(|parked| {
         (
@@ -50,6 +43,19 @@ pub(crate) fn retry_all(
             parked.id.clone(),
         )
     });
+    Ok(asked)
+}
+
+/// Tries all of it again. The store must have all that the projector has seen: what is tried again is folded up to there. What
+/// it has not come to when it is to stop stays asked for.
+pub(crate) fn retry_all(
+    site: &Site,
+    handle: &Handle,
+    shutdown: &Shutdown,
+    projector: &mut Projector,
+    writer: &mut dyn ViewWriter,
+    asked: Vec<Parked>,
+) -> Result<(), RetryError> {
     for parked in asked {
         if shutdown.is_triggered() {
             break;
@@ -180,7 +186,7 @@ mod tests {
     use futures_util::FutureExt;
     use futures_util::future::{BoxFuture, ready};
 
-    use super::retry_all;
+    use super::{asked, retry_all};
     use crate::build::Site;
     use crate::run::projector;
     use crate::sim::site_of_today;
@@ -265,21 +271,23 @@ mod tests {
             ..site_of_today(&folder.path().join("views.db"))
         };
         let mut writer = site.store.writer(&site.domains, &site.cluster_id).unwrap();
-        let asked = [parked("b", 3), parked("d", 5)];
-        park(writer.as_mut(), &asked);
+        let these = [parked("b", 3), parked("d", 5)];
+        park(writer.as_mut(), &these);
         let mut desk = site.store.desk().unwrap();
-        asked.iter().for_each(|one| desk.retry(&one.key()).unwrap());
+        these.iter().for_each(|one| desk.retry(&one.key()).unwrap());
         let mut projector = projector(&site.domains, writer.as_mut()).unwrap();
 
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let asked = asked(writer.as_mut()).unwrap();
         retry_all(
             &site,
             runtime.handle(),
             &shutdown,
             &mut projector,
             writer.as_mut(),
+            asked,
         )
         .unwrap();
-        assert_eq!(writer.retries().unwrap(), asked);
+        assert_eq!(writer.retries().unwrap(), these);
     }
 }

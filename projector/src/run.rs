@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use foldline_core::Domains;
-use foldline_kafka::{Cluster, EventLogError, Events, KafkaLogs, RegistryError, TopicsError, check_topics};
+use foldline_kafka::{
+    Cluster, EventLogError, Events, KafkaLogs, LogRecord, RegistryError, TopicsError, check_topics,
+};
 use foldline_service::Shutdown;
 use foldline_views::{COMMANDS, CheckpointKey, CommitError, Position, SqliteStore, ViewStore, ViewWriter};
 use tokio::runtime::Handle;
@@ -18,10 +20,12 @@ use crate::ahead::Ahead;
 use crate::beside::{Beside, BesideWatch};
 use crate::build::Site;
 use crate::commands::{self, Commands, CommandsError};
+use crate::hands::Hands;
+use crate::pipeline::Pipeline;
 use crate::project::Projector;
-use crate::retry::{RetryError, retry_all};
+use crate::retry::{RetryError, asked, retry_all};
 use crate::status::Status;
-use crate::step::{StepError, catch_up};
+use crate::step::{Done, StepError};
 use crate::{Settings, metrics};
 
 /// How long a poll waits for an event; a stop waits as long, if there are none.
@@ -69,6 +73,7 @@ pub(crate) async fn run(
             log: Box::new(Ahead::start(log, batch_max(settings))?),
             commands,
             projector,
+            pipeline: Pipeline::new(Hands::Two),
             batch_max: batch_max(settings),
             shutdown: shutdown.clone(),
             status: status.clone(),
@@ -235,6 +240,7 @@ pub(crate) struct Loop {
     pub(crate) log: Box<dyn Events>,
     pub(crate) commands: Commands,
     pub(crate) projector: Projector,
+    pub(crate) pipeline: Pipeline,
     pub(crate) batch_max: usize,
     pub(crate) shutdown: Shutdown,
     pub(crate) status: Status,
@@ -259,25 +265,15 @@ impl Loop {
         let mut reported = Instant::now();
         self.report();
         while !self.shutdown.is_triggered() {
-            let records = self.log.poll(self.batch_max, IDLE)?;
-            if !records.is_empty() {
-                let start = Instant::now();
-                let done = match catch_up(&mut self.projector, writer, records) {
-                    Err(StepError::Commit(CommitError::Switched { .. })) => return Ok(Ended::Switched),
-                    done => done?,
-                };
-                metrics::batch(&done, &self.projector, start.elapsed());
-                for parked in &done.parked {
-                    tracing::error!(
-                        projection = parked.projection,
-                        aggregate = parked.aggregate,
-                        id = %parked.id,
-                        partition = parked.partition,
-                        offset = parked.offset,
-                        reason = parked.reason,
-                        "an aggregate is parked: its later events are not in this view"
-                    );
-                }
+            let at_most = if self.pipeline.is_settled() {
+                IDLE
+            } else {
+                Duration::ZERO
+            };
+            let records = self.log.poll(self.batch_max, at_most)?;
+            match self.project(records, writer) {
+                Err(StepError::Commit(CommitError::Switched { .. })) => return Ok(Ended::Switched),
+                done => done?,
             }
             match self.commands.step(writer) {
                 Err(CommandsError::Step(StepError::Commit(CommitError::Switched { .. }))) => {
@@ -285,7 +281,7 @@ impl Loop {
                 }
                 taken => taken?,
             }
-            if !self.caught_up && self.log.has_caught_up() {
+            if !self.caught_up && self.pipeline.is_settled() && self.log.has_caught_up() {
                 self.caught_up = true;
                 self.status.ready();
                 tracing::info!("the views have all events that were there at the start");
@@ -304,14 +300,53 @@ impl Loop {
         Ok(Ended::Stopped)
     }
 
+    /// Takes a batch. A full one waits for the next, which is there already; whatever else is there is in the store at once.
+    fn project(&mut self, records: Vec<LogRecord>, writer: &mut dyn ViewWriter) -> Result<(), StepError> {
+        let is_full = records.len() >= self.batch_max;
+        if !records.is_empty() {
+            let done = self.pipeline.take(&mut self.projector, writer, records)?;
+            self.tell(done);
+        }
+        if !is_full {
+            let done = self.pipeline.settle(writer)?;
+            self.tell(done);
+        }
+        Ok(())
+    }
+
+    fn tell(&self, done: Option<Done>) {
+        let Some(done) = done else { return };
+        metrics::batch(&done, &self.projector);
+        for parked in &done.parked {
+            tracing::error!(
+                projection = parked.projection,
+                aggregate = parked.aggregate,
+                id = %parked.id,
+                partition = parked.partition,
+                offset = parked.offset,
+                reason = parked.reason,
+                "an aggregate is parked: its later events are not in this view"
+            );
+        }
+    }
+
     /// Tries again what somebody has asked for. False if another generation is served meanwhile.
     fn retry(&mut self, writer: &mut dyn ViewWriter) -> anyhow::Result<bool> {
+        let asked = asked(writer)?;
+        if asked.is_empty() {
+            return Ok(true);
+        }
+        match self.pipeline.settle(writer) {
+            Err(StepError::Commit(CommitError::Switched { .. })) => return Ok(false),
+            done => self.tell(done?),
+        }
         match retry_all(
             &self.site,
             &self.handle,
             &self.shutdown,
             &mut self.projector,
             writer,
+            asked,
         ) {
             Ok(()) => {}
             Err(RetryError::Step(StepError::Commit(CommitError::Switched { .. }))) => return Ok(false),
@@ -343,6 +378,8 @@ mod tests {
     use crate::beside::BesideWatch;
     use crate::build::Builder;
     use crate::commands::Commands;
+    use crate::hands::Hands;
+    use crate::pipeline::Pipeline;
     use crate::sim::site_of_today;
     use crate::status::Status;
     use crate::toy::OneResult;
@@ -360,6 +397,7 @@ mod tests {
             log: log.unwrap().unwrap(),
             commands: Commands::new(Box::new(OneResult::default()), HashMap::new()),
             projector,
+            pipeline: Pipeline::new(Hands::Two),
             batch_max: 5,
             shutdown,
             status,

@@ -27,6 +27,7 @@ const FLOOR: Floor<'static> = &[
     ("frozen", 1_000),
     ("replaced while it lives", 1_000),
     ("fenced", 300),
+    ("folded on a batch that was not committed", 1_000),
     ("deployed", 300),
     ("build begun", 300),
     ("build served", 200),
@@ -60,7 +61,7 @@ fn runs(seeds: Range<u64>, bug: Option<Bug>) -> impl Iterator<Item = (u64, Ran)>
     let folder = folder();
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime = runtime.expect("a runtime");
-    foldline_kafka::failpoints::at_each(|_| world::point());
+    foldline_kafka::failpoints::at_each(world::point);
     seeds.map(move |seed| (seed, run(folder.path(), runtime.handle(), seed, bug)))
 }
 

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use foldline_core::{AggregateId, Timestamp};
 use foldline_kafka::LogRecord;
@@ -30,6 +30,8 @@ pub struct Done {
     pub parked: Vec<Parked>,
     /// When the newest of its events was decided.
     pub recorded_at: Option<Timestamp>,
+    /// From when it was taken from the log until it was in the store.
+    pub took: Duration,
 }
 
 /// A batch is not in the store.
@@ -50,23 +52,40 @@ pub fn catch_up(
     writer: &mut dyn ViewWriter,
     records: Vec<LogRecord>,
 ) -> Result<Done, StepError> {
-    let events = records.len();
-    let decided = |record: &LogRecord| Some(record.event.as_ref().ok()?.meta.recorded_at);
-    let recorded_at = records.iter().filter_map(decided).max();
-    let plan = projector.plan(records);
-    let Folded { batch, counts } = fold_batch(projector, writer, &plan)?;
-    if !batch.moves.is_empty() {
-        reached("before-view-commit");
-        written(writer, &batch)?;
-        reached("view-committed");
-        projector.accept(&batch);
+    let begun = Begun::with(&records);
+    let folded = fold_batch(projector, writer, &projector.plan(records))?;
+    commit(writer, &folded.batch)?;
+    projector.accept(&folded.batch);
+    Ok(begun.done(folded))
+}
+
+/// A batch that was taken from the log.
+pub(crate) struct Begun {
+    events: usize,
+    recorded_at: Option<Timestamp>,
+    at: Instant,
+}
+
+impl Begun {
+    pub(crate) fn with(records: &[LogRecord]) -> Self {
+        let decided = |record: &LogRecord| Some(record.event.as_ref().ok()?.meta.recorded_at);
+        Self {
+            events: records.len(),
+            recorded_at: records.iter().filter_map(decided).max(),
+            at: Instant::now(),
+        }
     }
-    Ok(Done {
-        events,
-        counts,
-        parked: batch.parked,
-        recorded_at,
-    })
+
+    /// It is in the store.
+    pub(crate) fn done(self, folded: Folded) -> Done {
+        Done {
+            events: self.events,
+            counts: folded.counts,
+            parked: folded.batch.parked,
+            recorded_at: self.recorded_at,
+            took: self.at.elapsed(),
+        }
+    }
 }
 
 /// What a plan comes to with what the store has.
@@ -75,9 +94,24 @@ pub(crate) fn fold_batch(
     writer: &mut dyn ViewWriter,
     plan: &Plan,
 ) -> Result<Folded, StepError> {
-    let needs = projector.needs(plan);
-    let loaded = with_patience(|| load(writer, &needs).map_err(StepError::from))?;
+    let loaded = loaded(writer, &projector.needs(plan))?;
     Ok(projector.fold(plan, loaded))
+}
+
+/// What the store has of it.
+pub(crate) fn loaded(writer: &mut dyn ViewWriter, needs: &Needs) -> Result<Loaded, StepError> {
+    with_patience(|| load(writer, needs).map_err(StepError::from))
+}
+
+/// Writes a batch that was folded from the log, unless no projection had anything left to see of it.
+pub(crate) fn commit(writer: &mut dyn ViewWriter, batch: &Batch) -> Result<(), StepError> {
+    if batch.moves.is_empty() {
+        return Ok(());
+    }
+    reached("before-view-commit");
+    written(writer, batch)?;
+    reached("view-committed");
+    Ok(())
 }
 
 /// Writes a batch, all of it or nothing.

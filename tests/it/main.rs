@@ -7,6 +7,7 @@ mod as_one;
 mod audit;
 mod bad_input;
 mod brokers;
+mod catching_up;
 mod chain;
 mod clocks;
 mod consistency;

@@ -18,6 +18,7 @@ pub fn arm() {
         &failpoints::OF_THE_WORKER[..],
         &failpoints::OF_A_TAKE_OVER,
         &failpoints::OF_THE_PROJECTOR,
+        &failpoints::OF_FULL_BATCHES,
         &failpoints::OF_AN_ERASURE,
     ];
     assert!(known.concat().contains(&point), "{point} is no point");

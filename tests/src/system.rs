@@ -17,6 +17,8 @@ use crate::{domains, domains_with_bar, stack};
 const READY_MAX: Duration = Duration::from_secs(180);
 /// What a test says that it waits is waited: a busy machine may need longer than the usual 10 s to show an event.
 const READ_WAIT_MAX: &str = "60s";
+/// Of the projector: full batches, which are folded one behind the other, are rare with the usual 1,500 events.
+const BATCH_MAX: &str = "100";
 
 /// One of the three services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -264,7 +266,10 @@ impl System {
                 add("state-dir", path(&self.state_folder()));
                 add("query-api", self.url(Service::QueryApi));
             }
-            Service::Projector => add("data-dir", path(&self.views_folder())),
+            Service::Projector => {
+                add("data-dir", path(&self.views_folder()));
+                add("batch-max", BATCH_MAX.to_owned());
+            }
             Service::QueryApi => {
                 add("views", path(&self.views_folder().join("views.db")));
                 add("command-api", self.url(Service::CommandHandler));

@@ -22,6 +22,8 @@ pub const OF_THE_WORKER: [&str; 9] = [
 pub const OF_A_TAKE_OVER: [&str; 2] = ["offsets-asked", "caught-up"];
 /// Those of the projector's step.
 pub const OF_THE_PROJECTOR: [&str; 2] = ["before-view-commit", "view-committed"];
+/// That of a projector which is to fold a batch while the one before is committed, as it does only if that one was full.
+pub const OF_FULL_BATCHES: [&str; 1] = ["loaded-ahead"];
 /// Those of an erasure.
 pub const OF_AN_ERASURE: [&str; 9] = [
     "marked",

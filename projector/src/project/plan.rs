@@ -6,7 +6,7 @@ use std::sync::Arc;
 use foldline_core::{AggregateId, DecodedEvent, Sequence};
 use foldline_kafka::LogRecord;
 use foldline_service::trace_id_of;
-use foldline_views::{Batch, Row};
+use foldline_views::{Batch, NewRow, Row};
 use tracing::{Span, debug_span};
 
 use super::{Kind, Projector, unless_it_panics};
@@ -38,13 +38,62 @@ pub struct Needs {
     pub sequences: BTreeMap<String, BTreeSet<AggregateId>>,
 }
 
-/// What the store has of it. What is not there is not in it.
+impl Needs {
+    /// Takes out what a batch that the store does not have yet says of it, and returns that.
+    pub fn take_from(&mut self, batch: &Batch) -> Loaded {
+        let mut taken = Loaded::default();
+        for change in &batch.rows {
+            let is_needed = |ids: &mut BTreeSet<AggregateId>| ids.remove(&change.id);
+            if !self.rows.get_mut(&change.view).is_some_and(is_needed) {
+                continue;
+            }
+            if let Some(row) = &change.row {
+                let rows = taken.rows.entry(change.view.clone()).or_default();
+                rows.push(row_of(&change.id, row));
+            }
+        }
+        // From the last event on: the first that is met of an aggregate is its newest one.
+        for event in batch.history.iter().rev() {
+            let is_needed = |ids: &mut BTreeSet<AggregateId>| ids.remove(&event.id);
+            if self.sequences.get_mut(&event.aggregate).is_some_and(is_needed) {
+                let sequences = taken.sequences.entry(event.aggregate.clone()).or_default();
+                sequences.insert(event.id.clone(), event.sequence);
+            }
+        }
+        taken
+    }
+}
+
+/// As the store will have it. Which generation it will stand in is the store's to say, and nothing to the fold.
+fn row_of(id: &AggregateId, row: &NewRow) -> Row {
+    Row {
+        id: id.clone(),
+        doc: row.doc.clone(),
+        sequence: row.sequence,
+        version: row.version,
+        generation: 0,
+    }
+}
+
+/// What there is of it. What is not there is not in it.
 #[derive(Debug, Default)]
 pub struct Loaded {
     /// By view.
     pub rows: HashMap<String, Vec<Row>>,
     /// By aggregate type (qualified).
     pub sequences: HashMap<String, HashMap<AggregateId, Sequence>>,
+}
+
+impl Loaded {
+    /// Adds what comes from elsewhere.
+    pub(crate) fn add(&mut self, other: Self) {
+        for (view, rows) in other.rows {
+            self.rows.entry(view).or_default().extend(rows);
+        }
+        for (aggregate, sequences) in other.sequences {
+            self.sequences.entry(aggregate).or_default().extend(sequences);
+        }
+    }
 }
 
 /// What a batch comes to.

@@ -17,13 +17,15 @@ use super::bugs::Bug;
 use super::world::{Killed, World};
 use crate::beside::BesideWatch;
 use crate::build::{BuildError, Builder, Goal, Site};
+use crate::hands::Hands;
+use crate::pipeline::Pipeline;
 use crate::project::Projector;
 use crate::run::{Ended, Loop, open_commands, open_log, projector};
 use crate::status::Status;
 
 /// In words.
 const STACK: usize = 1 << 16;
-const BATCH_MAX: usize = 12;
+const BATCH_MAX: usize = 6;
 
 type Coroutine = Generator<'static, (), ()>;
 
@@ -112,6 +114,7 @@ fn follow(site: &Site, world: &World, handle: &Handle, watch: &BesideWatch) -> a
             log,
             commands,
             projector,
+            pipeline: Pipeline::new(Hands::One),
             batch_max: BATCH_MAX,
             shutdown: shutdown.clone(),
             status: status.clone(),

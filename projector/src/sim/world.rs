@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use foldline_core::AggregateType;
+use foldline_kafka::failpoints::OF_FULL_BATCHES;
 use foldline_kafka::{
     EventLogError, Events, LogRecord, Logs, Progress, ResultBatch, ResultRecord, Results, Start,
 };
@@ -40,10 +41,13 @@ thread_local! {
 }
 
 /// Lets others go on between two steps that must not be taken apart.
-pub(super) fn point() {
+pub(super) fn point(name: &'static str) {
     // Other tests pass the points too, and have no world.
     let world = CURRENT.with_borrow(Clone::clone);
     if let Some(world) = world.filter(|_| is_generator()) {
+        if OF_FULL_BATCHES.contains(&name) {
+            world.note("folded on a batch that was not committed");
+        }
         world.give();
     }
 }

@@ -6,7 +6,9 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::Bar;
-use crate::toy::{Log, Memory, TabEvent};
+use crate::hands::Hands;
+use crate::pipeline::Pipeline;
+use crate::toy::{Log, Memory, Spec, TabEvent};
 
 /// Everything that is in the store, in an order that batches do not change.
 type Content = (
@@ -81,5 +83,31 @@ proptest! {
             in_batches.take(&log.specs[again.index(log.specs.len())..]);
         }
         prop_assert_eq!(content(in_batches.store), content(one_by_one.store));
+    }
+
+    #[test]
+    fn a_batch_is_the_same_folded_behind_one_that_is_committed_and_behind_one_that_is_not(
+        log in log(),
+        size in 1..8usize,
+        settled in prop::collection::vec(any::<bool>(), 40),
+        threads in any::<bool>(),
+    ) {
+        let mut settling = Bar::default();
+        for specs in log.specs.chunks(size) {
+            settling.take(specs);
+        }
+        let mut ahead = Bar::default();
+        let mut projector = ahead.projector();
+        let mut pipeline = Pipeline::new(if threads { Hands::Two } else { Hands::One });
+        for (specs, is_settled) in log.specs.chunks(size).zip(settled) {
+            let records = specs.iter().map(Spec::record).collect();
+            pipeline.take(&mut projector, &mut ahead.store, records).unwrap();
+            if is_settled {
+                pipeline.settle(&mut ahead.store).unwrap();
+            }
+        }
+        pipeline.settle(&mut ahead.store).unwrap();
+        prop_assert_eq!(ahead.store.commits, settling.store.commits);
+        prop_assert_eq!(content(ahead.store), content(settling.store));
     }
 }
