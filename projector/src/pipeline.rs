@@ -57,7 +57,9 @@ impl Pipeline {
         let of_waiting = waiting.as_ref().map(|waiting| &waiting.folded.batch);
         let mut known = of_waiting.map(|batch| needs.take_from(batch)).unwrap_or_default();
         known.add(loaded(writer, &needs)?);
-        let fold = || projector.fold(&plan, known);
+        // What was planned goes with it, and not behind a commit that takes longer.
+        let at_first = &*projector;
+        let fold = move || at_first.fold(&plan, known);
         let (done, folded) = match waiting {
             None => (None, fold()),
             Some(waiting) => {
