@@ -280,10 +280,13 @@ mod tests {
     fn no_more_is_ahead_than_was_asked_for() {
         let (toy, read) = Toy::new(nothing);
         let mut ahead = Ahead::start(Box::new(toy), 7).unwrap();
-        until(|| read.load(Ordering::SeqCst) == 7);
+        // What the log has handed out is there a moment later.
+        until(|| ahead.shared.lock().records.len() == 7);
+        assert_eq!(read.load(Ordering::SeqCst), 7);
         let found = ahead.poll(100, LONG).unwrap().len();
         assert_eq!(found, 7);
-        until(|| read.load(Ordering::SeqCst) == 14);
+        until(|| ahead.shared.lock().records.len() == 7);
+        assert_eq!(read.load(Ordering::SeqCst), 14);
     }
 
     #[test]

@@ -84,14 +84,10 @@ impl Pipeline {
 mod tests {
     use std::collections::HashMap;
     use std::path::Path;
-    use std::thread::{self, ThreadId};
+    use std::thread;
 
-    use foldline_core::{AggregateId, Sequence};
     use foldline_kafka::LogRecord;
-    use foldline_views::{
-        Batch, CheckpointKey, CommitError, Parked, Position, Row, SqliteStore, StoreError, ViewStore,
-        ViewWriter,
-    };
+    use foldline_views::{CommitError, SqliteStore, ViewStore, ViewWriter};
 
     use super::Pipeline;
     use crate::hands::Hands;
@@ -193,52 +189,10 @@ mod tests {
         assert_eq!(total(successor.as_mut()), None);
     }
 
-    /// Notes which thread commits.
-    #[derive(Default)]
-    struct Watched {
-        memory: Memory,
-        committed_by: Vec<ThreadId>,
-    }
-
-    impl ViewWriter for Watched {
-        fn checkpoints(&mut self) -> Result<HashMap<CheckpointKey, Position>, StoreError> {
-            self.memory.checkpoints()
-        }
-
-        fn parked(&mut self) -> Result<Vec<Parked>, StoreError> {
-            self.memory.parked()
-        }
-
-        fn retries(&mut self) -> Result<Vec<Parked>, StoreError> {
-            self.memory.retries()
-        }
-
-        fn beside(&self) -> &[String] {
-            self.memory.beside()
-        }
-
-        fn load(&mut self, view: &str, ids: &[AggregateId]) -> Result<Vec<Row>, StoreError> {
-            self.memory.load(view, ids)
-        }
-
-        fn sequences(
-            &mut self,
-            aggregate: &str,
-            ids: &[AggregateId],
-        ) -> Result<HashMap<AggregateId, Sequence>, StoreError> {
-            self.memory.sequences(aggregate, ids)
-        }
-
-        fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
-            self.committed_by.push(thread::current().id());
-            self.memory.commit(batch)
-        }
-    }
-
     #[test]
     fn a_batch_that_has_waited_is_committed_by_another_thread_than_the_one_that_folds() {
         let mut projector = Projector::new(bar(), HashMap::new(), []);
-        let (mut writer, mut pipeline) = (Watched::default(), Pipeline::new(Hands::Two));
+        let (mut writer, mut pipeline) = (Memory::default(), Pipeline::new(Hands::Two));
         for spec in &spent().specs {
             let records = records(std::slice::from_ref(spec));
             pipeline.take(&mut projector, &mut writer, records).unwrap();

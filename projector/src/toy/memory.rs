@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, HashMap};
+use std::thread::{self, ThreadId};
 
 use foldline_core::{AggregateId, Sequence};
 use foldline_views::{
@@ -14,6 +15,8 @@ pub struct Memory {
     pub positions: HashMap<CheckpointKey, Position>,
     pub parked: Vec<Parked>,
     pub commits: usize,
+    /// By which thread each was made.
+    pub committed_by: Vec<ThreadId>,
     /// So many of the next calls fail.
     pub failures: usize,
 }
@@ -93,6 +96,7 @@ impl ViewWriter for Memory {
         self.touches.extend(batch.touches.iter().cloned());
         self.parked.extend(batch.parked.iter().cloned());
         self.commits += 1;
+        self.committed_by.push(thread::current().id());
         Ok(())
     }
 }
