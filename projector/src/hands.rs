@@ -7,7 +7,7 @@ pub(crate) enum Hands {
     /// One: the first is done, and then the second. For a simulation, which decides itself what comes when.
     #[cfg(test)]
     One,
-    /// Two. To begin one takes some ten microseconds, so there should be more to do than that.
+    /// Two. One is begun for it, so there should be more to do than that.
     Two,
 }
 

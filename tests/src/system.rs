@@ -18,7 +18,7 @@ const READY_MAX: Duration = Duration::from_secs(180);
 /// What a test says that it waits is waited: a busy machine may need longer than the usual 10 s to show an event.
 const READ_WAIT_MAX: &str = "60s";
 /// Of the projector: full batches, which are folded one behind the other, are rare with the usual 1,500 events.
-const BATCH_MAX: &str = "100";
+const BATCH_MAX: u32 = 100;
 
 /// One of the three services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,6 +67,8 @@ pub struct System {
     pub user: Option<u32>,
     /// What services log from their next start on, if not what they log by themselves.
     pub log_level: Option<&'static str>,
+    /// How many events the projector folds at once from its next start on, at most.
+    pub batch_max: u32,
     /// Where a service kills itself after its next start: see [`KILLED_AT`].
     pub killed_at: Option<(Service, String)>,
     handler: HandlerOptions,
@@ -213,6 +215,7 @@ impl System {
             program: program.into(),
             services,
             make: None,
+            batch_max: BATCH_MAX,
             killed_at: None,
             handler: HandlerOptions::default(),
             auth: vec!["--auth".to_owned(), "none".to_owned()],
@@ -268,7 +271,7 @@ impl System {
             }
             Service::Projector => {
                 add("data-dir", path(&self.views_folder()));
-                add("batch-max", BATCH_MAX.to_owned());
+                add("batch-max", self.batch_max.to_string());
             }
             Service::QueryApi => {
                 add("views", path(&self.views_folder().join("views.db")));
