@@ -155,6 +155,6 @@ mod tests {
         };
         let mut commands = Commands::new(Box::new(OneResult::default()), HashMap::new());
         commands.step(&mut memory).unwrap();
-        assert_eq!((memory.failures, memory.commits), (0, 1));
+        assert_eq!((memory.failures, memory.commits()), (0, 1));
     }
 }

@@ -31,7 +31,7 @@ pub(crate) fn describe() {
     describe_gauge!(PARKED_NOW, "Aggregates that are parked now");
     describe_histogram!(
         BATCH_SECONDS,
-        "Time to load, fold and write a batch; a full one waits in it for the one before"
+        "Time to load, fold and write a batch; a full one also waits until the next is loaded"
     );
     describe_histogram!(BATCH_EVENTS, "Events in a batch");
     describe_histogram!(

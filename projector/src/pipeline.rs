@@ -83,23 +83,16 @@ impl Pipeline {
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
-    use std::path::Path;
     use std::thread;
 
     use foldline_kafka::LogRecord;
-    use foldline_views::{CommitError, SqliteStore, ViewStore, ViewWriter};
+    use foldline_views::{CommitError, ViewWriter};
 
     use super::Pipeline;
     use crate::hands::Hands;
     use crate::project::Projector;
     use crate::step::StepError;
-    use crate::toy::{Log, Memory, Spec, bar};
-
-    fn open(path: &Path) -> (Box<dyn ViewWriter>, Projector) {
-        let mut writer = SqliteStore::new(path).writer(bar(), "cluster").unwrap();
-        let (positions, parked) = (writer.checkpoints().unwrap(), writer.parked().unwrap());
-        (writer, Projector::new(bar(), positions, parked))
-    }
+    use crate::toy::{Log, Memory, Spec, bar, start, unseen};
 
     fn records(specs: &[Spec]) -> Vec<LogRecord> {
         specs.iter().map(Spec::record).collect()
@@ -119,7 +112,7 @@ mod tests {
     #[test]
     fn what_waits_is_not_in_the_store_until_the_next_batch_or_the_end() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut writer, mut projector) = open(&folder.path().join("views.db"));
+        let (mut writer, mut projector) = start(&folder.path().join("views.db"));
         let mut pipeline = Pipeline::new(Hands::Two);
         let log = spent();
         let mut take = |pipeline: &mut Pipeline, writer: &mut dyn ViewWriter, specs| {
@@ -142,25 +135,15 @@ mod tests {
         let path = folder.path().join("views.db");
         let log = spent();
         for end in 1..=log.specs.len() {
-            let (mut writer, mut projector) = open(&path);
+            let (mut writer, mut projector) = start(&path);
             let mut pipeline = Pipeline::new(Hands::Two);
-            let unseen = |spec: &&Spec| {
-                let record = spec.record();
-                let qualified = record.aggregate.info().qualified_name();
-                record.offset >= projector.start(&qualified, record.partition)
-            };
-            let left: Vec<Spec> = log.specs[..end].iter().filter(unseen).cloned().collect();
-            for spec in &left {
+            for record in unseen(&projector, &log.specs[..end]) {
                 pipeline
-                    .take(
-                        &mut projector,
-                        writer.as_mut(),
-                        records(std::slice::from_ref(spec)),
-                    )
+                    .take(&mut projector, writer.as_mut(), vec![record])
                     .unwrap();
             }
         }
-        let (mut writer, mut projector) = open(&path);
+        let (mut writer, mut projector) = start(&path);
         let mut pipeline = Pipeline::new(Hands::Two);
         assert_eq!(total(writer.as_mut()).unwrap(), r#"{"total":1}"#);
         let last = records(&log.specs[2..]);
@@ -174,12 +157,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("views.db");
         let log = spent();
-        let (mut writer, mut projector) = open(&path);
+        let (mut writer, mut projector) = start(&path);
         let mut pipeline = Pipeline::new(Hands::Two);
         pipeline
             .take(&mut projector, writer.as_mut(), records(&log.specs[..2]))
             .unwrap();
-        let (mut successor, _) = open(&path);
+        let (mut successor, _) = start(&path);
         let next = records(&log.specs[2..]);
         let refused = pipeline.take(&mut projector, writer.as_mut(), next);
         assert!(matches!(

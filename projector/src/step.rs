@@ -165,22 +165,10 @@ mod tests {
 
     use super::{StepError, catch_up, with_patience};
     use crate::Projector;
-    use crate::toy::{Log, Memory, Spec, TabEvent, bar};
+    use crate::toy::{Log, Memory, Spec, TabEvent, bar, start, unseen};
 
-    /// A projector that has just been started, or started again after it was killed.
-    fn start(path: &Path) -> (Box<dyn ViewWriter>, Projector) {
-        let mut writer = SqliteStore::new(path).writer(bar(), "cluster").unwrap();
-        let (positions, parked) = (writer.checkpoints().unwrap(), writer.parked().unwrap());
-        (writer, Projector::new(bar(), positions, parked))
-    }
-
-    /// What Kafka would give a projector that stands there: from its slowest projection on.
     fn take(writer: &mut dyn ViewWriter, projector: &mut Projector, specs: &[Spec]) -> Result<(), StepError> {
-        let records = specs.iter().map(Spec::record).filter(|record| {
-            let qualified = record.aggregate.info().qualified_name();
-            record.offset >= projector.start(&qualified, record.partition)
-        });
-        let records = records.collect();
+        let records = unseen(projector, specs);
         catch_up(projector, writer, records).map(drop)
     }
 
@@ -242,7 +230,7 @@ mod tests {
         let (mut projector, mut memory) = (Projector::new(bar(), HashMap::new(), []), Memory::default());
         memory.failures = 1;
         let done = catch_up(&mut projector, &mut memory, records(&log)).unwrap();
-        assert_eq!((done.events, memory.failures, memory.commits), (2, 0, 1));
+        assert_eq!((done.events, memory.failures, memory.commits()), (2, 0, 1));
         assert_eq!(memory.history.len(), 2);
     }
 

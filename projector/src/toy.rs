@@ -4,8 +4,10 @@ mod bar;
 mod log;
 mod memory;
 mod results;
+mod started;
 
 pub use self::bar::{Guest, GuestEvent, Guests, Tab, TabEvent, UNLUCKY, bar, without_guests};
 pub use self::log::{Entry, Log, Spec};
 pub use self::memory::Memory;
 pub use self::results::{OneResult, caused};
+pub use self::started::{start, unseen};

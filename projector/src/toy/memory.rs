@@ -14,14 +14,17 @@ pub struct Memory {
     pub touches: Vec<Touch>,
     pub positions: HashMap<CheckpointKey, Position>,
     pub parked: Vec<Parked>,
-    pub commits: usize,
-    /// By which thread each was made.
+    /// By which thread each commit was made.
     pub committed_by: Vec<ThreadId>,
     /// So many of the next calls fail.
     pub failures: usize,
 }
 
 impl Memory {
+    pub fn commits(&self) -> usize {
+        self.committed_by.len()
+    }
+
     fn fail(&mut self) -> Result<(), StoreError> {
         if self.failures == 0 {
             return Ok(());
@@ -95,7 +98,6 @@ impl ViewWriter for Memory {
         self.history.extend(batch.history.iter().cloned());
         self.touches.extend(batch.touches.iter().cloned());
         self.parked.extend(batch.parked.iter().cloned());
-        self.commits += 1;
         self.committed_by.push(thread::current().id());
         Ok(())
     }

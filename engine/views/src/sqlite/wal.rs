@@ -2,8 +2,8 @@
 //!
 //! SQLite has it done by whichever commit makes the log too long, which then waits for the disk. The log begins anew only once
 //! all of it is copied, and by the time that the thread has copied what there was, there may be more: a commit or two. It is
-//! asked again for those, and is done before the next commit writes to the log, unless that one is small. If it is late each
-//! time, or not there any more, a commit copies.
+//! asked again for those, and has time for it until the next commit is written to the log, which is the last thing that a commit does. If
+//! it is late each time, or not there any more, a commit copies.
 
 use std::cell::Cell;
 use std::ffi::c_int;

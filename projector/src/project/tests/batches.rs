@@ -107,7 +107,7 @@ proptest! {
             }
         }
         pipeline.settle(&mut ahead.store).unwrap();
-        prop_assert_eq!(ahead.store.commits, settling.store.commits);
+        prop_assert_eq!(ahead.store.commits(), settling.store.commits());
         prop_assert_eq!(content(ahead.store), content(settling.store));
     }
 }
