@@ -20,7 +20,6 @@ fn settings(folder: &Path) -> EngineSettings {
         batch_max: 1000,
         cache_max: NonZeroUsize::new(1000).unwrap(),
         snapshot_every: 10_000,
-        trust_broken_connections: false,
     }
 }
 

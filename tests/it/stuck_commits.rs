@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::PROGRAM;
 
-/// librdkafka gives such a request up with the transaction, after 10 s; what it does not give up, nobody can bring about at will.
+/// Who asks whether it is answered gives up after a while, and asks again.
 const AGAIN_WITHIN: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,6 +28,8 @@ async fn a_commit_that_does_not_come_back_holds_a_command_up_for_seconds_and_it_
     let item = |name: &str| json!({"description": name, "price": {"amount": 7, "currency": "EUR"}});
     write.post("/menu/items", &item("before")).await.expect(201);
 
+    // The client asks again after 5 s; that is lost too, and a second later it is given up.
+    proxy.lose_offsets_once();
     proxy.lose_offsets_once();
     let key = Uuid::now_v7().to_string();
     let asked_at = Instant::now();

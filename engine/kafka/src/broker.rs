@@ -73,8 +73,6 @@ pub(crate) struct Seat<'a> {
     /// Names the group's member and its transactions: the same at every start.
     pub(crate) member: &'a str,
     pub(crate) topics: &'a [&'a str],
-    /// Whether it renews its producer when a connection has broken.
-    pub(crate) is_careful: bool,
 }
 
 /// A member of a consumer group that writes in transactions, of which the group's offsets are a part. One thread owns
@@ -91,9 +89,9 @@ pub(crate) trait Member: Send {
     /// What the group has decided since this was asked last. It decides during [`take`](Self::take).
     fn changes(&mut self) -> Changes;
 
-    /// Ends what is open in the name of those who have last committed offsets of these places, and whom the group has
-    /// given up: they were killed, or sleep, and are refused if they wake.
-    fn fence_the_gone(&mut self, places: &[Place<'_>]) -> Result<(), KafkaError>;
+    /// Ends what is open in the name of those of this group whom it has given up: they were killed, or sleep, and are
+    /// refused if they wake.
+    fn fence_the_gone(&mut self) -> Result<(), KafkaError>;
 
     /// The offsets that the group has committed, in the order of the places; `None` before the first. Fails while a
     /// transaction is open that has offsets of them in it.
@@ -237,7 +235,7 @@ pub(crate) struct Record<'a> {
     pub(crate) partition: i32,
     pub(crate) key: Option<Vec<u8>>,
     pub(crate) value: Option<Vec<u8>>,
-    pub(crate) headers: Option<OwnedHeaders>,
+    pub(crate) headers: krafka::Headers,
     /// What [`Member::delivered`] is asked by.
     pub(crate) number: usize,
 }
@@ -248,4 +246,15 @@ pub(crate) fn is_fenced(error: &KafkaError) -> bool {
         error.rdkafka_error_code(),
         Some(RDKafkaErrorCode::FencedInstanceId | RDKafkaErrorCode::Fenced)
     )
+}
+
+/// As its client takes it.
+impl From<Record<'_>> for krafka::Record {
+    fn from(record: Record<'_>) -> Self {
+        let mut taken = Self::new(record.topic, Vec::new()).partition(record.partition);
+        taken.key = record.key.map(Into::into);
+        taken.value = record.value.map(Into::into);
+        taken.headers = record.headers;
+        taken
+    }
 }

@@ -8,10 +8,9 @@ mod reading;
 
 use foldline_core::{AggregateId, AggregateInfo, AggregateType, Domains, Timestamp, partition_of};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::BaseRecord;
 
 pub use self::reading::Content;
+use crate::broker::Record;
 use crate::follower::FollowError;
 use crate::producer::{TransactionError, TransactionalProducer};
 use crate::worker::LEFT_OUT;
@@ -236,10 +235,9 @@ impl DeadLetters {
         let topic = self.kafka.topics().dead_letters(info);
         // Whoever is at the same partition is fenced by this, so that what is read next is all that there will be.
         let id = format!("{topic}-{partition}-settled");
-        // Not renewed after that: it has one transaction, before which nothing of its own can be on the way, and whoever
-        // comes between would not be read.
-        let producer = TransactionalProducer::new(&self.kafka, &id, false);
-        let mut producer = producer.map_err(|error| self.away(error))?;
+        let producer = TransactionalProducer::new(&self.kafka, &id);
+        let mut producer =
+            producer.map_err(|error| self.away(KafkaError::ClientCreation(error.to_string())))?;
         let letter = self.get(aggregate, partition, offset)?;
         if let Some(note) = letter.note {
             return Err(DeadLetterError::Settled(note));
@@ -250,12 +248,15 @@ impl DeadLetters {
         producer.begin().map_err(not_done)?;
         if done == Done::Retried {
             let command_topic = self.kafka.topics().commands(info);
-            let mut record = BaseRecord::with_opaque_to(&command_topic, 0)
-                .partition(self.target(info, &letter))
-                .headers(headers(letter.own_headers()));
-            record.key = letter.key.as_deref();
-            record.payload = letter.value.as_deref();
-            producer.send(record).map_err(not_done)?;
+            let record = Record {
+                topic: &command_topic,
+                partition: self.target(info, &letter),
+                key: letter.key.clone(),
+                value: letter.value.clone(),
+                headers: headers(letter.own_headers()),
+                number: 0,
+            };
+            producer.send(record.into(), 0).map_err(not_done)?;
         }
         let note = [
             (NOTE_OF, offset.to_string()),
@@ -263,11 +264,15 @@ impl DeadLetters {
             (NOTE_REASON, reason.to_owned()),
         ];
         let note = note.map(|(name, value)| (name.to_owned(), Some(value.into_bytes())));
-        let mut record = BaseRecord::with_opaque_to(&topic, 0)
-            .partition(partition)
-            .headers(headers(note.iter()));
-        record.key = letter.key.as_deref();
-        producer.send(record).map_err(not_done)?;
+        let record = Record {
+            topic: &topic,
+            partition,
+            key: letter.key.clone(),
+            value: None,
+            headers: headers(note.iter()),
+            number: 0,
+        };
+        producer.send(record.into(), 0).map_err(not_done)?;
         producer.commit_alone().map_err(not_done)
     }
 
@@ -312,11 +317,7 @@ fn not_done(error: TransactionError) -> DeadLetterError {
     }
 }
 
-fn headers<'a>(all: impl Iterator<Item = &'a (String, Option<Vec<u8>>)>) -> OwnedHeaders {
-    all.fold(OwnedHeaders::new(), |headers, (key, value)| {
-        headers.insert(Header {
-            key,
-            value: value.as_ref(),
-        })
-    })
+fn headers<'a>(all: impl Iterator<Item = &'a (String, Option<Vec<u8>>)>) -> krafka::Headers {
+    all.map(|(key, value)| (key.clone(), value.clone().map(Into::into)))
+        .collect()
 }

@@ -74,11 +74,6 @@ pub struct EngineSettings {
         value_name = "EVENTS"
     )]
     pub snapshot_every: u64,
-
-    /// Go on with a producer on which a connection broke, as if nothing had happened. Never set it: it is there for
-    /// the test that shows what then becomes of a transaction (KAFKA-17754).
-    #[arg(long, env = "FOLDLINE_TRUST_BROKEN_CONNECTIONS", hide = true)]
-    pub trust_broken_connections: bool,
 }
 
 /// The write side cannot start, or cannot go on.
@@ -287,7 +282,6 @@ fn posts(catalog: &Catalog, settings: &EngineSettings, prefix: &str) -> Vec<Post
             ahead_min: AHEAD_MIN.min(settings.batch_max),
             cache_max: settings.cache_max,
             snapshot_every: settings.snapshot_every,
-            is_careful: !settings.trust_broken_connections,
         }
     };
     let domains = (0..settings.workers.get()).map(|slot| post("commands", slot, false));

@@ -14,11 +14,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 #[command(next_help_heading = "Logs")]
 pub struct TelemetrySettings {
     /// What to log: error, warn, info, debug or trace, or a filter such as `info,foldline_kafka=debug`.
-    // These two tell at `info` what they do to their files.
+    // These tell at `info` what they do to their files, and of each transaction.
     #[arg(
         long,
         env = "RUST_LOG",
-        default_value = "info,fjall=warn,lsm_tree=warn",
+        default_value = "info,fjall=warn,krafka=warn,lsm_tree=warn",
         value_name = "FILTER"
     )]
     pub log_level: String,

@@ -31,7 +31,6 @@ pub async fn start(kafka: &KafkaSettings, folder: &Path, domains: &Domains, snap
         batch_max: 1000,
         cache_max: NonZeroUsize::new(1000).unwrap(),
         snapshot_every,
-        trust_broken_connections: false,
     };
     let engine = Engine::start(kafka, &settings, domains).await.unwrap();
     let started_at = Instant::now();

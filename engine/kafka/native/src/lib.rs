@@ -12,5 +12,5 @@ mod owned;
 mod token;
 
 pub use acl::{Binding, NativeError, Operation, Pattern, Permission, Resource, create_acls, describe_acls};
-pub use member::member_id;
+pub use member::{Membership, member_id, membership};
 pub use token::set_token;

@@ -3,24 +3,21 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use rdkafka::TopicPartitionList;
-use rdkafka::consumer::ConsumerGroupMetadata;
-use rdkafka::error::KafkaError;
-use rdkafka::types::RDKafkaErrorCode;
+use krafka::KrafkaError;
+use krafka::consumer::ConsumerGroupMetadata;
+use krafka::producer::TopicPartitionOffset;
 
 use super::member::SESSION;
 use super::turns::Shared;
 use crate::producer::TransactionError;
 
-/// A commit takes milliseconds. One that has not come back by then may never do: librdkafka 2.12 has a transaction's offsets wait for
-/// the connection of the group's coordinator without a limit (its issue 5456), and that of a broker that was killed never comes
-/// (5511). Who is silent for longer is given up by the group as well.
+/// A commit takes milliseconds. Who is silent for longer is given up by the group, so what is waited for then can only fail.
 const COMMIT_MAX: Duration = SESSION;
 
 /// A transaction whose records are sent.
 pub(super) struct Sent {
     pub(super) producer: Shared,
-    pub(super) offsets: TopicPartitionList,
+    pub(super) offsets: Vec<TopicPartitionOffset>,
     /// Who we were in the group when it began.
     pub(super) metadata: ConsumerGroupMetadata,
 }
@@ -69,12 +66,13 @@ impl Committer {
         let left = COMMIT_MAX.saturating_sub(self.begun_at.elapsed());
         match self.ended.recv_timeout(left) {
             Ok(result) => result,
-            Err(RecvTimeoutError::Disconnected) => Err(TransactionError::Unknown(KafkaError::Canceled)),
+            Err(RecvTimeoutError::Disconnected) => Err(TransactionError::Unknown(KrafkaError::closed(
+                "the thread that commits",
+            ))),
             Err(RecvTimeoutError::Timeout) => {
                 tracing::warn!(after = ?COMMIT_MAX, "a commit does not come back; another producer takes its place");
                 *self = Self::start();
-                let late = KafkaError::MessageProduction(RDKafkaErrorCode::OperationTimedOut);
-                Err(TransactionError::Unknown(late))
+                Err(TransactionError::Unknown(KrafkaError::timeout("a commit")))
             }
         }
     }

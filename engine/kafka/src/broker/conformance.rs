@@ -75,9 +75,8 @@ impl Bench {
     fn join(&self, name: &str) -> Box<dyn Member> {
         let joined = self.broker.join(Seat {
             group: &format!("{}commands", self.prefix),
-            member: &format!("{}{name}", self.prefix),
+            member: &format!("{}commands-{name}", self.prefix),
             topics: &[&self.commands],
-            is_careful: true,
         });
         joined.expect("a seat")
     }
@@ -100,7 +99,7 @@ impl Bench {
             partition,
             key: Some(b"7".to_vec()),
             value: Some(value.as_bytes().to_vec()),
-            headers: None,
+            headers: Vec::new(),
             number,
         }
     }
@@ -138,12 +137,6 @@ impl Bench {
     fn committed(&self, member: &dyn Member, partition: i32) -> Option<i64> {
         let places: [Place<'_>; 1] = [(&self.commands, partition)];
         member.committed(&places).expect("committed offsets")[0]
-    }
-
-    fn places(&self) -> Vec<Place<'_>> {
-        (0..PARTITIONS)
-            .map(|partition| (self.commands.as_str(), partition))
-            .collect()
     }
 
     fn commit(&self, member: &mut dyn Member, partition: i32, offset: i64) -> Result<(), TransactionError> {

@@ -5,11 +5,13 @@ use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use foldline_kafka_native::member_id;
+use foldline_kafka_native::{member_id, membership};
+use krafka::KrafkaError;
+use krafka::consumer::ConsumerGroupMetadata;
+use krafka::producer::TopicPartitionOffset;
 use rdkafka::client::{ClientContext, OAuthToken};
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaError;
-use rdkafka::producer::BaseRecord;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 use rdkafka::{ClientConfig, TopicPartitionList};
 
@@ -57,7 +59,7 @@ impl KafkaMember {
     pub(super) fn join(kafka: &KafkaSettings, seat: Seat<'_>) -> Result<Self, KafkaError> {
         // The producers first: they end the transaction that an earlier self has left open, on which everything
         // that follows would wait.
-        let producers = Turns::new(kafka, seat.member, seat.is_careful)?;
+        let producers = Turns::new(kafka, seat.member)?;
         Ok(Self {
             kafka: kafka.clone(),
             group: seat.group.to_owned(),
@@ -109,7 +111,6 @@ impl KafkaMember {
             group: &self.group,
             member: &self.name,
             topics: &self.topics.iter().map(String::as_str).collect::<Vec<_>>(),
-            is_careful: true,
         };
         self.consumer = consumer(&self.kafka, seat, changes)?;
         Ok(())
@@ -161,14 +162,14 @@ impl Member for KafkaMember {
         std::mem::take(&mut *changes)
     }
 
-    fn fence_the_gone(&mut self, places: &[Place<'_>]) -> Result<(), KafkaError> {
-        // Not our own consumer: it would wait for what is open.
-        let asking = asking(&self.kafka, &self.group)?;
-        let mut writers = predecessors::writers(&asking, places)?;
+    fn fence_the_gone(&mut self) -> Result<(), KafkaError> {
+        let mut writers = predecessors::writers(&self.kafka, &self.group)?;
         writers.remove(&self.name);
         if writers.is_empty() {
             return Ok(());
         }
+        // Not our own consumer: it would wait for what is open.
+        let asking = asking(&self.kafka, &self.group)?;
         let members = Members::of(&asking, &self.group)?;
         predecessors::fence_the_gone(&self.kafka, &writers, &members)
     }
@@ -215,29 +216,29 @@ impl Member for KafkaMember {
     }
 
     fn begin(&mut self) -> Result<(), TransactionError> {
-        self.metadata = self.consumer.group_metadata();
+        let of = membership(self.consumer.client());
+        self.metadata =
+            of.map(|of| ConsumerGroupMetadata::new(of.group, of.generation, of.member, of.instance));
         self.producers.next().lock().begin()
     }
 
     fn send(&mut self, record: Record<'_>) -> Result<(), TransactionError> {
-        let mut sent = BaseRecord::with_opaque_to(record.topic, record.number).partition(record.partition);
-        sent.key = record.key.as_deref();
-        sent.payload = record.value.as_deref();
-        sent.headers = record.headers;
-        self.producers.current().lock().send(sent)
+        let number = record.number;
+        self.producers.current().lock().send(record.into(), number)
     }
 
     fn begin_commit(&mut self, offsets: &[(Place<'_>, i64)]) -> Result<(), TransactionError> {
-        let offsets = signed(offsets, &self.name);
         let producer = self.producers.current().clone();
-        let (offsets, metadata) = match (offsets, self.metadata.take()) {
-            (Ok(offsets), Some(metadata)) => (offsets, metadata),
-            (Err(error), _) => return Err(producer.lock().abort(error)),
-            (_, None) => return Err(producer.lock().abort(KafkaError::Canceled)),
+        let Some(metadata) = self.metadata.take() else {
+            let nobody = KrafkaError::transaction_abortable("no member of the group");
+            return Err(producer.lock().abort(nobody));
         };
+        let offsets = offsets.iter();
+        let offsets =
+            offsets.map(|((topic, partition), next)| TopicPartitionOffset::new(*topic, *partition, *next));
         self.committer.begin(Sent {
             producer,
-            offsets,
+            offsets: offsets.collect(),
             metadata,
         });
         Ok(())
@@ -373,16 +374,6 @@ fn list_with<'a>(
     let mut list = TopicPartitionList::new();
     for ((topic, partition), offset) in places {
         list.add_partition_offset(topic, partition, offset)?;
-    }
-    Ok(list)
-}
-
-/// Offsets to commit, and who does: see [`predecessors`].
-fn signed(offsets: &[(Place<'_>, i64)], name: &str) -> Result<TopicPartitionList, KafkaError> {
-    let offsets = offsets.iter();
-    let list = list_with(offsets.map(|(place, offset)| (*place, Offset::Offset(*offset))))?;
-    for mut element in list.elements() {
-        element.set_metadata(name);
     }
     Ok(list)
 }

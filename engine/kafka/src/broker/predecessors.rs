@@ -1,32 +1,44 @@
 //! Ends what a member has left open that is a member no more: it was killed, or sleeps, in the middle of a transaction.
 //!
 //! Kafka gives such a transaction up by itself, but not before it has timed out, and then only when the broker next looks
-//! for those that have, by default every 10 s; until then nobody can lead its partitions. So the offsets that are
-//! committed name who has committed them, and whoever takes a partition over begins in that name, as its own next start
-//! would: what is open in the name is aborted, and whoever wakes up with it is refused.
+//! for those that have, by default every 10 s; until then nobody can lead its partitions. So whoever takes a partition over
+//! asks which transactions are open, and begins in the name of those of its group who are in it no more, as their own next
+//! start would: what is open in the name is aborted, and whoever wakes up with it is refused. Who sleeps and has nothing open
+//! is refused as well, when it is to commit offsets: the group does not know it.
 
 use std::collections::BTreeSet;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use krafka::admin::ListTransactionsOptions;
 use rdkafka::error::KafkaError;
 
-use super::Place;
 use super::group::Members;
-use super::member::{REQUEST_MAX, list};
-use super::turns::Turns;
+use super::turns::{Turns, member_of, unavailable};
 use crate::KafkaSettings;
-use crate::security::token::Plain;
+use crate::producer::{RUNTIME, connect};
 
-/// Who has last committed offsets of these places.
-pub(super) fn writers(
-    consumer: &BaseConsumer<Plain>,
-    places: &[Place<'_>],
-) -> Result<BTreeSet<String>, KafkaError> {
-    let committed = consumer.committed_offsets(list(places), REQUEST_MAX)?;
-    let elements = committed.elements();
-    let names = elements.iter().map(|element| element.metadata());
-    // Versions before this one have named none.
-    Ok(names.filter(|name| !name.is_empty()).map(str::to_owned).collect())
+/// What a broker calls a transaction whose records may come.
+const OPEN: &str = "Ongoing";
+
+/// The members of a group, present or gone, who have a transaction open. Their names begin with the group's.
+pub(super) fn writers(kafka: &KafkaSettings, group: &str) -> Result<BTreeSet<String>, KafkaError> {
+    let listed = RUNTIME.block_on(async {
+        let open = ListTransactionsOptions::default().states(vec![OPEN.to_owned()]);
+        let listed = connect(kafka).await?.admin().list_transactions(open).await?;
+        // One broker's silence must not keep what another one knows from us.
+        let known = listed.into_values().filter_map(|of_broker| {
+            of_broker
+                .map_err(|error| tracing::warn!(%error, "a broker does not say what is open"))
+                .ok()
+        });
+        Ok(known
+            .flatten()
+            .map(|open| open.transactional_id)
+            .collect::<Vec<_>>())
+    });
+    let names_of_group = format!("{group}-");
+    let ids = listed.map_err(unavailable)?;
+    let ids = ids.iter().filter(|id| id.starts_with(&names_of_group));
+    Ok(ids.map(|id| member_of(id).to_owned()).collect())
 }
 
 /// Fences those of the writers who are in the group no more.
@@ -47,5 +59,5 @@ pub(super) fn fence_the_gone(
 /// Ends what this member has left open, as its next [join](super::Broker::join) would.
 pub(crate) fn end_what_is_open(kafka: &KafkaSettings, member: &str) -> Result<(), KafkaError> {
     // Each of its two producers does when it begins.
-    Turns::new(kafka, member, false).map(drop)
+    Turns::new(kafka, member).map(drop)
 }

@@ -10,12 +10,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rdkafka::error::KafkaError;
 
 use crate::KafkaSettings;
-use crate::producer::TransactionalProducer;
+use crate::producer::{ClientError, TransactionalProducer};
+
+/// What the second of a member's transactional ids ends with; the first is its name.
+const OTHER: &str = "-b";
 
 pub(super) struct Turns {
     kafka: KafkaSettings,
     ids: [String; 2],
-    is_careful: bool,
     producers: [Shared; 2],
     turn: usize,
 }
@@ -26,8 +28,8 @@ pub(super) struct Shared(Arc<Mutex<TransactionalProducer>>);
 
 impl Shared {
     /// What was open under this id is settled when this returns.
-    fn new(kafka: &KafkaSettings, id: &str, is_careful: bool) -> Result<Self, KafkaError> {
-        let producer = TransactionalProducer::new(kafka, id, is_careful)?;
+    fn new(kafka: &KafkaSettings, id: &str) -> Result<Self, KafkaError> {
+        let producer = TransactionalProducer::new(kafka, id).map_err(unavailable)?;
         Ok(Self(Arc::new(Mutex::new(producer))))
     }
 
@@ -38,10 +40,10 @@ impl Shared {
 
 impl Turns {
     /// Settles what an earlier self has left open under either of the two ids.
-    pub(super) fn new(kafka: &KafkaSettings, id: &str, is_careful: bool) -> Result<Self, KafkaError> {
-        let ids = [id.to_owned(), format!("{id}-b")];
-        let of = |id: &str| Shared::new(kafka, id, is_careful);
-        // Both at once: where something is open, librdkafka asks again only after half a second.
+    pub(super) fn new(kafka: &KafkaSettings, id: &str) -> Result<Self, KafkaError> {
+        let ids = [id.to_owned(), format!("{id}{OTHER}")];
+        let of = |id: &str| Shared::new(kafka, id);
+        // Both at once: where something is open, each waits until that has ended.
         let (one, other) = std::thread::scope(|threads| {
             let other = threads.spawn(|| of(&ids[1]));
             (of(&ids[0]), other.join())
@@ -51,7 +53,6 @@ impl Turns {
             kafka: kafka.clone(),
             producers: [one?, other?],
             ids,
-            is_careful,
             turn: 0,
         })
     }
@@ -60,7 +61,7 @@ impl Turns {
     /// may still be held, by a commit that does not come back: it goes with its thread.
     pub(super) fn renew(&mut self) -> Result<(), KafkaError> {
         let id = &self.ids[self.turn];
-        self.producers[self.turn] = Shared::new(&self.kafka, id, self.is_careful)?;
+        self.producers[self.turn] = Shared::new(&self.kafka, id)?;
         Ok(())
     }
 
@@ -74,4 +75,13 @@ impl Turns {
     pub(super) fn current(&self) -> &Shared {
         &self.producers[self.turn]
     }
+}
+
+/// Whose transactional id this is.
+pub(super) fn member_of(id: &str) -> &str {
+    id.strip_suffix(OTHER).unwrap_or(id)
+}
+
+pub(super) fn unavailable(error: ClientError) -> KafkaError {
+    KafkaError::ClientCreation(error.to_string())
 }

@@ -49,7 +49,6 @@ fn worker(broker: &dyn Broker) -> Box<dyn Member> {
         group: "commands",
         member: "worker",
         topics: &[COMMANDS],
-        is_careful: true,
     };
     let mut worker = broker.join(seat).unwrap();
     while worker.changes().assigned.is_empty() {
@@ -66,7 +65,7 @@ fn send(worker: &mut dyn Member, topic: &str, key: &str, value: Vec<u8>) {
         partition: PARTITION,
         key: Some(key.as_bytes().to_vec()),
         value: Some(value),
-        headers: None,
+        headers: Vec::new(),
         number: 0,
     };
     worker.send(record).unwrap();

@@ -130,7 +130,7 @@ pub(super) fn visible_end(cluster: &Cluster, place: &Place) -> i64 {
     )
 }
 
-fn away() -> KafkaError {
+pub(super) fn away() -> KafkaError {
     KafkaError::MessageConsumption(RDKafkaErrorCode::BrokerTransportFailure)
 }
 
@@ -169,7 +169,7 @@ impl Appender for SimBroker {
     }
 }
 
-pub(super) fn owned(headers: OwnedHeaders) -> Vec<Header> {
+fn owned(headers: OwnedHeaders) -> Vec<Header> {
     let header = |header: rdkafka::message::Header<'_, &[u8]>| {
         (header.key.to_owned(), header.value.map(<[u8]>::to_vec))
     };

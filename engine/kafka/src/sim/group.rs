@@ -252,10 +252,12 @@ impl Group {
         }
     }
 
-    /// Those who have last committed offsets of these places and are members no more.
-    pub(super) fn gone(&self, places: &[Place]) -> BTreeSet<String> {
-        let writers = places.iter().filter_map(|place| self.writers.get(place));
-        let gone = writers.filter(|writer| !self.members.contains_key(*writer));
+    /// Those who have last committed offsets of a place and are members no more.
+    pub(super) fn gone(&self) -> BTreeSet<String> {
+        let gone = self
+            .writers
+            .values()
+            .filter(|writer| !self.members.contains_key(*writer));
         gone.cloned().collect()
     }
 }

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use krafka::error::{ErrorCode, KrafkaError};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::broker::{KEYS, fetch, hand_over, owned};
+use super::broker::{KEYS, away, fetch, hand_over};
 use super::bugs::Bug;
 use super::cluster::{Cluster, Fenced, Place, Stored, TransactionId};
 use super::group::{Generation, Group, Heard};
@@ -27,7 +28,6 @@ pub(super) struct SimMember {
     group: String,
     name: String,
     topics: BTreeSet<String>,
-    is_careful: bool,
     incarnation: u64,
     positions: BTreeMap<Place, i64>,
     paused: BTreeSet<Place>,
@@ -66,26 +66,25 @@ fn place((topic, partition): broker::Place<'_>) -> Place {
     (topic.to_owned(), partition)
 }
 
-fn timed_out() -> KafkaError {
-    KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut)
+fn timed_out() -> KrafkaError {
+    KrafkaError::timeout("a request")
 }
 
-fn fenced() -> KafkaError {
-    KafkaError::MessageProduction(RDKafkaErrorCode::ProducerFenced)
+fn fenced() -> KrafkaError {
+    KrafkaError::fenced("another producer has this id")
 }
 
 impl SimMember {
     pub(super) fn join(world: &World, seat: Seat<'_>) -> Result<Self, KafkaError> {
         let topics: BTreeSet<String> = seat.topics.iter().map(|topic| (*topic).to_owned()).collect();
         let epoch = world.retried(INIT_MAX, |cluster| cluster.init_producer(seat.member));
-        let epoch = epoch.ok_or_else(timed_out)?;
+        let epoch = epoch.ok_or_else(away)?;
         let incarnation = group(&mut world.cluster(), seat.group).join(seat.member, topics.clone());
         Ok(Self {
             world: world.clone(),
             group: seat.group.to_owned(),
             name: seat.member.to_owned(),
             topics,
-            is_careful: seat.is_careful,
             incarnation,
             positions: BTreeMap::new(),
             paused: BTreeSet::new(),
@@ -158,7 +157,7 @@ impl SimMember {
         TransactionError::Unknown(timed_out())
     }
 
-    fn abort(&mut self, cause: KafkaError) -> TransactionError {
+    fn abort(&mut self, cause: KrafkaError) -> TransactionError {
         World::point();
         let world = self.world.clone();
         let mut cluster = world.cluster();
@@ -255,7 +254,10 @@ impl SimMember {
             is_refused
         };
         if is_refused {
-            return Err(self.abort(KafkaError::MessageProduction(RDKafkaErrorCode::IllegalGeneration)));
+            return Err(self.abort(KrafkaError::broker(
+                ErrorCode::IllegalGeneration,
+                "a generation that is over",
+            )));
         }
         if self.world.cluster().has(Bug::AnswersBeforeCommit) {
             self.is_unsent = true;
@@ -310,17 +312,16 @@ impl Member for SimMember {
         std::mem::take(&mut self.changes)
     }
 
-    fn fence_the_gone(&mut self, places: &[broker::Place<'_>]) -> Result<(), KafkaError> {
-        let places: Vec<Place> = places.iter().map(|found| place(*found)).collect();
+    fn fence_the_gone(&mut self) -> Result<(), KafkaError> {
         World::point();
-        let gone = group(&mut self.world.cluster(), &self.group).gone(&places);
+        let gone = group(&mut self.world.cluster(), &self.group).gone();
         for name in gone.iter().filter(|name| **name != self.name) {
             World::point();
             self.world.cluster().note("lost member fenced");
             let fenced = self
                 .world
                 .retried(INIT_MAX, |cluster| cluster.init_producer(name));
-            fenced.ok_or_else(timed_out)?;
+            fenced.ok_or_else(away)?;
         }
         Ok(())
     }
@@ -363,8 +364,8 @@ impl Member for SimMember {
 
     fn begin(&mut self) -> Result<(), TransactionError> {
         self.send_unsent();
-        if self.is_careful && self.is_troubled {
-            self.renew().map_err(TransactionError::Aborted)?;
+        if self.is_troubled && !self.world.cluster().has(Bug::KeepsTroubledProducer) {
+            self.renew().map_err(|_| TransactionError::Aborted(timed_out()))?;
         }
         let generation = group(&mut self.world.cluster(), &self.group).generation(self.incarnation);
         self.sending = Sending {
@@ -390,14 +391,14 @@ impl Member for SimMember {
         let place = (record.topic.to_owned(), record.partition);
         if before != Some(transaction) && self.sending.places.contains(&place) {
             // The partition is none of this transaction's, of which the client does not know.
-            return Err(self.abort(KafkaError::MessageProduction(
-                RDKafkaErrorCode::InvalidTransactionalState,
-            )));
+            return Err(self.abort(KrafkaError::transaction_abortable("a record is refused")));
         }
         let stored = Stored {
             key: record.key,
             value: record.value,
-            headers: record.headers.map(owned).unwrap_or_default(),
+            headers: (record.headers.into_iter())
+                .map(|(key, value)| (key, value.map(Vec::from)))
+                .collect(),
         };
         let mut cluster = self.world.cluster();
         if record.topic == KEYS {
@@ -434,7 +435,9 @@ impl Member for SimMember {
         match self.commit.take() {
             Some(Commit::Ended(result)) => result,
             Some(Commit::Begun(offsets)) => self.commit_now(offsets),
-            None => Err(TransactionError::Unknown(KafkaError::Canceled)),
+            None => Err(TransactionError::Unknown(KrafkaError::closed(
+                "nothing was begun",
+            ))),
         }
     }
 
@@ -447,7 +450,7 @@ impl Member for SimMember {
             let epoch = self
                 .world
                 .retried(INIT_MAX, |cluster| cluster.init_producer(&self.name));
-            self.epoch = epoch.ok_or_else(timed_out)?;
+            self.epoch = epoch.ok_or_else(away)?;
         }
         self.is_troubled = false;
         Ok(())

@@ -9,7 +9,6 @@ use std::time::Duration;
 use generator::{Generator, Gn};
 
 use super::broker::SimBroker;
-use super::bugs::Bug;
 use super::fixture::Fixture;
 use super::world::{Turn, World};
 use crate::broker::Broker;
@@ -62,7 +61,7 @@ pub(super) struct Thread {
 }
 
 impl Process {
-    pub(super) fn posts(name: usize, catalog: &Catalog, bug: Option<Bug>) -> [Post; 2] {
+    pub(super) fn posts(name: usize, catalog: &Catalog) -> [Post; 2] {
         let post = |what: &str, is_internal: bool| {
             let types = catalog.types().iter();
             let types = types.filter(|installed| installed.aggregate.info().is_internal() == is_internal);
@@ -74,7 +73,6 @@ impl Process {
                 ahead_min: 1,
                 cache_max: NonZeroUsize::new(100).unwrap(),
                 snapshot_every: 0,
-                is_careful: bug != Some(Bug::KeepsTroubledProducer),
             }
         };
         [post("commands", false), post("claims", true)]
@@ -82,7 +80,6 @@ impl Process {
 
     pub(super) fn start(&mut self, world: &World, fixture: &Fixture) {
         let catalog = Arc::new(self.catalog.with_keys(fixture.keys(world)));
-        let bug = world.cluster().bug;
         let broker: Arc<dyn Broker> = Arc::new(SimBroker { world: world.clone() });
         let runtime: Arc<dyn Runtime> = Arc::new(world.clone());
         let waiters = Arc::new(Waiters::new(10_000));
@@ -115,7 +112,7 @@ impl Process {
             thread(move || follow_keys(&shared, &world))
         };
         let mut threads = vec![follow, keys];
-        for post in Self::posts(self.name, &self.catalog, bug) {
+        for post in Self::posts(self.name, &self.catalog) {
             let (shared, failed) = (Arc::clone(&shared), Arc::clone(&failed));
             threads.push(thread(move || {
                 wait_for_keys(&shared);

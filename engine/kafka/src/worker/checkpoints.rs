@@ -416,7 +416,7 @@ impl Writing {
             partition: self.slice.partition,
             key: Some(key.into_bytes()),
             value: Some(value),
-            headers: None,
+            headers: Vec::new(),
             number: NOT_COUNTED,
         })
     }

@@ -87,8 +87,6 @@ pub(crate) struct Post {
     pub(crate) cache_max: NonZeroUsize,
     /// Events or outcomes of a partition between two checkpoints; 0 for no snapshots.
     pub(crate) snapshot_every: u64,
-    /// See [`EngineSettings::trust_broken_connections`](crate::EngineSettings::trust_broken_connections).
-    pub(crate) is_careful: bool,
 }
 
 /// A worker that cannot go on.
@@ -171,7 +169,6 @@ impl Worker {
             group: &post.group,
             member: &post.member,
             topics: &topics,
-            is_careful: post.is_careful,
         })?;
         let cache = LruCache::new(post.cache_max);
         let checkpoints = Checkpoints::new(post.snapshot_every);

@@ -1,7 +1,8 @@
 //! What a decided batch becomes: the records of its transaction.
 
+use bytes::Bytes;
 use foldline_core::{CommandResult, EventMeta};
-use rdkafka::message::{Header, OwnedHeaders};
+use krafka::Headers;
 
 use super::decide::{Decided, Decision};
 use super::intake::{Content, DeadLetter, Taken};
@@ -62,7 +63,7 @@ fn records_of<'a>(
             partition: taken.slice.partition,
             key: key(),
             value: Some(std::mem::take(&mut event.value)),
-            headers: Some(cloud_event(installed, &event.meta, time, trace)),
+            headers: cloud_event(installed, &event.meta, time, trace),
             number: number(taken.slice, Log::Events),
         });
     }
@@ -74,7 +75,7 @@ fn records_of<'a>(
         partition: taken.slice.partition,
         key: key(),
         value: Some(value),
-        headers: Some(told(&made.result, trace)),
+        headers: told(&made.result, trace),
         number: number(taken.slice, Log::Results),
     });
     for value in &made.released {
@@ -89,7 +90,7 @@ fn records_of<'a>(
             partition: claims.slice_of(&meta.aggregate_id).partition,
             key: Some(meta.aggregate_id.as_str().as_bytes().to_vec()),
             value: Some(bytes),
-            headers: trace.map(|trace| traced(OwnedHeaders::new(), Some(trace))),
+            headers: traced(Vec::new(), trace),
             number: NOT_COUNTED,
         });
     }
@@ -115,9 +116,9 @@ pub(super) fn number(slice: Slice, log: Log) -> usize {
 }
 
 /// CloudEvents' binary mode for Kafka: the record stays as it is, and the headers say what it is.
-fn cloud_event(installed: &Installed, meta: &EventMeta, time: &str, trace: Option<&[u8]>) -> OwnedHeaders {
+fn cloud_event(installed: &Installed, meta: &EventMeta, time: &str, trace: Option<&[u8]>) -> Headers {
     let id = meta.event_id.to_string();
-    let headers = [
+    let all = [
         ("ce_specversion", "1.0"),
         ("ce_id", &id),
         ("ce_source", &installed.event_source),
@@ -127,41 +128,26 @@ fn cloud_event(installed: &Installed, meta: &EventMeta, time: &str, trace: Optio
         ("ce_correlationid", &meta.correlation_id),
         ("content-type", "application/vnd.confluent.avro"),
     ];
-    let begun = OwnedHeaders::new_with_capacity(9);
-    let headers = headers.into_iter().fold(begun, |headers, (key, value)| {
-        headers.insert(Header {
-            key,
-            value: Some(value),
-        })
-    });
+    let mut headers = Vec::with_capacity(all.len() + 1);
+    headers.extend(all.into_iter().map(|(key, value)| header(key, value)));
     traced(headers, trace)
 }
 
 /// What whoever reads only some of the results needs to know of one. All of it stands in the value too.
-fn told(result: &CommandResult, trace: Option<&[u8]>) -> OwnedHeaders {
-    let outcome = Header {
-        key: OUTCOME,
-        value: Some(&result.outcome),
-    };
-    let headers = OwnedHeaders::new_with_capacity(3).insert(outcome);
-    let headers = match &result.causation_id {
-        Some(cause) => headers.insert(Header {
-            key: CAUSATION,
-            value: Some(cause),
-        }),
-        None => headers,
-    };
+fn told(result: &CommandResult, trace: Option<&[u8]>) -> Headers {
+    let mut headers = Vec::with_capacity(3);
+    headers.push(header(OUTCOME, &result.outcome));
+    headers.extend((result.causation_id.as_ref()).map(|cause| header(CAUSATION, cause)));
     traced(headers, trace)
 }
 
-fn traced(headers: OwnedHeaders, trace: Option<&[u8]>) -> OwnedHeaders {
-    match trace {
-        Some(value) => headers.insert(Header {
-            key: "traceparent",
-            value: Some(value),
-        }),
-        None => headers,
-    }
+fn traced(mut headers: Headers, trace: Option<&[u8]>) -> Headers {
+    headers.extend(trace.map(|value| header("traceparent", value)));
+    headers
+}
+
+fn header(key: &str, value: impl AsRef<[u8]>) -> (String, Option<Bytes>) {
+    (key.to_owned(), Some(Bytes::copy_from_slice(value.as_ref())))
 }
 
 /// The record as it was found, and why it is no command.
@@ -176,12 +162,7 @@ fn dead_letter<'a>(installed: &'a Installed, taken: &Taken, letter: &DeadLetter)
     let left_out = left_out(letter);
     let keeps = |part: &str| !left_out.contains(&part);
     let found = letter.headers.iter().filter(|_| keeps("headers"));
-    let found = found.fold(OwnedHeaders::new(), |headers, (key, value)| {
-        headers.insert(Header {
-            key,
-            value: value.as_ref(),
-        })
-    });
+    let found = found.map(|(key, value)| (key.clone(), value.clone().map(Bytes::from)));
     let context = [
         ("__foldline.errors.topic", installed.commands.name.clone()),
         ("__foldline.errors.partition", taken.slice.partition.to_string()),
@@ -194,18 +175,13 @@ fn dead_letter<'a>(installed: &'a Installed, taken: &Taken, letter: &DeadLetter)
         .map(|id| ("__foldline.errors.command_id", id.to_string()));
     let lacks = (!left_out.is_empty()).then(|| (LEFT_OUT, left_out.join(", ")));
     let context = context.iter().chain(&id).chain(&lacks);
-    let headers = context.fold(found, |headers, (key, value)| {
-        headers.insert(Header {
-            key,
-            value: Some(value),
-        })
-    });
+    let headers = found.chain(context.map(|(key, value)| header(key, value)));
     Record {
         topic: &installed.dead_letters,
         partition: taken.slice.partition,
         key: letter.key.clone().filter(|_| keeps("key")),
         value: letter.value.clone().filter(|_| keeps("value")),
-        headers: Some(headers),
+        headers: headers.collect(),
         number: NOT_COUNTED,
     }
 }

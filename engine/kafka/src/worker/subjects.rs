@@ -42,7 +42,7 @@ impl NewKeys {
                 partition: PARTITION,
                 key: Some(subject.clone().into_bytes()),
                 value: Some(KeyRecord::Key(key.clone()).encode(at)),
-                headers: None,
+                headers: Vec::new(),
                 number: NOT_COUNTED,
             })
         };

@@ -43,7 +43,7 @@ impl Worker {
             if self.shared.is_stopped.load(Ordering::SeqCst) {
                 return Ok(());
             }
-            self.fence_the_gone(slices);
+            self.fence_the_gone();
             match self.catch_up(slices) {
                 Ok(()) => break,
                 Err(WorkerError::Follow(FollowError::Stopped)) => return Ok(()),
@@ -67,9 +67,8 @@ impl Worker {
     }
 
     /// So that we need not wait until Kafka gives up a transaction that nobody will end.
-    fn fence_the_gone(&mut self, slices: &[Slice]) {
-        let shared = Arc::clone(&self.shared);
-        if let Err(error) = self.member.fence_the_gone(&places(&shared, slices)) {
+    fn fence_the_gone(&mut self) {
+        if let Err(error) = self.member.fence_the_gone() {
             tracing::warn!(%error, "cannot end what a lost member may have left open; Kafka will");
         }
     }

@@ -94,7 +94,7 @@ pub(super) fn what_a_lost_member_has_left_open_can_be_ended(bench: &Bench) {
     let mut successor = bench.join("b");
     take(successor.as_mut());
     // Nobody ends what is of one who is there.
-    successor.fence_the_gone(&bench.places()).expect("asked");
+    successor.fence_the_gone().expect("asked");
     assert_eq!(bench.end(0, Isolation::ReadCommitted), 2);
 
     drop(lost);
@@ -104,7 +104,7 @@ pub(super) fn what_a_lost_member_has_left_open_can_be_ended(bench: &Bench) {
         assigned += successor.changes().assigned.len();
         assigned == PARTITIONS as usize
     });
-    successor.fence_the_gone(&bench.places()).expect("ended");
+    successor.fence_the_gone().expect("ended");
     assert_eq!(bench.end(0, Isolation::ReadCommitted), 4);
     assert_eq!(bench.committed(successor.as_ref(), 0), Some(1));
     successor.begin().expect("begun");

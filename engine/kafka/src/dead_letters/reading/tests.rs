@@ -19,7 +19,6 @@ fn a_note_behind_a_letter_that_is_not_committed_is_waited_for() {
                 group: "commands",
                 member: "worker",
                 topics: &["counter.counters.commands"],
-                is_careful: true,
             })
             .unwrap();
         worker.begin().unwrap();
@@ -28,7 +27,7 @@ fn a_note_behind_a_letter_that_is_not_committed_is_waited_for() {
             partition: 0,
             key: None,
             value: Some(b"no command".to_vec()),
-            headers: None,
+            headers: Vec::new(),
             number: 0,
         };
         worker.send(letter).unwrap();

@@ -39,7 +39,6 @@ fn beside_an_open_transaction(run: impl FnOnce(Keyring, Arc<AtomicBool>) + Send 
                 group: "commands",
                 member: "another",
                 topics: &["counter.counters.commands"],
-                is_careful: true,
             })
             .unwrap();
         member.begin().unwrap();
@@ -50,7 +49,7 @@ fn beside_an_open_transaction(run: impl FnOnce(Keyring, Arc<AtomicBool>) + Send 
                 partition: PARTITION,
                 key: Some(b"customers/7".to_vec()),
                 value: Some(key),
-                headers: None,
+                headers: Vec::new(),
                 number: 0,
             })
             .unwrap();

@@ -57,7 +57,6 @@ fn bench(run: impl FnOnce(Bench) + Send + 'static) {
             ahead_min: 1,
             cache_max: NonZeroUsize::MIN,
             snapshot_every: 0,
-            is_careful: true,
         };
         let worker = Worker::new(Arc::clone(&deciding), post, Arc::default()).unwrap();
         let mut bench = Bench {
