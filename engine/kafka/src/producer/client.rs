@@ -1,7 +1,7 @@
 //! krafka's client, from the same settings as librdkafka's.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use krafka::Kafka;
 use krafka::auth::{AuthConfig, OAuthBearerToken, TlsConfig};
@@ -16,6 +16,9 @@ const REQUEST_MAX: Duration = Duration::from_secs(5);
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// As librdkafka's clients have it: see [`KafkaSettings::client`].
 const METADATA_MAX: Duration = Duration::from_secs(5);
+
+/// A second more than what krafka takes for too short.
+const TOKEN_KEPT_MIN: Duration = Duration::from_secs(31);
 
 /// There is no client that writes transactions.
 #[derive(Debug, thiserror::Error)]
@@ -103,14 +106,17 @@ fn identity(config: &ClientConfig) -> Result<AuthConfig, ClientError> {
     }
 }
 
-/// The token that is in the file now: each connection asks for one.
+/// The token that is in the file now. krafka keeps one until 30 s before its end, and from then on reads the file without a pause:
+/// of one that is good for less it is told another end, by which it is read again after a second. Whether it is good, Kafka says.
 fn bearer(file: &Path) -> Result<OAuthBearerToken, KrafkaError> {
     let token = token::read(file).map_err(|error| KrafkaError::Auth {
         message: error.to_string(),
         source: None,
     })?;
-    // Without the time of its end: one that is good for less than 30 s would not be shown to Kafka, which knows best.
-    Ok(OAuthBearerToken::new(token.token))
+    let soonest = SystemTime::now() + TOKEN_KEPT_MIN;
+    let soonest = soonest.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let soonest = i64::try_from(soonest.as_millis()).unwrap_or(i64::MAX);
+    Ok(OAuthBearerToken::new(token.token).with_lifetime_ms(token.lifetime_ms.max(soonest)))
 }
 
 #[cfg(test)]
