@@ -1,8 +1,9 @@
 //! A cluster in memory: partitions, transactions, producers' epochs, consumer groups. What happens later (markers, a
 //! request that is held up, a timeout) is a timer, which the scheduler lets go off.
 //!
-//! It follows Kafka's transaction protocol v1, which is what librdkafka speaks: an EndTxn names a producer and its epoch,
-//! not a transaction, so one that comes late ends whichever is open (KAFKA-17754).
+//! It follows the first version of Kafka's transaction protocol, as a cluster has it whose `transaction.version` is 1: an EndTxn
+//! names a producer and its epoch, not a transaction, so one that comes late ends whichever is open (KAFKA-17754). A member
+//! does there what its client does: after an EndTxn that had no answer it takes a new epoch first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
