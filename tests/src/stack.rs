@@ -46,8 +46,9 @@ const SOON_WARM: &str = "-XX:TieredStopAtLevel=1";
 pub async fn shared() -> &'static Stack {
     STACK
         .get_or_init(async || {
-            // What is logged is shown with a failed test; RUST_LOG says how much.
-            let filter = tracing_subscriber::EnvFilter::from_default_env();
+            // What is logged is shown with a failed test; RUST_LOG says how much. Without it, what a rare failure is understood by.
+            let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| "warn,foldline_kafka=info".to_owned());
+            let filter = tracing_subscriber::EnvFilter::new(filter);
             let _ = tracing_subscriber::fmt()
                 .with_env_filter(filter)
                 .with_test_writer()

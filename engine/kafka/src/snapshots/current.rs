@@ -6,8 +6,10 @@ use std::sync::Arc;
 use foldline_core::{AggregateId, AggregateSnapshot, AggregateType, Checkpoint, Snapshot, snapshot_codec};
 use tokio::task::spawn_blocking;
 
-use crate::broker::{Broker, KafkaBroker, Place, ranges};
+use crate::broker::{Broker, KafkaBroker, Place};
 use crate::follower::FollowError;
+use crate::runtime::Threads;
+use crate::settled::{OPEN_MAX, settled_ranges};
 use crate::{Cluster, KafkaSettings, ReadError, RecordReader, Registry, RegistryError};
 
 /// What stands on the snapshot topic of an aggregate type. The states are as old as their sequences say: events
@@ -44,7 +46,8 @@ pub enum SnapshotsError {
     Follow(#[from] FollowError),
 }
 
-/// Reads the newest snapshot of every aggregate of a type. All are held in memory at once.
+/// Reads the newest snapshot of every aggregate of a type, once all that was written by now can be read. All are held in memory
+/// at once.
 pub async fn read_snapshots(
     kafka: &KafkaSettings,
     aggregate: &Arc<dyn AggregateType>,
@@ -65,7 +68,7 @@ pub async fn read_snapshots(
         let places: Vec<Place<'_>> = (0..partitions)
             .map(|partition| (topic.as_str(), partition))
             .collect();
-        let found = ranges(&broker, &places)?;
+        let found = settled_ranges((&broker, &Threads::current()), &places, OPEN_MAX)?;
         let starts = (0..)
             .zip(found)
             .map(|(partition, (low, _))| (partition, low))
