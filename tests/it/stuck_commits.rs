@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::PROGRAM;
 
-/// Who asks whether it is answered gives up after a while, and asks again.
+/// The commit is given up after 6 s, and the worker begins again with what the log says.
 const AGAIN_WITHIN: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]

@@ -153,11 +153,6 @@ impl Proxy {
     pub fn held(&self) -> Held {
         *self.shared.counts.borrow()
     }
-
-    /// What happens from now on.
-    pub fn follow(&self) -> watch::Receiver<Held> {
-        self.shared.counts.subscribe()
-    }
 }
 
 impl Drop for Proxy {

@@ -256,7 +256,7 @@ impl DeadLetters {
                 headers: headers(letter.own_headers()),
                 number: 0,
             };
-            producer.send(record.into(), 0).map_err(not_done)?;
+            producer.send(record).map_err(not_done)?;
         }
         let note = [
             (NOTE_OF, offset.to_string()),
@@ -272,7 +272,7 @@ impl DeadLetters {
             headers: headers(note.iter()),
             number: 0,
         };
-        producer.send(record.into(), 0).map_err(not_done)?;
+        producer.send(record).map_err(not_done)?;
         producer.commit_alone().map_err(not_done)
     }
 

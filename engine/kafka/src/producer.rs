@@ -14,12 +14,13 @@ use std::time::Duration;
 
 use krafka::consumer::ConsumerGroupMetadata;
 use krafka::error::{ErrorCode, KrafkaError};
-use krafka::producer::{DeliveryHandle, Record, TopicPartitionOffset, TransactionState, TransactionVersion};
+use krafka::producer::{DeliveryHandle, TopicPartitionOffset, TransactionState, TransactionVersion};
 use krafka::{CloseOptions, Compression};
 use tokio::runtime::{Builder, Runtime};
 
 pub(crate) use self::client::{ClientError, connect};
 use crate::KafkaSettings;
+use crate::broker::Record;
 use crate::failpoints::reached;
 
 /// How long a writer that has died may hold readers back. Kafka Streams' choice too (KIP-447).
@@ -91,8 +92,8 @@ impl TransactionalProducer {
                 .await?;
             if producer.transaction_version() < TransactionVersion::V2 {
                 tracing::warn!(
-                    "the cluster's transaction.version is less than 2: each transaction takes longer there, and its epoch \
-                     changes only when something has gone wrong"
+                    "the cluster's transaction.version is less than 2: each transaction takes more requests there, and \
+                     its epoch changes only when something has gone wrong"
                 );
             }
             Ok(Self {
@@ -109,9 +110,10 @@ impl TransactionalProducer {
         self.client.begin().map_err(|error| self.failed(error))
     }
 
-    /// Adds a record. `number` is that of [`delivered`](Self::delivered).
-    pub(crate) fn send(&mut self, record: Record, number: usize) -> Result<(), TransactionError> {
-        match RUNTIME.block_on(self.client.enqueue(record)) {
+    /// Adds a record. Its number is that of [`delivered`](Self::delivered).
+    pub(crate) fn send(&mut self, record: Record<'_>) -> Result<(), TransactionError> {
+        let number = record.number;
+        match RUNTIME.block_on(self.client.enqueue(record.into())) {
             Ok(handle) => {
                 self.sent.insert(number, handle);
                 Ok(())
@@ -126,8 +128,8 @@ impl TransactionalProducer {
         offsets: &[TopicPartitionOffset],
         group: &ConsumerGroupMetadata,
     ) -> Result<(), TransactionError> {
-        // The records first: with the offsets beside them, both would name the transaction's first partition to the
-        // coordinator, which takes one at a time.
+        // Not beside the records, which would save next to nothing (`docs/performance.md`): both add a partition to the
+        // transaction, and the coordinator takes one change at a time.
         self.settle()?;
         if let Err(error) = RUNTIME.block_on(self.client.send_offsets(offsets, group)) {
             return Err(self.abort(error));

@@ -62,11 +62,6 @@ impl Topics {
 
     /// Reads the topics of all aggregate types, once every command has its result, or has had the time for it.
     pub fn read_at_last(kafka: &KafkaSettings, domains: &Domains) -> Vec<Self> {
-        Self::read_within(kafka, domains, SETTLED_MAX)
-    }
-
-    /// As [`read_at_last`](Self::read_at_last), with so much time.
-    pub fn read_within(kafka: &KafkaSettings, domains: &Domains, settled_max: Duration) -> Vec<Self> {
         let started_at = Instant::now();
         let keys = Keys::new(kafka, domains);
         keys.catch_up().expect("the keys are there");
@@ -74,7 +69,7 @@ impl Topics {
         let read = |aggregate: &Arc<dyn AggregateType>| loop {
             let topics = Self::read(kafka, aggregate, &keys);
             // More results than commands is for the checks to find.
-            if topics.results.len() >= topics.commands.len() || started_at.elapsed() > settled_max {
+            if topics.results.len() >= topics.commands.len() || started_at.elapsed() > SETTLED_MAX {
                 return topics;
             }
         };

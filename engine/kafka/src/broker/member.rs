@@ -223,8 +223,7 @@ impl Member for KafkaMember {
     }
 
     fn send(&mut self, record: Record<'_>) -> Result<(), TransactionError> {
-        let number = record.number;
-        self.producers.current().lock().send(record.into(), number)
+        self.producers.current().lock().send(record)
     }
 
     fn begin_commit(&mut self, offsets: &[(Place<'_>, i64)]) -> Result<(), TransactionError> {

@@ -18,7 +18,7 @@ use crate::broker::{self, Changes, Isolation, Member, Message, Record, Seat};
 use crate::keys::PARTITION;
 use crate::producer::TransactionError;
 
-/// As in `producer.rs`.
+/// How long a client goes on asking.
 const INIT_MAX: Duration = Duration::from_secs(30);
 const CALL_MAX: Duration = Duration::from_secs(15);
 const REQUEST_MAX: Duration = Duration::from_secs(10);
