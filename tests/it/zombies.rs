@@ -10,7 +10,9 @@ use foldline_tests::client::eventually;
 use foldline_tests::handler::Handler;
 use foldline_tests::handler_log::{refused_transactions, take_overs};
 use foldline_tests::load::{Load, restaurant};
-use foldline_tests::system::{Service, System};
+use foldline_tests::proxy::Proxy;
+use foldline_tests::stack;
+use foldline_tests::system::{HandlerOptions, Service, System};
 
 use crate::PROGRAM;
 
@@ -23,13 +25,22 @@ const EVENING: restaurant::Size = restaurant::Size {
 const COMMANDS_MIN: usize = 5_000;
 /// A group waits 6 s for a member, Kafka 10 s for a transaction that nobody ends, and looks every 10 s.
 const NAP_MAX: Duration = Duration::from_secs(60);
-/// How often it may fall asleep between two transactions, with nothing in its hands.
+/// How often its transaction may have ended before it is asleep.
 const NAPS_MAX: usize = 8;
+/// What it is called among its like.
+const SLEEPER: &str = "sleeper";
+/// Its transactions are open for some milliseconds.
+const LOOK: Duration = Duration::from_millis(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_writer_that_slept_while_another_took_over_writes_nothing_when_it_wakes() {
     let mut chance = Chance::of_this_run("zombies");
-    let system = System::start("zombies", PROGRAM).await;
+    let (_stack, kafka, proxy, before) = stack::proxied("zombies", &mut chance, 1, 0).await;
+    let sleeper = HandlerOptions {
+        bootstrap_servers: Some(before),
+        arguments: vec!["--instance".to_owned(), SLEEPER.to_owned()],
+    };
+    let system = System::start_with(kafka, "zombies", PROGRAM, sleeper).await;
     let successor = Handler::launch(&system.kafka, "1", PROGRAM).await;
     successor.wait_until_ready().await;
     let load = Arc::new(Load::new(successor.write()));
@@ -45,12 +56,13 @@ async fn a_writer_that_slept_while_another_took_over_writes_nothing_when_it_wake
     let sleep = async {
         for nap in 1..=NAPS_MAX {
             reached(&load, load.answered() + 500 + moment.below(500)).await;
-            if has_failed_after_a_nap(&system, &successor, &load).await {
+            falls_asleep(&system, &proxy).await;
+            if has_failed_after_its_nap(&system, &successor, &load).await {
                 is_over.store(true, Ordering::SeqCst);
                 return nap;
             }
         }
-        panic!("no result: {NAPS_MAX} times it fell asleep between two transactions");
+        panic!("no result: {NAPS_MAX} times its transaction had ended before it slept");
     };
     let ((), naps) = tokio::join!(run, sleep);
     println!(
@@ -71,15 +83,24 @@ async fn a_writer_that_slept_while_another_took_over_writes_nothing_when_it_wake
     println!("done in {:?}", started_at.elapsed());
 }
 
+/// In the middle of a transaction.
+async fn falls_asleep(system: &System, proxy: &Proxy) {
+    let (began_at, in_its_name) = (Instant::now(), format!("-{SLEEPER}-"));
+    while !proxy.has_open(&in_its_name) {
+        assert!(began_at.elapsed() < NAP_MAX, "it writes nothing");
+        tokio::time::sleep(LOOK).await;
+    }
+    system.pause(Service::CommandHandler);
+}
+
 /// Sleeps until another one has taken over and gone on, and wakes. Whether it then tried to write.
-async fn has_failed_after_a_nap(system: &System, successor: &Handler, load: &Load) -> bool {
+async fn has_failed_after_its_nap(system: &System, successor: &Handler, load: &Load) -> bool {
     let own_log = || system.log_of(Service::CommandHandler);
     let (failed, own, successors) = (
         refused_transactions(&own_log()),
         take_overs(&own_log()),
         take_overs(&successor.log()),
     );
-    system.pause(Service::CommandHandler);
     eventually("somebody else takes over", NAP_MAX, async || {
         (take_overs(&successor.log()) > successors).then_some(())
     })

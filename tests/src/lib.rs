@@ -21,6 +21,7 @@ pub mod handler;
 pub mod handler_log;
 pub mod issuer;
 pub mod killed_at;
+pub mod limit;
 pub mod load;
 pub mod log;
 pub mod metrics;

@@ -15,6 +15,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use tokio::sync::OnceCell;
 
 use crate::chance::Chance;
+use crate::limit::limited;
 use crate::proxy::Proxy;
 
 static STACK: OnceCell<Stack> = OnceCell::const_new();
@@ -63,8 +64,10 @@ pub async fn shared() -> &'static Stack {
         .await
 }
 
-/// A folder for this run, in which what earlier runs have left is removed.
+/// A folder for this run, in which what earlier runs have left is removed. The test that asks for it may take so long and no
+/// longer.
 pub fn folder() -> PathBuf {
+    limited();
     let all = workspace().join("target/it");
     let own = all.join(std::process::id().to_string());
     if !own.exists() {
