@@ -32,6 +32,8 @@ const RETRY_AFTER: Duration = Duration::from_millis(1);
 /// Less than what a broker takes by default (`message.max.bytes`).
 const BATCH_BYTES: usize = 1_000_000;
 const BUFFER_BYTES: usize = 64 << 20;
+/// Several requests, of which each may be sent again.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// How long a producer that is let go of may take to end what is open, which whoever has its name next does as well.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
 
@@ -71,10 +73,16 @@ pub(crate) enum TransactionError {
     Fenced(KrafkaError),
 }
 
+/// Waits for what is asked outside of a transaction. Each request has its limit in the client, all of them together have none.
+pub(crate) fn answered<T>(asking: impl Future<Output = Result<T, ClientError>>) -> Result<T, ClientError> {
+    let asked = RUNTIME.block_on(async { tokio::time::timeout(ANSWER_MAX, asking).await });
+    asked.unwrap_or_else(|_| Err(KrafkaError::timeout("what a transaction needs to know").into()))
+}
+
 impl TransactionalProducer {
     /// Fences whoever used `id` before: an open transaction of theirs is aborted.
     pub(crate) fn new(kafka: &KafkaSettings, id: &str) -> Result<Self, ClientError> {
-        RUNTIME.block_on(async {
+        answered(async {
             let client = connect(kafka).await?;
             let producer = client
                 .producer()
@@ -181,7 +189,9 @@ impl TransactionalProducer {
 
     /// Ends the open transaction, of which nothing will be seen.
     pub(crate) fn abort(&mut self, cause: KrafkaError) -> TransactionError {
-        if self.client.state() == TransactionState::Fatal {
+        // Who was not answered will not be told of an abort any sooner, and neither is it asked in vain where another broker is
+        // to be asked now: whoever has the name next finds it, and ends what is open.
+        if self.client.state() == TransactionState::Fatal || is_fenced(&cause) || is_silence(&cause) {
             return self.failed(cause);
         }
         match RUNTIME.block_on(self.client.abort()) {
@@ -212,6 +222,13 @@ impl Drop for TransactionalProducer {
             }
         });
     }
+}
+
+fn is_silence(error: &KrafkaError) -> bool {
+    matches!(
+        error,
+        KrafkaError::Network(_) | KrafkaError::Timeout { .. } | KrafkaError::DeliveryTimeout { .. }
+    )
 }
 
 fn is_fenced(error: &KrafkaError) -> bool {

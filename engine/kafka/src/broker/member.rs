@@ -112,7 +112,10 @@ impl KafkaMember {
             member: &self.name,
             topics: &self.topics.iter().map(String::as_str).collect::<Vec<_>>(),
         };
-        self.consumer = consumer(&self.kafka, seat, changes)?;
+        let old = std::mem::replace(&mut self.consumer, consumer(&self.kafka, seat, changes)?);
+        // A consumer is let go of when librdkafka has closed it, for which rdkafka waits without an end. Nothing may hang on
+        // that here: this thread is the one that decides.
+        std::thread::spawn(move || drop(old));
         Ok(())
     }
 }

@@ -7,6 +7,7 @@
 //! is refused as well, when it is to commit offsets: the group does not know it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use krafka::admin::ListTransactionsOptions;
 use rdkafka::error::KafkaError;
@@ -14,15 +15,20 @@ use rdkafka::error::KafkaError;
 use super::group::Members;
 use super::turns::{Turns, member_of, unavailable};
 use crate::KafkaSettings;
-use crate::producer::{RUNTIME, connect};
+use crate::producer::{answered, connect};
 
 /// What a broker calls a transaction whose records may come.
 const OPEN: &str = "Ongoing";
 
+/// A broker that has died is asked all the same until the others miss it, and whoever waits here decides nothing.
+const LIST_MAX: Duration = Duration::from_secs(3);
+
 /// The members of a group, present or gone, who have a transaction open. Their names begin with the group's.
 pub(super) fn writers(kafka: &KafkaSettings, group: &str) -> Result<BTreeSet<String>, KafkaError> {
-    let listed = RUNTIME.block_on(async {
-        let open = ListTransactionsOptions::default().states(vec![OPEN.to_owned()]);
+    let listed = answered(async {
+        let open = ListTransactionsOptions::default()
+            .states(vec![OPEN.to_owned()])
+            .timeout(LIST_MAX);
         let listed = connect(kafka).await?.admin().list_transactions(open).await?;
         // One broker's silence must not keep what another one knows from us.
         let known = listed.into_values().filter_map(|of_broker| {

@@ -210,10 +210,11 @@ impl Worker {
                 self.recover(error)?;
             }
         }
-        if let Err(error) = self.finish() {
-            self.recover(error)?;
+        match self.finish() {
+            Ok(()) => self.write_last_checkpoints(),
+            // Its producer may still be held by the commit that does not come back.
+            Err(error) => self.recover(error)?,
         }
-        self.write_last_checkpoints();
         // Static members stay in the group: a restart finds its partitions where they were.
         Ok(())
     }
