@@ -83,7 +83,7 @@ pub struct Settings {
     #[arg(
         long,
         env = "FOLDLINE_PROJECTOR_BATCH_MAX",
-        default_value_t = 1500,
+        default_value_t = 1000,
         value_name = "EVENTS",
         value_parser = clap::value_parser!(u32).range(1..=1_000_000)
     )]

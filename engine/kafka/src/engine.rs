@@ -62,7 +62,7 @@ pub struct EngineSettings {
 
     /// Aggregates that each worker keeps in memory: those that were used last. Any other one is read from the local
     /// store.
-    #[arg(long, env = "FOLDLINE_CACHE_MAX", default_value = "50000", value_name = "N")]
+    #[arg(long, env = "FOLDLINE_CACHE_MAX", default_value = "20000", value_name = "N")]
     pub cache_max: NonZeroUsize,
 
     /// Write the changed states of a partition as snapshots after so many events, and at a stop. A start without local

@@ -23,7 +23,7 @@ const REQUEST_MAX: Duration = Duration::from_secs(10);
 /// How much of a partition a fetch may bring (by default 1 MB).
 pub(crate) const FETCH: (&str, &str) = ("fetch.message.max.bytes", "262144");
 /// How many KiB a consumer keeps that nobody has taken yet (by default 64 MB).
-pub(super) const AHEAD: (&str, &str) = ("queued.max.messages.kbytes", "8192");
+pub(super) const AHEAD: (&str, &str) = ("queued.max.messages.kbytes", "4096");
 
 /// Says of a disturbance what is worth saying: that the end of a partition is reached is none.
 #[derive(Default)]

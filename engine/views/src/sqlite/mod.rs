@@ -47,7 +47,7 @@ const STATEMENTS_MAX: usize = 256;
 
 /// What the writer keeps of the file in memory, in KiB. Ids are spread over the indexes: with less, it reads pages
 /// again and again that it has just written.
-const WRITER_CACHE_KIB: i64 = 48 * 1024;
+const WRITER_CACHE_KIB: i64 = 24 * 1024;
 
 /// How many pages the log may have before it is copied into the file. A page that many commits touch is then copied
 /// once; more would only make the log long.
