@@ -68,7 +68,7 @@ async fn a_clock_that_is_further_ahead_than_kafka_takes_is_named_and_what_waits_
         clock.set(2 * HOUR);
         eventually("the log says why", PATIENCE, async || {
             let log = system.log_of(Service::CommandHandler);
-            log.contains("Invalid timestamp").then_some(())
+            log.contains("InvalidTimestamp").then_some(())
         })
         .await;
         clock.set(0);

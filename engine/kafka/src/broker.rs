@@ -3,6 +3,7 @@
 //!
 //! Errors are Kafka's own, because what is to be done about one depends on its code.
 
+mod appender;
 mod committer;
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -17,16 +18,16 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use rdkafka::error::KafkaError;
-use rdkafka::message::OwnedHeaders;
 use rdkafka::types::RDKafkaErrorCode;
 
 pub(crate) use self::kafka::KafkaBroker;
 pub(crate) use self::predecessors::end_what_is_open;
 pub(crate) use self::reader::{FETCH, Quiet, is_of_one_broker};
 use crate::follower::FollowError;
-use crate::producer::TransactionError;
+use crate::producer::{ClientError, TransactionError};
 
 /// A partition of a topic.
 pub(crate) type Place<'a> = (&'a str, i32);
@@ -206,11 +207,20 @@ pub(crate) trait Appender: Send + Sync {
         place: Place<'a>,
         key: &'a str,
         value: &'a [u8],
-        headers: Option<OwnedHeaders>,
-    ) -> BoxFuture<'a, Result<(), KafkaError>>;
+        headers: krafka::Headers,
+    ) -> BoxFuture<'a, Result<(), AppendError>>;
 
     /// Asks for something small. Blocks until that is answered, or has not been for too long.
     fn is_there(&self, topic: Option<&str>, at_most: Duration) -> bool;
+}
+
+/// A record that was not appended, or of which nobody says that it was.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AppendError {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
 }
 
 /// A record as it lies in its partition.
@@ -233,8 +243,8 @@ pub(crate) trait Headers {
 pub(crate) struct Record<'a> {
     pub(crate) topic: &'a str,
     pub(crate) partition: i32,
-    pub(crate) key: Option<Vec<u8>>,
-    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) key: Option<Bytes>,
+    pub(crate) value: Option<Bytes>,
     pub(crate) headers: krafka::Headers,
     /// What [`Member::delivered`] is asked by.
     pub(crate) number: usize,
@@ -252,8 +262,8 @@ pub(crate) fn is_fenced(error: &KafkaError) -> bool {
 impl From<Record<'_>> for krafka::Record {
     fn from(record: Record<'_>) -> Self {
         let mut taken = Self::new(record.topic, Vec::new()).partition(record.partition);
-        taken.key = record.key.map(Into::into);
-        taken.value = record.value.map(Into::into);
+        taken.key = record.key;
+        taken.value = record.value;
         taken.headers = record.headers;
         taken
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use foldline_core::{
     AggregateId, AggregateType, CommandMeta, Domains, RecordCodec, partition_of, result_codec, snapshot_codec,
 };
@@ -37,7 +38,7 @@ pub(crate) struct Installed {
     pub(crate) snapshots: Topic,
     pub(crate) dead_letters: String,
     /// `source` of its events, as CloudEvents have it.
-    pub(crate) event_source: String,
+    pub(crate) event_source: Bytes,
     pub(crate) result_codec: Arc<RecordCodec>,
     pub(crate) snapshot_codec: Arc<RecordCodec>,
     /// The keys of the people whom its personal values are about; none if it has no such values.
@@ -88,7 +89,7 @@ impl Catalog {
                 results: topic(names.results(info), &result_codec).await?,
                 snapshots: topic(names.snapshots(info), &snapshot_codec).await?,
                 dead_letters: names.dead_letters(info),
-                event_source: format!("/{}", name.replace('.', "/")),
+                event_source: format!("/{}", name.replace('.', "/")).into(),
                 result_codec,
                 snapshot_codec,
                 keys: keys.of(&info.domain).filter(|_| info.is_personal).cloned(),
@@ -133,7 +134,7 @@ impl Catalog {
                 results: topic(name.clone(), "results"),
                 snapshots: topic(name.clone(), "snapshots"),
                 dead_letters: format!("{name}.commands.dlt"),
-                event_source: "/".to_owned(),
+                event_source: Bytes::from_static(b"/"),
                 result_codec: Arc::new(result_codec(info)),
                 snapshot_codec: Arc::new(snapshot_codec(info)),
                 keys: None,

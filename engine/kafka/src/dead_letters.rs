@@ -251,8 +251,8 @@ impl DeadLetters {
             let record = Record {
                 topic: &command_topic,
                 partition: self.target(info, &letter),
-                key: letter.key.clone(),
-                value: letter.value.clone(),
+                key: letter.key.clone().map(Into::into),
+                value: letter.value.clone().map(Into::into),
                 headers: headers(letter.own_headers()),
                 number: 0,
             };
@@ -267,7 +267,7 @@ impl DeadLetters {
         let record = Record {
             topic: &topic,
             partition,
-            key: letter.key.clone(),
+            key: letter.key.clone().map(Into::into),
             value: None,
             headers: headers(note.iter()),
             number: 0,

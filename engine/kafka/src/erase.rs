@@ -25,7 +25,7 @@ use rdkafka::error::KafkaError;
 use tokio::task::spawn_blocking;
 
 pub use self::receipt::{Offsets, Receipt, Released, Removed};
-use crate::broker::{Broker, KafkaBroker};
+use crate::broker::{AppendError, Broker, KafkaBroker};
 use crate::failpoints::reached;
 use crate::follower::FollowError;
 use crate::keys::subject_name;
@@ -99,6 +99,9 @@ pub enum EraseError {
     /// Kafka does not answer.
     #[error("Kafka: {0}")]
     Kafka(#[from] KafkaError),
+    /// Kafka does not say that it has a record. It may have it: the erasure is to be asked for again.
+    #[error("Kafka has not acknowledged a record: {0}")]
+    NotTaken(String),
     /// See [`TopicsError`].
     #[error(transparent)]
     Topics(#[from] TopicsError),
@@ -123,6 +126,12 @@ struct Work {
     types: Vec<Arc<dyn AggregateType>>,
     domains: Domains,
     subject: Person,
+}
+
+impl From<AppendError> for EraseError {
+    fn from(error: AppendError) -> Self {
+        Self::NotTaken(error.to_string())
+    }
 }
 
 impl Person {

@@ -8,7 +8,6 @@ use foldline_core::{
     State,
 };
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Header, OwnedHeaders};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -110,12 +109,8 @@ impl Sender {
         })?;
         // Before the first await: whoever drops this future waits no longer.
         let pending = Pending::new(&self.waiters, meta.command_id, answer);
-        let headers = traceparent.map(|value| {
-            OwnedHeaders::new().insert(Header {
-                key: "traceparent",
-                value: Some(value),
-            })
-        });
+        let trace = traceparent.map(|value| ("traceparent".to_owned(), Some(value.to_owned().into())));
+        let headers = trace.into_iter().collect();
         let place = self.catalog.commands(installed.slice_of(&meta.aggregate_id));
         let appended = self
             .appender

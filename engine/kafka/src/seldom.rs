@@ -1,7 +1,6 @@
+use std::fmt::Display;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-use rdkafka::error::KafkaError;
 
 /// How often a disturbance is told.
 const TELL_EVERY: Duration = Duration::from_secs(5);
@@ -14,7 +13,7 @@ pub(crate) struct Seldom {
 
 impl Seldom {
     /// Logs it, unless one was logged just now.
-    pub(crate) fn tell(&self, client: &str, error: &KafkaError, reason: &str) {
+    pub(crate) fn tell(&self, client: &str, error: &dyn Display, reason: &str) {
         let mut told_at = self.told_at.lock().unwrap_or_else(PoisonError::into_inner);
         if told_at.is_none_or(|told_at| told_at.elapsed() > TELL_EVERY) {
             *told_at = Some(Instant::now());

@@ -86,8 +86,8 @@ struct Given {
     #[arg(long, env = "FOLDLINE_TOPIC_PREFIX", default_value = "", value_name = "TEXT")]
     topic_prefix: String,
 
-    /// Any setting of librdkafka; may be given several times. See librdkafka's CONFIGURATION.md. The client that writes
-    /// transactions is another one: of these it takes `client.id` and what says who this process is.
+    /// Any setting of librdkafka; may be given several times. See librdkafka's CONFIGURATION.md. Transactions and
+    /// commands from HTTP are written by another client: of these it takes `client.id` and what says who this process is.
     #[arg(
         long = "kafka",
         env = "FOLDLINE_KAFKA",

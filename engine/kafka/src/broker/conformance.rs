@@ -97,8 +97,8 @@ impl Bench {
         Record {
             topic: &self.events,
             partition,
-            key: Some(b"7".to_vec()),
-            value: Some(value.as_bytes().to_vec()),
+            key: Some(b"7".as_slice().into()),
+            value: Some(value.to_owned().into()),
             headers: Vec::new(),
             number,
         }
@@ -109,7 +109,7 @@ impl Bench {
         let mut appended = None;
         let append = async {
             let place = (self.commands.as_str(), partition);
-            appended = Some(appender.append(place, "7", value.as_bytes(), None).await);
+            appended = Some(appender.append(place, "7", value.as_bytes(), Vec::new()).await);
         };
         self.runtime.block_on(WAIT_MAX, std::pin::pin!(append));
         appended.expect("it was waited for").expect("it is appended");

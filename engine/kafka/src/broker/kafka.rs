@@ -1,23 +1,15 @@
 //! Kafka, behind the seam.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use rdkafka::error::KafkaError;
-use rdkafka::message::OwnedHeaders;
-use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 
+use super::appender::KafkaAppender;
 use super::member::KafkaMember;
 use super::reader::{self, KafkaReader, KafkaWatermarks};
 use super::{Appender, Broker, Isolation, Member, Message, Place, Reader, Seat, Watermarks};
 use crate::KafkaSettings;
 use crate::follower::FollowError;
-use crate::security::token::Plain;
-
-/// How long Kafka may take to take a command. Below the time that HTTP clients wait.
-const ACKNOWLEDGED_MAX: Duration = Duration::from_secs(5);
 
 /// A Kafka cluster. Nothing is connected before something is asked of it.
 pub(crate) struct KafkaBroker {
@@ -38,16 +30,7 @@ impl Broker for KafkaBroker {
     }
 
     fn appender(&self) -> Result<Box<dyn Appender>, KafkaError> {
-        let producer: FutureProducer<Plain> = self
-            .settings
-            .client()
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
-            .set("linger.ms", "0")
-            .set("compression.codec", "lz4")
-            .set("message.timeout.ms", ACKNOWLEDGED_MAX.as_millis().to_string())
-            .create_with_context(Plain)?;
-        Ok(Box::new(producer))
+        Ok(Box::new(KafkaAppender::new(&self.settings)?))
     }
 
     fn follow(&self, from: &[(Place<'_>, i64)]) -> Result<Box<dyn Reader>, FollowError> {
@@ -74,28 +57,5 @@ impl Broker for KafkaBroker {
 
     fn watermarks(&self, isolation: Isolation) -> Result<Box<dyn Watermarks>, FollowError> {
         Ok(Box::new(KafkaWatermarks::new(&self.settings, isolation)?))
-    }
-}
-
-impl Appender for FutureProducer<Plain> {
-    fn append<'a>(
-        &'a self,
-        (topic, partition): Place<'a>,
-        key: &'a str,
-        value: &'a [u8],
-        headers: Option<OwnedHeaders>,
-    ) -> BoxFuture<'a, Result<(), KafkaError>> {
-        let mut record = FutureRecord::to(topic)
-            .partition(partition)
-            .key(key)
-            .payload(value);
-        record.headers = headers;
-        let sent = self.send(record, Duration::ZERO);
-        sent.map(|sent| sent.map(|_| ()).map_err(|(error, _)| error))
-            .boxed()
-    }
-
-    fn is_there(&self, topic: Option<&str>, at_most: Duration) -> bool {
-        self.client().fetch_metadata(topic, at_most).is_ok()
     }
 }

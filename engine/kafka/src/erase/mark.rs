@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use foldline_core::Timestamp;
 use foldline_core::personal::KeyId;
-use rdkafka::error::KafkaError;
 
 use super::{EraseError, STEP_MAX, Work, blocking};
-use crate::broker::Broker;
+use crate::broker::{AppendError, Broker};
 use crate::follower::FollowError;
 use crate::keys::{KeyRecord, Keyring, PARTITION};
 use crate::runtime::Runtime;
@@ -103,7 +102,7 @@ impl Marked {
     }
 }
 
-pub(crate) async fn append(broker: &dyn Broker, marked: &Marked, subject: &str) -> Result<(), KafkaError> {
+pub(crate) async fn append(broker: &dyn Broker, marked: &Marked, subject: &str) -> Result<(), AppendError> {
     let appender = broker.appender()?;
     let mark = KeyRecord::Erased {
         key: marked.id,
@@ -111,7 +110,7 @@ pub(crate) async fn append(broker: &dyn Broker, marked: &Marked, subject: &str) 
     };
     let value = mark.encode(marked.at);
     appender
-        .append((&marked.topic, PARTITION), subject, &value, None)
+        .append((&marked.topic, PARTITION), subject, &value, Vec::new())
         .await
 }
 

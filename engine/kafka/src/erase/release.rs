@@ -105,7 +105,7 @@ impl Work {
         let partition = partition_of(claim, self.partitions(claims.info()));
         let appender = self.broker.appender()?;
         Ok(appender
-            .append((&topic, partition), claim.as_str(), &record, None)
+            .append((&topic, partition), claim.as_str(), &record, Vec::new())
             .await?)
     }
 }

@@ -63,8 +63,8 @@ fn send(worker: &mut dyn Member, topic: &str, key: &str, value: Vec<u8>) {
     let record = Record {
         topic,
         partition: PARTITION,
-        key: Some(key.as_bytes().to_vec()),
-        value: Some(value),
+        key: Some(key.to_owned().into()),
+        value: Some(value.into()),
         headers: Vec::new(),
         number: 0,
     };
@@ -156,7 +156,7 @@ fn an_event_behind_an_open_transaction_is_waited_for() {
         send(&mut *worker, EVENTS, "bea", Vec::new());
         let appender = broker.appender().unwrap();
         let event = appender
-            .append((EVENTS, PARTITION), "ada", b"", None)
+            .append((EVENTS, PARTITION), "ada", b"", Vec::new())
             .now_or_never();
         event.unwrap().unwrap();
         // The cluster gives the transaction up meanwhile.

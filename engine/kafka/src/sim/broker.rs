@@ -8,14 +8,15 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Headers as _, OwnedHeaders};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::bugs::Bug;
 use super::cluster::{Cluster, Header, Place, Stored};
 use super::member::SimMember;
 use super::world::{LOOK_MAX, Turn, World};
-use crate::broker::{self, Appender, Broker, Headers, Isolation, Member, Message, Reader, Seat, Watermarks};
+use crate::broker::{
+    self, AppendError, Appender, Broker, Headers, Isolation, Member, Message, Reader, Seat, Watermarks,
+};
 use crate::follower::{FollowError, kafka_error};
 
 /// The topic of keys of the only domain.
@@ -140,13 +141,12 @@ impl Appender for SimBroker {
         (topic, partition): broker::Place<'a>,
         key: &'a str,
         value: &'a [u8],
-        headers: Option<OwnedHeaders>,
-    ) -> BoxFuture<'a, Result<(), KafkaError>> {
+        headers: krafka::Headers,
+    ) -> BoxFuture<'a, Result<(), AppendError>> {
         World::give(Turn::Next);
         let lost = || {
-            ready(Err(KafkaError::MessageProduction(
-                RDKafkaErrorCode::MessageTimedOut,
-            )))
+            let error = KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut);
+            ready(Err(AppendError::from(error)))
         };
         let mut cluster = self.world.cluster();
         if cluster.fails(60) {
@@ -155,7 +155,7 @@ impl Appender for SimBroker {
         let stored = Stored {
             key: Some(key.as_bytes().to_vec()),
             value: Some(value.to_vec()),
-            headers: headers.map(owned).unwrap_or_default(),
+            headers: owned(headers),
         };
         cluster.append(&(topic.to_owned(), partition), stored, None);
         if cluster.fails(60) {
@@ -169,11 +169,9 @@ impl Appender for SimBroker {
     }
 }
 
-fn owned(headers: OwnedHeaders) -> Vec<Header> {
-    let header = |header: rdkafka::message::Header<'_, &[u8]>| {
-        (header.key.to_owned(), header.value.map(<[u8]>::to_vec))
-    };
-    headers.iter().map(header).collect()
+pub(super) fn owned(headers: krafka::Headers) -> Vec<Header> {
+    let headers = headers.into_iter();
+    headers.map(|(key, value)| (key, value.map(Vec::from))).collect()
 }
 
 impl Headers for Stored {

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use foldline_core::AggregateId;
 use futures_util::FutureExt;
 
-use super::broker::{KEYS, SimBroker};
+use super::broker::{KEYS, SimBroker, away};
 use crate::broker::{Broker, Place};
 use crate::catalog::{Catalog, Installed};
 use crate::erase::mark::{Marked, append, noted};
@@ -71,7 +71,7 @@ impl Erasure {
         }
         let appended = append(broker, &marked, &self.subject()).now_or_never();
         let appended = appended.expect("the simulated cluster takes or refuses it at once");
-        appended.map_err(|source| kafka_error(KEYS, source))?;
+        appended.map_err(|_| kafka_error(KEYS, away()))?;
         Ok(true)
     }
 
@@ -85,7 +85,7 @@ impl Erasure {
             let place: Place<'_> = (&claims.commands.name, claims.slice_of(claim).partition);
             let appender = broker.appender().unwrap();
             let appended = appender
-                .append(place, claim.as_str(), &record, None)
+                .append(place, claim.as_str(), &record, Vec::new())
                 .now_or_never();
             // Whether it was taken is seen when the claims are looked at again.
             let _ = appended.expect("the simulated cluster takes or refuses it at once");

@@ -9,7 +9,7 @@ use krafka::error::{ErrorCode, KrafkaError};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::broker::{KEYS, away, fetch, hand_over};
+use super::broker::{KEYS, away, fetch, hand_over, owned};
 use super::bugs::Bug;
 use super::cluster::{Cluster, Fenced, Place, Stored, TransactionId};
 use super::group::{Generation, Group, Heard};
@@ -394,11 +394,9 @@ impl Member for SimMember {
             return Err(self.abort(KrafkaError::transaction_abortable("a record is refused")));
         }
         let stored = Stored {
-            key: record.key,
-            value: record.value,
-            headers: (record.headers.into_iter())
-                .map(|(key, value)| (key, value.map(Vec::from)))
-                .collect(),
+            key: record.key.map(Vec::from),
+            value: record.value.map(Vec::from),
+            headers: owned(record.headers),
         };
         let mut cluster = self.world.cluster();
         if record.topic == KEYS {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
+use bytes::Bytes;
 use foldline_core::{AggregateId, AggregateSnapshot, Checkpoint, Snapshot};
 use rdkafka::error::KafkaError;
 use uuid::Uuid;
@@ -364,7 +365,7 @@ impl Writing {
             let Some(id) = self.left.pop() else { break };
             if let Some(snapshot) = snapshot(&shared.store, installed, &id, event_offset)? {
                 let record = self.record(installed, &Snapshot::Aggregate(snapshot))?;
-                bytes += record.value.as_ref().map_or(0, Vec::len);
+                bytes += record.value.as_ref().map_or(0, Bytes::len);
                 records.push(record);
                 self.written += 1;
             }
@@ -414,8 +415,8 @@ impl Writing {
         Ok(Record {
             topic: &installed.snapshots.name,
             partition: self.slice.partition,
-            key: Some(key.into_bytes()),
-            value: Some(value),
+            key: Some(key.into()),
+            value: Some(value.into()),
             headers: Vec::new(),
             number: NOT_COUNTED,
         })

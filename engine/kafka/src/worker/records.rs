@@ -29,7 +29,7 @@ pub(super) fn records<'a>(
     batch: &[Taken],
     decided: &mut Decided,
 ) -> Result<Vec<Record<'a>>, BatchError> {
-    let time = decided.now.to_string();
+    let time = Bytes::from(decided.now.to_string());
     let mut records = decided.new_keys.records(decided.now, &shared.catalog);
     records.reserve(batch.len() * 2);
     for (taken, decision) in batch.iter().zip(&mut decided.decisions) {
@@ -50,20 +50,20 @@ fn records_of<'a>(
     installed: &'a Installed,
     taken: &Taken,
     made: &mut Made,
-    time: &str,
+    time: &Bytes,
     records: &mut Vec<Record<'a>>,
 ) -> Result<(), BatchError> {
-    let id = &made.result.aggregate_id;
-    let key = || Some(id.as_str().as_bytes().to_vec());
-    let trace = taken.traceparent.as_deref();
+    // Shared by all records of the command, as are the headers that say the same for all.
+    let key = Bytes::copy_from_slice(made.result.aggregate_id.as_str().as_bytes());
+    let trace = taken.traceparent.as_deref().map(Bytes::copy_from_slice);
     for event in &mut made.events {
         fits(taken, &event.value)?;
         records.push(Record {
             topic: &installed.events.name,
             partition: taken.slice.partition,
-            key: key(),
-            value: Some(std::mem::take(&mut event.value)),
-            headers: cloud_event(installed, &event.meta, time, trace),
+            key: Some(key.clone()),
+            value: Some(std::mem::take(&mut event.value).into()),
+            headers: cloud_event(installed, &event.meta, (&key, time), trace.as_ref()),
             number: number(taken.slice, Log::Events),
         });
     }
@@ -73,9 +73,9 @@ fn records_of<'a>(
     records.push(Record {
         topic: &installed.results.name,
         partition: taken.slice.partition,
-        key: key(),
-        value: Some(value),
-        headers: told(&made.result, trace),
+        key: Some(key),
+        value: Some(value.into()),
+        headers: told(&made.result, trace.as_ref()),
         number: number(taken.slice, Log::Results),
     });
     for value in &made.released {
@@ -88,9 +88,9 @@ fn records_of<'a>(
         records.push(Record {
             topic: &claims.commands.name,
             partition: claims.slice_of(&meta.aggregate_id).partition,
-            key: Some(meta.aggregate_id.as_str().as_bytes().to_vec()),
-            value: Some(bytes),
-            headers: traced(Vec::new(), trace),
+            key: Some(Bytes::copy_from_slice(meta.aggregate_id.as_str().as_bytes())),
+            value: Some(bytes.into()),
+            headers: traced(Vec::new(), trace.as_ref()),
             number: NOT_COUNTED,
         });
     }
@@ -116,17 +116,24 @@ pub(super) fn number(slice: Slice, log: Log) -> usize {
 }
 
 /// CloudEvents' binary mode for Kafka: the record stays as it is, and the headers say what it is.
-fn cloud_event(installed: &Installed, meta: &EventMeta, time: &str, trace: Option<&[u8]>) -> Headers {
-    let id = meta.event_id.to_string();
+fn cloud_event(
+    installed: &Installed,
+    meta: &EventMeta,
+    (subject, time): (&Bytes, &Bytes),
+    trace: Option<&Bytes>,
+) -> Headers {
     let all = [
-        ("ce_specversion", "1.0"),
-        ("ce_id", &id),
-        ("ce_source", &installed.event_source),
-        ("ce_type", &meta.event_type),
-        ("ce_subject", meta.aggregate_id.as_str()),
-        ("ce_time", time),
-        ("ce_correlationid", &meta.correlation_id),
-        ("content-type", "application/vnd.confluent.avro"),
+        ("ce_specversion", Bytes::from_static(b"1.0")),
+        ("ce_id", Bytes::from(meta.event_id.to_string())),
+        ("ce_source", installed.event_source.clone()),
+        ("ce_type", copied(&meta.event_type)),
+        ("ce_subject", subject.clone()),
+        ("ce_time", time.clone()),
+        ("ce_correlationid", copied(&meta.correlation_id)),
+        (
+            "content-type",
+            Bytes::from_static(b"application/vnd.confluent.avro"),
+        ),
     ];
     let mut headers = Vec::with_capacity(all.len() + 1);
     headers.extend(all.into_iter().map(|(key, value)| header(key, value)));
@@ -134,20 +141,24 @@ fn cloud_event(installed: &Installed, meta: &EventMeta, time: &str, trace: Optio
 }
 
 /// What whoever reads only some of the results needs to know of one. All of it stands in the value too.
-fn told(result: &CommandResult, trace: Option<&[u8]>) -> Headers {
+fn told(result: &CommandResult, trace: Option<&Bytes>) -> Headers {
     let mut headers = Vec::with_capacity(3);
-    headers.push(header(OUTCOME, &result.outcome));
-    headers.extend((result.causation_id.as_ref()).map(|cause| header(CAUSATION, cause)));
+    headers.push(header(OUTCOME, copied(&result.outcome)));
+    headers.extend((result.causation_id.as_ref()).map(|cause| header(CAUSATION, copied(cause))));
     traced(headers, trace)
 }
 
-fn traced(mut headers: Headers, trace: Option<&[u8]>) -> Headers {
-    headers.extend(trace.map(|value| header("traceparent", value)));
+fn traced(mut headers: Headers, trace: Option<&Bytes>) -> Headers {
+    headers.extend(trace.map(|value| header("traceparent", value.clone())));
     headers
 }
 
-fn header(key: &str, value: impl AsRef<[u8]>) -> (String, Option<Bytes>) {
-    (key.to_owned(), Some(Bytes::copy_from_slice(value.as_ref())))
+fn header(key: &str, value: Bytes) -> (String, Option<Bytes>) {
+    (key.to_owned(), Some(value))
+}
+
+fn copied(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
 }
 
 /// The record as it was found, and why it is no command.
@@ -175,12 +186,12 @@ fn dead_letter<'a>(installed: &'a Installed, taken: &Taken, letter: &DeadLetter)
         .map(|id| ("__foldline.errors.command_id", id.to_string()));
     let lacks = (!left_out.is_empty()).then(|| (LEFT_OUT, left_out.join(", ")));
     let context = context.iter().chain(&id).chain(&lacks);
-    let headers = found.chain(context.map(|(key, value)| header(key, value)));
+    let headers = found.chain(context.map(|(key, value)| header(key, copied(value))));
     Record {
         topic: &installed.dead_letters,
         partition: taken.slice.partition,
-        key: letter.key.clone().filter(|_| keeps("key")),
-        value: letter.value.clone().filter(|_| keeps("value")),
+        key: letter.key.clone().filter(|_| keeps("key")).map(Bytes::from),
+        value: letter.value.clone().filter(|_| keeps("value")).map(Bytes::from),
         headers: headers.collect(),
         number: NOT_COUNTED,
     }

@@ -40,8 +40,8 @@ impl NewKeys {
             Some(Record {
                 topic: ring.topic(),
                 partition: PARTITION,
-                key: Some(subject.clone().into_bytes()),
-                value: Some(KeyRecord::Key(key.clone()).encode(at)),
+                key: Some(subject.clone().into()),
+                value: Some(KeyRecord::Key(key.clone()).encode(at).into()),
                 headers: Vec::new(),
                 number: NOT_COUNTED,
             })

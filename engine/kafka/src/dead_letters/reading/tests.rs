@@ -26,13 +26,13 @@ fn a_note_behind_a_letter_that_is_not_committed_is_waited_for() {
             topic: LETTERS,
             partition: 0,
             key: None,
-            value: Some(b"no command".to_vec()),
+            value: Some(b"no command".as_slice().into()),
             headers: Vec::new(),
             number: 0,
         };
         worker.send(letter).unwrap();
         let appender = broker.appender().unwrap();
-        let note = appender.append((LETTERS, 0), "7", b"", None).now_or_never();
+        let note = appender.append((LETTERS, 0), "7", b"", Vec::new()).now_or_never();
         note.unwrap().unwrap();
 
         let seam: (&dyn Broker, &dyn Runtime) = (&*broker, &*runtime);

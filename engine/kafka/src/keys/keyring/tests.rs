@@ -47,8 +47,8 @@ fn beside_an_open_transaction(run: impl FnOnce(Keyring, Arc<AtomicBool>) + Send 
             .send(Record {
                 topic: "test.keys",
                 partition: PARTITION,
-                key: Some(b"customers/7".to_vec()),
-                value: Some(key),
+                key: Some(b"customers/7".as_slice().into()),
+                value: Some(key.into()),
                 headers: Vec::new(),
                 number: 0,
             })
