@@ -189,8 +189,8 @@ impl TransactionalProducer {
 
     /// Ends the open transaction, of which nothing will be seen.
     pub(crate) fn abort(&mut self, cause: KrafkaError) -> TransactionError {
-        // Who was not answered will not be told of an abort any sooner, and neither is it asked in vain where another broker is
-        // to be asked now: whoever has the name next finds it, and ends what is open.
+        // Who was not answered would wait as long for an abort, and might ask a broker that is not the one to ask any more: the
+        // client looks for another only when it sends records. Whoever has the name next knows, and ends what is open.
         if self.client.state() == TransactionState::Fatal || is_fenced(&cause) || is_silence(&cause) {
             return self.failed(cause);
         }
