@@ -22,6 +22,9 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use self::frame::{Asks, Request, read_frame};
 
+/// Between two looks for what lasts some milliseconds.
+const LOOK: Duration = Duration::from_millis(1);
+
 /// Clients connect to it instead of the brokers. It ends when it is dropped.
 pub struct Proxy {
     shared: Arc<Shared>,
@@ -139,9 +142,15 @@ impl Proxy {
         self.shared.open().len()
     }
 
-    /// Whether one of these is of a transactional id with this in it.
-    pub fn has_open(&self, part: &str) -> bool {
-        self.shared.open().iter().any(|id| id.contains(part))
+    /// Whether one of these is of a transactional id with this in it, now or soon. It will be for some milliseconds.
+    pub async fn opens(&self, part: &str, at_most: Duration) -> bool {
+        let is_open = || self.shared.open().iter().any(|id| id.contains(part));
+        let seen = async {
+            while !is_open() {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        tokio::time::timeout(at_most, seen).await.is_ok()
     }
 
     /// Whoever had a transaction open is gone.

@@ -80,6 +80,23 @@ pub fn folder() -> PathBuf {
     own
 }
 
+/// Every file below, none of them empty.
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            match entry.metadata() {
+                Ok(meta) if meta.is_dir() => folders.push(entry.path()),
+                Ok(meta) if meta.len() > 0 => found.push(entry.path()),
+                _ => {}
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
 /// A program of the shell, in place of another one.
 pub fn script(name: &str, text: &str) -> PathBuf {
     let path = folder().join(unique_name(name));

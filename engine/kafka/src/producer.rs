@@ -1,10 +1,11 @@
 //! A transactional producer, of whose transactions Kafka itself keeps the borders (KIP-890).
 //!
-//! It is another client than all the rest of this crate. librdkafka speaks the first version of Kafka's transaction protocol
-//! alone: it names each partition to the coordinator before it writes to it, each of them is then asked for once more by
-//! the broker, and each is a request of its own. krafka speaks the second: a request has all partitions of a broker, and a
-//! transaction of 128 records for 24 partitions takes a quarter of the time (`docs/performance.md`). And each transaction
-//! has an epoch of its own, so that what is late of one cannot end the next (KAFKA-17754).
+//! Its client is krafka, as that of single records is (`broker/appender.rs`), where the rest of this crate has librdkafka. That
+//! one speaks the first version of Kafka's transaction protocol alone: it names each partition to the coordinator before it
+//! writes to it, each of them is then asked for once more by the broker, and each is a request of its own. krafka speaks the
+//! second: a request has all partitions of a broker, and a transaction of 128 records for 24 partitions takes a quarter of the
+//! time (`docs/performance.md`). And each transaction has an epoch of its own, so that what is late of one cannot end the next
+//! (KAFKA-17754).
 
 mod client;
 
@@ -65,7 +66,7 @@ pub(crate) enum TransactionError {
     /// It was aborted, or nothing of it was ever written.
     #[error("the transaction was aborted: {0}")]
     Aborted(KrafkaError),
-    /// It may have been committed. Only the log can tell, once a new producer has fenced this one.
+    /// It may have been committed, or is still open. Only the log can tell, once a new producer has fenced this one.
     #[error("the transaction's outcome is unknown: {0}")]
     Unknown(KrafkaError),
     /// Another process writes under our id, or Kafka gave the transaction up while this process slept.

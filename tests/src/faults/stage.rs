@@ -6,7 +6,7 @@ mod nodes;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -379,7 +379,7 @@ impl Stage {
 
     /// Changes one to four bytes of one file.
     fn damage(&mut self, folder: &Path) {
-        let files = files(folder);
+        let files = stack::files_below(folder);
         if files.is_empty() {
             return;
         }
@@ -407,21 +407,4 @@ fn touches_the_write_side(blow: Blow) -> bool {
         | Blow::Zombie(_) => true,
         Blow::Kill(Target::Registry) | Blow::LoseViews => false,
     }
-}
-
-/// Every file below, none of them empty.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            match entry.metadata() {
-                Ok(meta) if meta.is_dir() => folders.push(entry.path()),
-                Ok(meta) if meta.len() > 0 => found.push(entry.path()),
-                _ => {}
-            }
-        }
-    }
-    found.sort();
-    found
 }

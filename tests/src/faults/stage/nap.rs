@@ -16,8 +16,6 @@ const TRANSACTION_MAX: Duration = Duration::from_secs(10);
 const NAP_MAX: Duration = Duration::from_secs(60);
 /// How long one that wakes may take to find out.
 const WAKING_MAX: Duration = Duration::from_secs(30);
-/// A transaction is open for some milliseconds; what a log says stays.
-const LOOK: Duration = Duration::from_millis(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// A handler has so many workers, which begin anew each by itself.
 const WORKERS: usize = 2;
@@ -61,8 +59,7 @@ impl Stage {
     async fn nap(&mut self, sleeper: Who, successor: Who, hit: &Hit) -> bool {
         // The twin has the same name.
         let in_its_name = format!("-{FIRST}-");
-        let is_open = async || self.proxy.has_open(&in_its_name);
-        if !within(TRANSACTION_MAX, LOOK, is_open).await {
+        if !self.proxy.opens(&in_its_name, TRANSACTION_MAX).await {
             return false;
         }
         self.pause(sleeper);
