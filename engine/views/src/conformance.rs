@@ -36,6 +36,7 @@ macro_rules! view_store_suite {
             a_page_goes_on_where_the_last_one_ended_although_rows_come_and_go
             the_last_page_leads_nowhere
             a_place_of_another_order_is_refused
+            a_list_shows_what_a_row_is_whatever_it_was
         );
         $crate::conformance::view_store_suite!($fixture, feeds:
             a_feed_has_every_event_once_in_the_order_of_its_partition

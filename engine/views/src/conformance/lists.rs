@@ -1,6 +1,6 @@
 use super::toy::{COLOUR, Fixture, PRICE, VIEW, WET, ids, put, remove};
 use crate::FieldValue::{Boolean, Missing, Number, Text};
-use crate::{Batch, Filter, ID, ListQuery, Page, Place, Sort, StoreError, Test};
+use crate::{Batch, Filter, ID, ListQuery, Page, Place, RowChange, Sort, StoreError, Test};
 
 /// The first page in the order of ids.
 pub(crate) fn first(limit: usize) -> ListQuery {
@@ -176,4 +176,61 @@ pub(crate) fn a_place_of_another_order_is_refused(fixture: &Fixture) {
     };
     let refused = fixture.read(|snapshot| snapshot.list(VIEW, &query).map(|page| page.rows.len()));
     assert!(matches!(refused, Err(StoreError::OtherPlace)));
+}
+
+/// All that a row can be: with each value of each field, listed or not, or not there.
+pub(crate) fn states(row: &str) -> Vec<RowChange> {
+    let mut states = vec![remove(row)];
+    for doc in [
+        "{}",
+        "{\"colour\":\"red\",\"price\":{\"amount\":30},\"wet\":true}",
+        "{\"colour\":\"red\",\"price\":{\"amount\":10},\"wet\":false}",
+        "{\"colour\":\"blue\",\"price\":null,\"wet\":true}",
+    ] {
+        for listed in [true, false] {
+            let mut state = put(row, doc);
+            state.row.as_mut().expect("it is put").listed = listed;
+            states.push(state);
+        }
+    }
+    states
+}
+
+pub(crate) fn a_list_shows_what_a_row_is_whatever_it_was(fixture: &Fixture) {
+    let lists = || {
+        let sorted = [COLOUR, PRICE, WET, ID].map(|field| {
+            let sort = vec![Sort {
+                field,
+                descending: false,
+            }];
+            list(fixture, &ListQuery { sort, ..first(9) }).rows
+        });
+        let red = only(COLOUR, Test::In(vec![text("red")]));
+        let cheap = only(PRICE, Test::AtMost(Number(10)));
+        let wet = only(WET, Test::In(vec![Boolean(true)]));
+        (
+            sorted,
+            [red, cheap, wet].map(|filters| matching(fixture, filters)),
+        )
+    };
+    let mut writer = fixture.filled([("2", "{\"colour\":\"red\"}".to_owned())]);
+    let mut commit = |change: &RowChange| {
+        let rows = vec![change.clone()];
+        writer
+            .commit(&Batch {
+                rows,
+                ..Batch::default()
+            })
+            .unwrap();
+    };
+    for after in states("1") {
+        commit(&remove("1"));
+        commit(&after);
+        let expected = lists();
+        for before in states("1") {
+            commit(&before);
+            commit(&after);
+            assert_eq!(lists(), expected, "{after:?} after {before:?}");
+        }
+    }
 }

@@ -36,7 +36,7 @@ impl SqliteWriter<Connection> {
             generation,
             epoch,
         };
-        let targets = Targets::only(view.name, generation);
+        let targets = Targets::only(view, generation);
         Ok(Self::new(connection, path, targets, Guard::Built(built)))
     }
 

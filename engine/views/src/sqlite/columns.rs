@@ -4,7 +4,12 @@ use foldline_core::Field;
 
 /// The table of a generation of a view. Names of views have no underscore, so no two tables are called the same.
 pub(super) fn table(view: &str, generation: i64) -> String {
-    quoted(&format!("view_{view}_{generation}"))
+    quoted(&table_name(view, generation))
+}
+
+/// As SQLite itself lists it.
+pub(super) fn table_name(view: &str, generation: i64) -> String {
+    format!("view_{view}_{generation}")
 }
 
 /// The index by a field.

@@ -6,37 +6,60 @@ use foldline_core::{Timestamp, ViewInfo};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::columns::table;
+use super::rows::{self, RowTable};
 use super::schema::{self, NOW};
 use crate::generation::shape;
 use crate::{CommitError, Generation, HISTORY, StoreError};
 
-/// Which generation of each projection a writer writes.
+/// Which generation of each projection a writer writes, and how the rows of it, if it is a view.
 #[derive(Debug, Clone)]
-pub(super) struct Targets(BTreeMap<String, i64>);
+pub(super) struct Targets {
+    generations: BTreeMap<String, i64>,
+    tables: BTreeMap<String, RowTable>,
+}
 
 impl Targets {
     /// The history, which has one.
     pub(super) fn history() -> Self {
-        Self(BTreeMap::from([(HISTORY.to_owned(), 0)]))
+        Self {
+            generations: BTreeMap::from([(HISTORY.to_owned(), 0)]),
+            tables: BTreeMap::new(),
+        }
     }
 
     /// One generation of one view.
-    pub(super) fn only(view: &str, generation: i64) -> Self {
-        Self(BTreeMap::from([(view.to_owned(), generation)]))
+    pub(super) fn only(view: &ViewInfo, generation: i64) -> Self {
+        Self {
+            generations: BTreeMap::from([(view.name.to_owned(), generation)]),
+            tables: BTreeMap::from([(view.name.to_owned(), RowTable::new(view, generation))]),
+        }
     }
 
-    pub(super) fn add(&mut self, view: &str, generation: i64) {
-        self.0.insert(view.to_owned(), generation);
+    /// What leads through the history.
+    pub(super) fn add(&mut self, projection: &str) {
+        self.generations.insert(projection.to_owned(), 0);
+    }
+
+    pub(super) fn add_view(&mut self, view: &ViewInfo, generation: i64) {
+        self.generations.insert(view.name.to_owned(), generation);
+        self.tables
+            .insert(view.name.to_owned(), RowTable::new(view, generation));
+    }
+
+    /// Where its rows are written; an error if it is not this writer's.
+    pub(super) fn table(&self, view: &str) -> Result<&RowTable, StoreError> {
+        let found = self.tables.get(view);
+        found.ok_or_else(|| StoreError::NoView(view.to_owned()))
     }
 
     /// That of a projection; an error if it is not this writer's.
     pub(super) fn of(&self, projection: &str) -> Result<i64, StoreError> {
-        let found = self.0.get(projection).copied();
+        let found = self.generations.get(projection).copied();
         found.ok_or_else(|| StoreError::NoView(projection.to_owned()))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, i64)> {
-        self.0
+        self.generations
             .iter()
             .map(|(name, generation)| (name.as_str(), *generation))
     }
@@ -105,7 +128,7 @@ pub(super) fn make(connection: &Connection, view: &ViewInfo, program: &str) -> r
         |row| row.get(0),
     )?;
     let generation = schema::next(connection, &format!("generations_of_{}", view.name), highest)?;
-    connection.execute_batch(&schema::table_of(view, generation))?;
+    connection.execute_batch(&rows::table_of(view, generation))?;
     connection.execute(
         &format!(
             "INSERT INTO generations (view, generation, shape, version, program, epoch, made_at)

@@ -84,11 +84,11 @@ pub(super) fn prepare(
     })?;
     transaction.execute_batch(TABLES)?;
     transaction.execute_batch(commands::TABLES)?;
-    targets.add(COMMANDS, 0);
+    targets.add(COMMANDS);
     for view in domains.views() {
         let view = view.info();
         if has_touches(domains, view) {
-            targets.add(&touches_of(view.name), 0);
+            targets.add(&touches_of(view.name));
             renew(transaction, &touches_of(view.name), &shape(view), |transaction| {
                 let sql = "DELETE FROM touches WHERE view = ?1";
                 transaction.execute(sql, [view.name]).map(drop)

@@ -261,14 +261,14 @@ mod tests {
 
     use super::{Conditions, order_of, select, stretches};
     use crate::conformance::toy::{PRICE, VIEW, coats};
-    use crate::sqlite::schema;
+    use crate::sqlite::rows;
     use crate::{FieldValue, ListQuery, Place, Sort};
 
     #[test]
     fn every_stretch_is_read_from_an_index_in_order() {
         let connection = Connection::open_in_memory().unwrap();
         let domains = coats();
-        let table = schema::table_of(domains.views()[0].info(), 3);
+        let table = rows::table_of(domains.views()[0].info(), 3);
         connection.execute_batch(&table).unwrap();
         let after = Place(vec![FieldValue::Number(7), FieldValue::Text("a".to_owned())]);
         for descending in [false, true] {

@@ -11,6 +11,7 @@ mod history;
 mod list;
 mod parked;
 mod reader;
+mod rows;
 mod schema;
 mod served;
 mod upgrade;

@@ -2,16 +2,15 @@
 
 use std::path::Path;
 
-use foldline_core::{Domains, Field, FieldKind, ViewInfo};
+use foldline_core::{Domains, ViewInfo};
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::columns::{column, index, table};
 use super::generations::{self, Targets};
 use super::{database, history, upgrade};
 use crate::{HISTORY, OpenError};
 
 /// Raised when the tables here change in a way that an older program does not understand.
-pub(super) const FORM: i64 = 2;
+pub(super) const FORM: i64 = 3;
 
 pub(super) const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS meta (
@@ -85,12 +84,13 @@ pub(super) fn prepare(
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(database)?;
     upgrade::to_generations(&transaction).map_err(database)?;
+    upgrade::to_written_fields(&transaction).map_err(database)?;
     transaction.execute_batch(TABLES).map_err(database)?;
     check_owner(&transaction, path, cluster_id)?;
     let (mut targets, mut beside) = (Targets::history(), Vec::new());
     for view in domains.views().iter().map(|view| view.info()) {
         match served_or_made(&transaction, view)? {
-            Some(generation) => targets.add(view.name, generation),
+            Some(generation) => targets.add_view(view, generation),
             None => beside.push(view.name.to_owned()),
         }
     }
@@ -176,40 +176,4 @@ pub(super) fn next(connection: &Connection, key: &str, initial: i64) -> rusqlite
         [key],
         |row| row.get(0),
     )
-}
-
-/// A generation's table: a row as JSON, and its fields as columns that SQLite computes when it writes an index.
-pub(super) fn table_of(view: &ViewInfo, generation: i64) -> String {
-    let table = table(view.name, generation);
-    let own = |field: &&Field| column(**field) != column(crate::ID);
-    let mut columns = String::new();
-    let mut indexes = String::new();
-    for field in view.fields.iter().filter(own) {
-        let column = column(*field);
-        columns += &format!(", {column} {} AS ({}) VIRTUAL", type_of(*field), value_of(*field));
-        let index = index(view.name, generation, *field);
-        // The index that lists are read from: only what is listed, in the order of the pages.
-        indexes += &format!("CREATE INDEX {index} ON {table} ({column}, id) WHERE listed = 1;");
-    }
-    format!(
-        "CREATE TABLE {table} (id TEXT PRIMARY KEY NOT NULL, doc TEXT NOT NULL, listed INTEGER NOT NULL,
-         sequence INTEGER NOT NULL, version INTEGER NOT NULL{columns});{indexes}"
-    )
-}
-
-fn type_of(field: Field) -> &'static str {
-    match field.kind {
-        FieldKind::Text => "TEXT",
-        FieldKind::Number | FieldKind::Boolean => "INTEGER",
-    }
-}
-
-fn value_of(field: Field) -> String {
-    let path: String = field.name.split('.').map(|part| format!(".\"{part}\"")).collect();
-    let path = format!("${path}").replace('\'', "''");
-    match field.kind {
-        FieldKind::Text => format!("json_extract(doc, '{path}')"),
-        // Whole numbers, whatever the row says: a page begins after one.
-        FieldKind::Number | FieldKind::Boolean => format!("CAST(json_extract(doc, '{path}') AS INTEGER)"),
-    }
 }

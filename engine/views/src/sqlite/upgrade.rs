@@ -2,7 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::columns::{quoted, table};
+use super::columns::{quoted, table, table_name};
+use super::rows;
 use super::schema::{NOW, TABLES};
 
 /// Form 1 had one generation of each view, without a number. What stands there becomes generation 1, and is served.
@@ -52,6 +53,55 @@ fn views(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
     rows.collect()
 }
 
+/// In form 2, SQLite computed the columns of a view from its JSON. They are written now, so tables are made anew.
+pub(super) fn to_written_fields(connection: &Connection) -> rusqlite::Result<()> {
+    let is_old = "SELECT 1 FROM sqlite_master WHERE name = 'meta'";
+    let is_form = "SELECT 1 FROM meta WHERE key = 'form' AND value = 2";
+    for condition in [is_old, is_form] {
+        let holds = connection.query_row(condition, [], |_| Ok(())).optional()?;
+        if holds.is_none() {
+            return Ok(());
+        }
+    }
+    tracing::info!("the view database has an earlier form: the tables of its views are made anew");
+    let mut statement = connection.prepare("SELECT view, generation FROM generations")?;
+    let generations = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    for generation in generations.collect::<rusqlite::Result<Vec<(String, i64)>>>()? {
+        write_fields(connection, &generation.0, generation.1)?;
+    }
+    // Who still builds one of them, as a program of that form, would leave the columns empty: it is fenced.
+    connection.execute_batch(
+        "UPDATE generations SET epoch = epoch + 1; UPDATE meta SET value = 3 WHERE key = 'form';",
+    )
+}
+
+fn write_fields(connection: &Connection, view: &str, generation: i64) -> rusqlite::Result<()> {
+    let (name, table) = (table_name(view, generation), table(view, generation));
+    let mut statement =
+        connection.prepare("SELECT name, type FROM pragma_table_xinfo(?1) WHERE hidden = 2")?;
+    let computed = statement.query_map([&name], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let computed: Vec<(String, String)> = computed.collect::<rusqlite::Result<_>>()?;
+    // Of what SQLite makes for a primary key there is no statement.
+    let mut statement = connection
+        .prepare("SELECT sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ?1 AND sql > ''")?;
+    let indexes = statement.query_map([&name], |row| row.get(0))?;
+    let indexes: Vec<String> = indexes.collect::<rusqlite::Result<_>>()?;
+    let (mut columns, mut names) = (String::new(), String::new());
+    for (name, kind) in &computed {
+        columns += &format!(", {} {kind}", quoted(name));
+        names += &format!(", {}", quoted(name));
+    }
+    let old = quoted(&format!("old_{name}"));
+    connection.execute_batch(&format!(
+        "ALTER TABLE {table} RENAME TO {old}; {}
+         INSERT INTO {table} (id, doc, listed, sequence, version{names})
+           SELECT id, doc, listed, sequence, version{names} FROM {old} ORDER BY rowid;
+         DROP TABLE {old}; {}",
+        rows::create(&table, &columns),
+        indexes.join(";"),
+    ))
+}
+
 /// Form 1 had it in the text of the shape only: `restaurant version 2; reads ...`.
 fn version(shape: &str) -> u32 {
     let after = shape.split_once(" version ").map_or("", |(_, rest)| rest);
@@ -63,11 +113,19 @@ fn version(shape: &str) -> u32 {
 mod tests {
     use rusqlite::Connection;
 
-    use crate::conformance::toy::{AGGREGATE, CLUSTER, VIEW, coats, id, key};
+    use crate::conformance::lists::first;
+    use crate::conformance::toy::{AGGREGATE, CLUSTER, PRICE, VIEW, coats, id, ids, key, put};
     use crate::generation::shape;
-    use crate::{HISTORY, SqliteStore, ViewStore};
+    use crate::sqlite::columns::table;
+    use crate::{Batch, Build, CommitError, HISTORY, ListQuery, Sort, SqliteStore, ViewStore};
 
-    /// What the first form made of a view with one row, parked once.
+    /// The fields of the view, as SQLite computed them.
+    const COMPUTED: &str = r#",
+        "field_colour" TEXT AS (json_extract(doc, '$."colour"')) VIRTUAL,
+        "field_price.amount" INTEGER AS (CAST(json_extract(doc, '$."price"."amount"') AS INTEGER)) VIRTUAL,
+        "field_wet" INTEGER AS (CAST(json_extract(doc, '$."wet"') AS INTEGER)) VIRTUAL"#;
+
+    /// What the first form made of a view with two rows, parked once.
     fn of_the_first_form(connection: &Connection) {
         let shape = shape(coats().views()[0].info());
         connection
@@ -85,8 +143,10 @@ mod tests {
                    PRIMARY KEY (projection, aggregate, id)) WITHOUT ROWID;
                  INSERT INTO parked VALUES ('{VIEW}', '{AGGREGATE}', 'a', 'no such field', 0, 3);
                  CREATE TABLE view_{VIEW} (id TEXT PRIMARY KEY NOT NULL, doc TEXT NOT NULL, listed INTEGER NOT NULL,
-                   sequence INTEGER NOT NULL, version INTEGER NOT NULL);
-                 INSERT INTO view_{VIEW} VALUES ('1', '{{}}', 1, 7, 2);"
+                   sequence INTEGER NOT NULL, version INTEGER NOT NULL{COMPUTED});
+                 CREATE INDEX \"{VIEW}_price.amount\" ON view_{VIEW} (\"field_price.amount\", id) WHERE listed = 1;
+                 INSERT INTO view_{VIEW} VALUES ('1', '{{\"price\":{{\"amount\":30}}}}', 1, 7, 2),
+                   ('2', '{{\"price\":{{\"amount\":10}},\"colour\":\"red\"}}', 1, 8, 1);"
             ))
             .unwrap();
     }
@@ -110,5 +170,44 @@ mod tests {
         let snapshot = reader.snapshot().unwrap();
         assert_eq!(snapshot.get(VIEW, &id("1")).unwrap().unwrap().sequence, 7);
         assert_eq!(snapshot.generations().unwrap().len(), 1);
+        let sort = vec![Sort {
+            field: PRICE,
+            descending: false,
+        }];
+        let dearest_last = ListQuery { sort, ..first(9) };
+        assert_eq!(ids(&snapshot.list(VIEW, &dearest_last).unwrap()), ["2", "1"]);
+    }
+
+    /// An empty table with the columns that SQLite computed.
+    fn as_in_form_2(connection: &Connection, table: &str) {
+        connection
+            .execute_batch(&format!(
+                "DROP TABLE {table};
+                 CREATE TABLE {table} (id TEXT PRIMARY KEY NOT NULL, doc TEXT NOT NULL, listed INTEGER NOT NULL,
+                   sequence INTEGER NOT NULL, version INTEGER NOT NULL{COMPUTED});
+                 UPDATE meta SET value = 2 WHERE key = 'form';"
+            ))
+            .unwrap();
+    }
+
+    #[test]
+    fn what_a_program_of_an_earlier_form_builds_is_fenced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("views.db");
+        let (store, domains) = (SqliteStore::new(&path), coats());
+        drop(store.writer(&domains, CLUSTER).unwrap());
+        let anew = Build::Anew { program: "older" };
+        let mut builder = store.builder(domains.views()[0].info(), anew, CLUSTER).unwrap();
+        let connection = Connection::open(&path).unwrap();
+        as_in_form_2(&connection, &table(VIEW, 1));
+        as_in_form_2(&connection, &table(VIEW, 2));
+        let mut writer = store.writer(&domains, CLUSTER).unwrap();
+        let batch = Batch {
+            rows: vec![put("1", "{}")],
+            ..Batch::default()
+        };
+        let refused = builder.commit(&batch);
+        assert!(matches!(refused, Err(CommitError::NotOurs { .. })), "{refused:?}");
+        writer.commit(&batch).unwrap();
     }
 }

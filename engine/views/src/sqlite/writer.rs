@@ -12,8 +12,8 @@ use super::schema::NOW;
 use super::wal::Copier;
 use super::{commands, database, history, parked, reader};
 use crate::{
-    Batch, CheckpointKey, CheckpointMove, CommitError, HISTORY, NewRow, Parked, ParkedKey, Position, Row,
-    RowChange, StoreError, ViewWriter,
+    Batch, CheckpointKey, CheckpointMove, CommitError, HISTORY, Parked, ParkedKey, Position, Row, StoreError,
+    ViewWriter,
 };
 
 /// Writes to the file for as long as its guard lets it.
@@ -91,8 +91,8 @@ impl<C: Borrow<Connection>> SqliteWriter<C> {
         }
         // Changes of one view mostly stand together: its statements are looked up once for all of them.
         for changes in batch.rows.chunk_by(|a, b| a.view == b.view) {
-            let table = table(&changes[0].view, targets.of(&changes[0].view)?);
-            write_rows(connection, &table, changes).map_err(database)?;
+            let table = targets.table(&changes[0].view)?;
+            table.write(connection, changes).map_err(database)?;
         }
         if !batch.history.is_empty() {
             targets.of(HISTORY)?;
@@ -251,27 +251,6 @@ fn position(
         .optional()
 }
 
-fn write_rows(connection: &Connection, table: &str, changes: &[RowChange]) -> rusqlite::Result<()> {
-    let mut put = connection.prepare_cached(&format!(
-        "INSERT INTO {table} (id, doc, listed, sequence, version) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, listed = excluded.listed,
-         sequence = excluded.sequence, version = excluded.version"
-    ))?;
-    let mut remove = connection.prepare_cached(&format!("DELETE FROM {table} WHERE id = ?1"))?;
-    for RowChange { id, row, .. } in changes {
-        match row {
-            Some(NewRow {
-                doc,
-                listed,
-                sequence,
-                version,
-            }) => put.execute(params![id.as_str(), doc, listed, sequence, version])?,
-            None => remove.execute([id.as_str()])?,
-        };
-    }
-    Ok(())
-}
-
 fn unpark(connection: &Connection, generation: i64, key: &ParkedKey) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
@@ -330,7 +309,8 @@ mod tests {
             is_open: false,
         };
         let connection = Connection::open(&path).unwrap();
-        let mut held = SqliteWriter::new(connection, &path, Targets::only(VIEW, 1), guard);
+        let targets = Targets::only(coats().views()[0].info(), 1);
+        let mut held = SqliteWriter::new(connection, &path, targets, guard);
         let batch = Batch {
             moves: vec![step(0, 1)],
             ..Batch::default()
