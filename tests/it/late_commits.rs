@@ -29,7 +29,7 @@ const EVENINGS_MAX: usize = 5;
 async fn a_commit_that_comes_late_ends_no_other_transaction() {
     let test = "late-commits";
     let mut chance = Chance::of_this_run(test);
-    let (_stack, kafka, proxy, before) = stack::proxied(test, &mut chance, 1, 0).await;
+    let (_stack, kafka, proxy, before) = stack::proxied(test, 1, 0).await;
     let handler = HandlerOptions {
         bootstrap_servers: Some(before),
         arguments: vec![],

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use foldline_tests::chance::Chance;
 use foldline_tests::client::eventually;
 use foldline_tests::stack;
 use foldline_tests::system::{HandlerOptions, Service, System};
@@ -17,8 +16,7 @@ const AGAIN_WITHIN: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_does_not_come_back_holds_a_command_up_for_seconds_and_it_is_decided_once() {
-    let mut chance = Chance::of_this_run("stuck-commits");
-    let (_stack, kafka, proxy, before) = stack::proxied("stuck-commits", &mut chance, 1, 0).await;
+    let (_stack, kafka, proxy, before) = stack::proxied("stuck-commits", 1, 0).await;
     let handler = HandlerOptions {
         bootstrap_servers: Some(before),
         arguments: vec![],

@@ -33,7 +33,7 @@ const SLEEPER: &str = "sleeper";
 #[tokio::test(flavor = "multi_thread")]
 async fn a_writer_that_slept_while_another_took_over_writes_nothing_when_it_wakes() {
     let mut chance = Chance::of_this_run("zombies");
-    let (_stack, kafka, proxy, before) = stack::proxied("zombies", &mut chance, 1, 0).await;
+    let (_stack, kafka, proxy, before) = stack::proxied("zombies", 1, 0).await;
     let sleeper = HandlerOptions {
         bootstrap_servers: Some(before),
         arguments: vec!["--instance".to_owned(), SLEEPER.to_owned()],

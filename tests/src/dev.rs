@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use foldline_stack::{Child, Port, Quiet};
+use foldline_stack::{Child, Port, Quiet, free_port};
 
 use crate::stack;
 
@@ -15,7 +15,12 @@ pub struct Dev {
     child: Child,
     program: PathBuf,
     folder: PathBuf,
+    /// By service. Found here and not by the program: it does not know which are those of a service of another test that is
+    /// just started again, whose clients would then be answered by this system.
+    ports: Vec<(&'static str, u16)>,
 }
+
+const SERVICES: [&str; 5] = ["query-api", "command-handler", "projector", "kafka", "registry"];
 
 impl Dev {
     /// Starts it, and returns when it says that everything is up.
@@ -28,6 +33,9 @@ impl Dev {
             child,
             program: program.into(),
             folder,
+            ports: SERVICES
+                .map(|service| (service, free_port().expect("a port is free")))
+                .into(),
         };
         dev.restart().await;
         dev
@@ -40,8 +48,8 @@ impl Dev {
         command
             .arg("--cache")
             .arg(stack::workspace().join(".foldline/cache"));
-        for port in ["query-api", "command-handler", "projector", "kafka", "registry"] {
-            command.args([&format!("--port-{port}"), "0"]);
+        for (service, port) in &self.ports {
+            command.args([format!("--port-{service}"), port.to_string()]);
         }
         self.child.start(command).expect("dev starts");
         let is_up = async || self.output().contains("Everything is up");

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,7 +13,6 @@ use foldline_stack::{BrokerOptions, Port, Quiet, Stack, StackOptions};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use tokio::sync::OnceCell;
 
-use crate::chance::Chance;
 use crate::limit::limited;
 use crate::proxy::Proxy;
 
@@ -155,13 +153,8 @@ pub async fn cluster(test: &str, brokers: usize) -> (Stack, KafkaSettings) {
 
 /// As [`own`], of so many brokers with a proxy before each: its address is what clients are to be given. Those that get
 /// the brokers' own, in the settings, do not pass the proxy.
-pub async fn proxied(
-    test: &str,
-    chance: &mut Chance,
-    brokers: usize,
-    one_in: usize,
-) -> (Stack, KafkaSettings, Proxy, String) {
-    let doors: Vec<Door> = free_ports(chance, 3 * brokers).chunks(3).map(Door::of).collect();
+pub async fn proxied(test: &str, brokers: usize, one_in: usize) -> (Stack, KafkaSettings, Proxy, String) {
+    let doors: Vec<Door> = free_ports(3 * brokers).chunks(3).map(Door::of).collect();
     let (stack, kafka) = own(test, |options| {
         // It is started again and again, on a machine that is not ours alone.
         options.start_max = START_AGAIN_MAX;
@@ -226,19 +219,10 @@ impl Door {
     }
 }
 
-/// Ports that are free now, below those that the system gives to outgoing connections.
-fn free_ports(chance: &mut Chance, count: usize) -> Vec<u16> {
-    let free = |_| {
-        let ports = std::iter::repeat_with(|| 20_000 + chance.below(12_000));
-        let mut ports = ports.take(1000).filter_map(|port| u16::try_from(port).ok());
-        ports
-            .find_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok())
-            .expect("one of a thousand ports is free")
-    };
-    // All are bound before any is given back: none is found twice.
-    let listeners: Vec<TcpListener> = (0..count).map(free).collect();
-    let port = |listener: &TcpListener| listener.local_addr().expect("it is bound").port();
-    listeners.iter().map(port).collect()
+/// Ports that nothing else of these tests gets, not even while who listens there is started again.
+fn free_ports(count: usize) -> Vec<u16> {
+    let free = |_| foldline_stack::free_port().expect("a port is free");
+    (0..count).map(free).collect()
 }
 
 /// Which of the brokers leads this partition; `None` if nobody says so just now.

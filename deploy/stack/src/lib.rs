@@ -35,7 +35,7 @@ pub use cache::{KAFKA_VERSION, REGISTRY_VERSION};
 pub use child::Child;
 pub use error::StackError;
 pub use options::{BrokerOptions, Progress, Quiet, StackOptions, Step};
-pub use port::Port;
+pub use port::{Port, free_port};
 pub use server::{Kind, Server};
 pub use stack::Stack;
 pub use tools::Tools;

@@ -84,6 +84,14 @@ pub(crate) fn reserve_any() -> Result<TcpListener, StackError> {
         .ok_or_else(|| StackError::io("find a free port")(ErrorKind::AddrInUse.into()))
 }
 
+/// A port that is free now, and that nothing else in this process is given.
+///
+/// # Errors
+/// If none is free.
+pub fn free_port() -> Result<u16, StackError> {
+    number_of(&reserve_any()?)
+}
+
 /// The number of a reserved port.
 pub(crate) fn number_of(reserved: &TcpListener) -> Result<u16, StackError> {
     let address = reserved

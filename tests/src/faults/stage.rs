@@ -68,7 +68,7 @@ pub struct Stage {
 impl Stage {
     /// Starts everything.
     pub async fn set(test: &str, program: &str, brokers: usize, chance: &mut Chance) -> Self {
-        let (stack, kafka, proxy, before) = stack::proxied(test, chance, brokers, 0).await;
+        let (stack, kafka, proxy, before) = stack::proxied(test, brokers, 0).await;
         let handler = HandlerOptions {
             bootstrap_servers: Some(before.clone()),
             arguments: vec!["--instance".to_owned(), FIRST.to_owned()],
