@@ -51,7 +51,7 @@ fn principals() -> Vec<String> {
 
 impl Guarded {
     async fn start(test: &str) -> Self {
-        let port = secured::free_port();
+        let port = stack::free_port();
         let users = Role::ALL.map(|role| (name(role), name(role)));
         let settings = secured::with_passwords(port, &users);
         let (stack, kafka) = stack::own(test, |options| {

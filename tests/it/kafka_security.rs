@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_knows_services_by_their_passwords_which_are_in_no_log() {
     let folder = tempfile::tempdir().unwrap();
-    let port = secured::free_port();
+    let port = stack::free_port();
     let listener = secured::with_passwords(port, &[("foldline", KAFKA_SECRET)]);
     let (_stack, kafka) = stack::own("secured", |options| options.broker_config.extend(listener)).await;
     let behind = KafkaSettings {

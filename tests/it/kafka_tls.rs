@@ -91,7 +91,7 @@ async fn a_broker_and_its_clients_know_each_other_by_certificates_and_passwords(
     authority.vouches_for("broker");
     authority.vouches_for("client");
     other.vouches_for("client");
-    let port = secured::free_port();
+    let port = stack::free_port();
     let settings = listener(port, &authority);
     let (_stack, kafka) = stack::own("tls", |options| options.broker_config.extend(settings)).await;
     let python = python::with_examples_packages().expect("a Python with the packages of examples/python");

@@ -98,7 +98,7 @@ async fn services_outlive_their_tokens_for_as_long_as_somebody_keeps_them_fresh(
     let [folder, elsewhere] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let (issuer, other) = (Issuer::new(folder.path()), Issuer::new(elsewhere.path()));
     let keys = folder.path().join("jwks.json");
-    let port = secured::free_port();
+    let port = stack::free_port();
     let (_stack, kafka) = stack::own("tokens", |options| {
         options.broker_config.extend(listener(port, &keys));
         let allowed = format!(

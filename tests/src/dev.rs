@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use foldline_stack::{Child, Port, Quiet, free_port};
+use foldline_stack::{Child, Port, Quiet};
 
 use crate::stack;
 
@@ -17,7 +17,7 @@ pub struct Dev {
     folder: PathBuf,
     /// By service. Found here and not by the program: it does not know which are those of a service of another test that is
     /// just started again, whose clients would then be answered by this system.
-    ports: Vec<(&'static str, u16)>,
+    ports: [(&'static str, u16); SERVICES.len()],
 }
 
 const SERVICES: [&str; 5] = ["query-api", "command-handler", "projector", "kafka", "registry"];
@@ -33,9 +33,7 @@ impl Dev {
             child,
             program: program.into(),
             folder,
-            ports: SERVICES
-                .map(|service| (service, free_port().expect("a port is free")))
-                .into(),
+            ports: SERVICES.map(|service| (service, stack::free_port())),
         };
         dev.restart().await;
         dev

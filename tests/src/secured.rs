@@ -1,16 +1,9 @@
 //! A broker with one more listener, at which clients must say who they are.
 
-use std::net::TcpListener;
 use std::path::Path;
 
 use clap::Parser;
 use foldline_kafka::KafkaSettings;
-
-/// A port that is free now.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it is bound").port()
-}
 
 /// Settings of a broker with a listener `SECURE` at this port, which speaks this protocol. More settings of that listener
 /// follow, without `listener.name.secure.`.

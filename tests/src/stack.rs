@@ -154,7 +154,7 @@ pub async fn cluster(test: &str, brokers: usize) -> (Stack, KafkaSettings) {
 /// As [`own`], of so many brokers with a proxy before each: its address is what clients are to be given. Those that get
 /// the brokers' own, in the settings, do not pass the proxy.
 pub async fn proxied(test: &str, brokers: usize, one_in: usize) -> (Stack, KafkaSettings, Proxy, String) {
-    let doors: Vec<Door> = free_ports(3 * brokers).chunks(3).map(Door::of).collect();
+    let doors: Vec<Door> = (0..brokers).map(|_| Door::new()).collect();
     let (stack, kafka) = own(test, |options| {
         // It is started again and again, on a machine that is not ours alone.
         options.start_max = START_AGAIN_MAX;
@@ -189,11 +189,11 @@ struct Door {
 }
 
 impl Door {
-    fn of(ports: &[u16]) -> Self {
+    fn new() -> Self {
         Self {
-            direct: ports[0],
-            behind: ports[1],
-            before: ports[2],
+            direct: free_port(),
+            behind: free_port(),
+            before: free_port(),
         }
     }
 
@@ -219,10 +219,9 @@ impl Door {
     }
 }
 
-/// Ports that nothing else of these tests gets, not even while who listens there is started again.
-fn free_ports(count: usize) -> Vec<u16> {
-    let free = |_| foldline_stack::free_port().expect("a port is free");
-    (0..count).map(free).collect()
+/// A port that nothing else of these tests gets, not even while who listens there is started again.
+pub fn free_port() -> u16 {
+    foldline_stack::free_port().expect("a port is free")
 }
 
 /// Which of the brokers leads this partition; `None` if nobody says so just now.

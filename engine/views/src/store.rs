@@ -341,6 +341,19 @@ pub enum OpenError {
         /// The form that we know.
         expected: i64,
     },
+    /// An older program has written it. Who builds beside what is served does not change what that program may still write to.
+    #[error(
+        "{place} was written by an earlier version of this program (form {found}, ours is {expected}): start the projector \
+         of this version, which makes it over, and try again"
+    )]
+    Older {
+        /// The database.
+        place: String,
+        /// Its form.
+        found: i64,
+        /// The form that we know.
+        expected: i64,
+    },
     /// The view is served in a version that this program is too old for.
     #[error(
         "the view {view} is served in version {found}, and this program has version {expected}: start a program that \

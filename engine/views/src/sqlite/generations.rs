@@ -12,7 +12,7 @@ use crate::generation::shape;
 use crate::{CommitError, Generation, HISTORY, StoreError};
 
 /// Which generation of each projection a writer writes, and how the rows of it, if it is a view.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Targets {
     generations: BTreeMap<String, i64>,
     tables: BTreeMap<String, RowTable>,
@@ -21,18 +21,16 @@ pub(super) struct Targets {
 impl Targets {
     /// The history, which has one.
     pub(super) fn history() -> Self {
-        Self {
-            generations: BTreeMap::from([(HISTORY.to_owned(), 0)]),
-            tables: BTreeMap::new(),
-        }
+        let mut targets = Self::default();
+        targets.add(HISTORY);
+        targets
     }
 
     /// One generation of one view.
     pub(super) fn only(view: &ViewInfo, generation: i64) -> Self {
-        Self {
-            generations: BTreeMap::from([(view.name.to_owned(), generation)]),
-            tables: BTreeMap::from([(view.name.to_owned(), RowTable::new(view, generation))]),
-        }
+        let mut targets = Self::default();
+        targets.add_view(view, generation);
+        targets
     }
 
     /// What leads through the history.

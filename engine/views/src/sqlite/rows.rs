@@ -214,6 +214,7 @@ mod tests {
         // Which indexes have the row depends on it.
         assert_eq!(indexes_written(&connection, &table, &[0]), 3);
     }
+
     #[test]
     fn indexes_have_what_the_table_has_after_every_change() {
         let (connection, table) = database();

@@ -1,5 +1,6 @@
 //! The tables, and who may write to them.
 
+use std::cmp::Ordering;
 use std::path::Path;
 
 use foldline_core::{Domains, ViewInfo};
@@ -132,17 +133,28 @@ fn served_or_made(connection: &Connection, view: &ViewInfo) -> Result<Option<i64
 
 pub(super) fn check_owner(transaction: &Connection, path: &Path, cluster_id: &str) -> Result<(), OpenError> {
     let form: i64 = meta_or_set(transaction, "form", FORM).map_err(database)?;
-    if form > FORM {
-        return Err(OpenError::Newer {
-            place: path.display().to_string(),
-            found: form,
-            expected: FORM,
-        });
+    let place = || path.display().to_string();
+    match form.cmp(&FORM) {
+        Ordering::Greater => {
+            return Err(OpenError::Newer {
+                place: place(),
+                found: form,
+                expected: FORM,
+            });
+        }
+        Ordering::Less => {
+            return Err(OpenError::Older {
+                place: place(),
+                found: form,
+                expected: FORM,
+            });
+        }
+        Ordering::Equal => {}
     }
     let found: String = meta_or_set(transaction, "cluster_id", cluster_id.to_owned()).map_err(database)?;
     if found != cluster_id {
         return Err(OpenError::OtherCluster {
-            place: path.display().to_string(),
+            place: place(),
             found,
             expected: cluster_id.to_owned(),
         });

@@ -117,7 +117,7 @@ mod tests {
     use crate::conformance::toy::{AGGREGATE, CLUSTER, PRICE, VIEW, coats, id, ids, key, put};
     use crate::generation::shape;
     use crate::sqlite::columns::table;
-    use crate::{Batch, Build, CommitError, HISTORY, ListQuery, Sort, SqliteStore, ViewStore};
+    use crate::{Batch, Build, CommitError, HISTORY, ListQuery, OpenError, Sort, SqliteStore, ViewStore};
 
     /// The fields of the view, as SQLite computed them.
     const COMPUTED: &str = r#",
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_program_of_an_earlier_form_builds_is_fenced() {
+    fn nobody_builds_before_a_writer_has_made_the_tables_over_and_who_had_begun_is_fenced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("views.db");
         let (store, domains) = (SqliteStore::new(&path), coats());
@@ -201,6 +201,13 @@ mod tests {
         let connection = Connection::open(&path).unwrap();
         as_in_form_2(&connection, &table(VIEW, 1));
         as_in_form_2(&connection, &table(VIEW, 2));
+        let early = store
+            .builder(domains.views()[0].info(), Build::Kept(1), CLUSTER)
+            .err();
+        assert!(
+            matches!(early, Some(OpenError::Older { found: 2, .. })),
+            "{early:?}"
+        );
         let mut writer = store.writer(&domains, CLUSTER).unwrap();
         let batch = Batch {
             rows: vec![put("1", "{}")],
